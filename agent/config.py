@@ -1,0 +1,49 @@
+"""What an agent can be told, with its defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_LISTEN = "127.0.0.1:5122"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """One agent's settings; seconds and bytes unless the name says otherwise."""
+
+    state_dir: Path
+    listen: str = DEFAULT_LISTEN
+    """host:port of gRPC; port 0 takes a free one."""
+    prewarm: dict[str, int] = field(default_factory=lambda: {"python": 2, "nodejs": 1})
+    """Workers to keep ready for each runtime, paused and connected."""
+    max_workers: int = 64
+    """Workers at once, per depth of calls (see `agent.core.scheduler`)."""
+    queue_limit: int = 4096
+    """Invocations that may wait for a worker before new ones are refused."""
+    keep_alive_s: float = 600.0
+    """How long a worker keeps an idle function."""
+    linger_s: float = 1.0
+    """How long a worker stays idle before it is paused."""
+    pause: bool = True
+    timeout_s: float = 60.0
+    """For functions that do not say."""
+    start_timeout_s: float = 15.0
+    load_timeout_s: float = 30.0
+    handover_timeout_s: float = 2.0
+    drain_s: float = 10.0
+    """How long a stop waits for running invocations."""
+    memory_bytes: int = 512 << 20
+    cpus: float = 0.0
+    pids: int = 128
+    open_files: int = 1024
+    scratch_bytes: int = 256 << 20
+    bundle_limit_bytes: int = 100 << 20
+    arg_limit_bytes: int = 8 << 20
+    result_limit_bytes: int = 8 << 20
+    log_limit_bytes: int = 1 << 20
+    """Of one invocation's output."""
+    kept_invocations: int = 2000
+    """Whose trace, logs and result are remembered."""
+    kept_bytes: int = 64 << 20
+    """Of results and logs together."""

@@ -1,0 +1,168 @@
+"""The contract of a driver: what makes, pauses and ends workers.
+
+Defined by the node, which needs it; passed by every driver in `tests/driver_contract.py`.
+
+- `open` comes first and once; it removes whatever an earlier agent of the same id left behind, also after
+  a kill -9. `close` comes last; after it no process, file, mount, cgroup or socket of any worker is left.
+- `start` returns as soon as the worker's processes exist; the worker is of use when its proxy has connected
+  to the lane with the token. A `start` that raises leaves nothing. Cancelling it leaves nothing either.
+- `stop` ends all of a worker's processes at once, paused or not, and removes its storage. Idempotent.
+- `pause` and `resume` act on all processes of the worker and return when it is so. The node serialises them
+  per worker and never pauses a paused worker.
+- `bind` comes before the `Load` or `Invoke` that needs it; it works on a paused worker too.
+- `on_exit` is called once for every worker that ends without `stop`, `on_process_exit` for every process of
+  a worker that ends, and `on_output` with what a worker wrote past the SDK (raw descriptors 1 and 2).
+  All three run on the event loop, and must not block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from mee6.lane.messages import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class PoolKey:
+    """Workers of one key are interchangeable until a function is loaded."""
+
+    runtime: str
+    network: str = "none"
+
+    def __str__(self) -> str:
+        return self.runtime if self.network == "none" else f"{self.runtime}+{self.network}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """What one worker may use."""
+
+    memory_bytes: int = 512 << 20
+    cpus: float = 0.0
+    """Cores; 0 = all."""
+    pids: int = 128
+    open_files: int = 1024
+    scratch_bytes: int = 256 << 20
+    """Of `/act` and `/tmp` each."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """A worker to make."""
+
+    worker: str
+    """Its id: `[a-z0-9]+`, unique for the agent's life."""
+    pool: PoolKey
+    token: str
+    """One-time; the proxy proves with it that it is this worker's."""
+    limits: WorkerLimits = field(default_factory=WorkerLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a driver found it can do on this machine; printed at start and by `mee6 agent status`."""
+
+    driver: str
+    isolation: str
+    """`namespaces` or `none` for the process driver."""
+    pause: str
+    """`cgroup2`, `cgroup1`, `signals` or `none`."""
+    limits: str
+    """`cgroup2`, `cgroup1`, `rlimits`."""
+    notes: tuple[str, ...] = ()
+    """One line for each thing that was tried and could not be had, with its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a worker uses now."""
+
+    memory_bytes: int
+    cpu_ns: int
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a driver calls back."""
+
+    on_exit: Callable[[str, str], None]
+    """(worker, why in one line)."""
+    on_process_exit: Callable[[str, int, int, str], None]
+    """(worker, pid inside the worker, status as `os.waitstatus_to_exitcode`, cause: '' or 'out of memory (...)')."""
+    on_output: Callable[[str, Stream, str], None]
+    """(worker, stream, text)."""
+
+
+class Driver(Protocol):
+    """Makes workers. One instance serves one agent on one event loop."""
+
+    async def open(self, hooks: Hooks) -> Capabilities:
+        """Gets ready; see the module's first rule.
+
+        Raises:
+            Conflict: what the driver needs is not there; the message says what to do.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Ends every worker and removes all traces. Idempotent."""
+        ...
+
+    async def start(self, spec: WorkerSpec) -> None:
+        """Makes the worker.
+
+        Raises:
+            Exhausted: the machine has no room for it.
+            Mee6Error: it could not be made; the message says why.
+        """
+        ...
+
+    async def stop(self, worker: str) -> None:
+        """Ends it, at once."""
+        ...
+
+    async def pause(self, worker: str) -> None:
+        """Freezes every process of it."""
+        ...
+
+    async def resume(self, worker: str) -> None:
+        """Undoes `pause`."""
+        ...
+
+    def bind(self, worker: str, code: Mapping[str, Path], flow_of: str) -> None:
+        """Shows code and storage inside the worker.
+
+        Args:
+            code: function name -> its unpacked bundle (under the state folder's `code/`): appears read-only
+                as `rsc/NAME`. Names bound before and not named now disappear.
+            flow_of: the worker whose `flow` folder this worker sees as its own; itself for its own.
+        """
+        ...
+
+    def code_path(self, worker: str, name: str, bundle: Path) -> str:
+        """The path of a bound function's code as seen from inside."""
+        ...
+
+    def act_path(self, worker: str) -> str:
+        """The worker's storage as seen from inside: `/act` where it has a root of its own."""
+        ...
+
+    def lane_path(self, worker: str) -> str:
+        """The agent's lane socket as seen from inside."""
+        ...
+
+    def clear_flow(self, worker: str) -> None:
+        """Empties the worker's own `flow` folder; cheap when it is empty."""
+        ...
+
+    def owns(self, worker: str, pid: int) -> bool:
+        """Whether the process with this pid (as the agent sees it) belongs to the worker."""
+        ...
+
+    def usage(self, worker: str) -> Usage:
+        """What it uses now; zeros for a worker that is gone."""
+        ...

@@ -1,0 +1,309 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class WatchRequest(_message.Message):
+    __slots__ = ("kinds", "functions", "workers", "skip_snapshot")
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    SKIP_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    functions: _containers.RepeatedScalarFieldContainer[str]
+    workers: _containers.RepeatedScalarFieldContainer[str]
+    skip_snapshot: bool
+    def __init__(self, kinds: _Optional[_Iterable[str]] = ..., functions: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., skip_snapshot: _Optional[bool] = ...) -> None: ...
+
+class WatchReply(_message.Message):
+    __slots__ = ("snapshot", "batch")
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    snapshot: Snapshot
+    batch: Batch
+    def __init__(self, snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ...) -> None: ...
+
+class Snapshot(_message.Message):
+    __slots__ = ("seq", "node", "workers", "functions", "invocations")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
+    INVOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    node: Node
+    workers: _containers.RepeatedCompositeFieldContainer[Worker]
+    functions: _containers.RepeatedCompositeFieldContainer[Function]
+    invocations: _containers.RepeatedCompositeFieldContainer[Invocation]
+    def __init__(self, seq: _Optional[int] = ..., node: _Optional[_Union[Node, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., invocations: _Optional[_Iterable[_Union[Invocation, _Mapping]]] = ...) -> None: ...
+
+class Batch(_message.Message):
+    __slots__ = ("seq", "events")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    def __init__(self, seq: _Optional[int] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("at_ns", "worker", "invocation", "step", "log", "handover", "function", "node")
+    AT_NS_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    INVOCATION_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    LOG_FIELD_NUMBER: _ClassVar[int]
+    HANDOVER_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    at_ns: int
+    worker: Worker
+    invocation: Invocation
+    step: Step
+    log: Log
+    handover: Handover
+    function: Function
+    node: Node
+    def __init__(self, at_ns: _Optional[int] = ..., worker: _Optional[_Union[Worker, _Mapping]] = ..., invocation: _Optional[_Union[Invocation, _Mapping]] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., log: _Optional[_Union[Log, _Mapping]] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ..., function: _Optional[_Union[Function, _Mapping]] = ..., node: _Optional[_Union[Node, _Mapping]] = ...) -> None: ...
+
+class Node(_message.Message):
+    __slots__ = ("id", "version", "api", "driver", "isolation", "pause", "limits", "notes", "runtimes", "missing", "listen", "started_ns", "wall_offset_ns", "now_ns", "workers", "paused", "busy", "queued", "max_workers", "rss_bytes", "draining", "pid", "state_dir", "invocations", "failures")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    API_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    RUNTIMES_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    LISTEN_FIELD_NUMBER: _ClassVar[int]
+    STARTED_NS_FIELD_NUMBER: _ClassVar[int]
+    WALL_OFFSET_NS_FIELD_NUMBER: _ClassVar[int]
+    NOW_NS_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    MAX_WORKERS_FIELD_NUMBER: _ClassVar[int]
+    RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    STATE_DIR_FIELD_NUMBER: _ClassVar[int]
+    INVOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    version: str
+    api: int
+    driver: str
+    isolation: str
+    pause: str
+    limits: str
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    runtimes: _containers.RepeatedScalarFieldContainer[str]
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    listen: str
+    started_ns: int
+    wall_offset_ns: int
+    now_ns: int
+    workers: int
+    paused: int
+    busy: int
+    queued: int
+    max_workers: int
+    rss_bytes: int
+    draining: bool
+    pid: int
+    state_dir: str
+    invocations: int
+    failures: int
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., api: _Optional[int] = ..., driver: _Optional[str] = ..., isolation: _Optional[str] = ..., pause: _Optional[str] = ..., limits: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ..., runtimes: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., started_ns: _Optional[int] = ..., wall_offset_ns: _Optional[int] = ..., now_ns: _Optional[int] = ..., workers: _Optional[int] = ..., paused: _Optional[int] = ..., busy: _Optional[int] = ..., queued: _Optional[int] = ..., max_workers: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., draining: _Optional[bool] = ..., pid: _Optional[int] = ..., state_dir: _Optional[str] = ..., invocations: _Optional[int] = ..., failures: _Optional[int] = ...) -> None: ...
+
+class Worker(_message.Message):
+    __slots__ = ("id", "pool", "state", "username", "function", "version", "via", "invocation", "since_ns", "invocations", "reason", "runtime_pid")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    VIA_FIELD_NUMBER: _ClassVar[int]
+    INVOCATION_FIELD_NUMBER: _ClassVar[int]
+    SINCE_NS_FIELD_NUMBER: _ClassVar[int]
+    INVOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_PID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    pool: str
+    state: str
+    username: str
+    function: str
+    version: int
+    via: str
+    invocation: str
+    since_ns: int
+    invocations: int
+    reason: str
+    runtime_pid: int
+    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., state: _Optional[str] = ..., username: _Optional[str] = ..., function: _Optional[str] = ..., version: _Optional[int] = ..., via: _Optional[str] = ..., invocation: _Optional[str] = ..., since_ns: _Optional[int] = ..., invocations: _Optional[int] = ..., reason: _Optional[str] = ..., runtime_pid: _Optional[int] = ...) -> None: ...
+
+class Invocation(_message.Message):
+    __slots__ = ("id", "username", "function", "version", "state", "worker", "start", "accepted_ns", "ended_ns", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_NS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_NS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    username: str
+    function: str
+    version: int
+    state: str
+    worker: str
+    start: str
+    accepted_ns: int
+    ended_ns: int
+    error: str
+    def __init__(self, id: _Optional[str] = ..., username: _Optional[str] = ..., function: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[str] = ..., worker: _Optional[str] = ..., start: _Optional[str] = ..., accepted_ns: _Optional[int] = ..., ended_ns: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
+
+class Span(_message.Message):
+    __slots__ = ("kind", "start_ns", "end_ns")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    START_NS_FIELD_NUMBER: _ClassVar[int]
+    END_NS_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    start_ns: int
+    end_ns: int
+    def __init__(self, kind: _Optional[str] = ..., start_ns: _Optional[int] = ..., end_ns: _Optional[int] = ...) -> None: ...
+
+class Step(_message.Message):
+    __slots__ = ("id", "parent", "function", "version", "worker", "start", "via", "state", "pid", "error", "spans", "invocation")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    VIA_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    SPANS_FIELD_NUMBER: _ClassVar[int]
+    INVOCATION_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    parent: str
+    function: str
+    version: int
+    worker: str
+    start: str
+    via: str
+    state: str
+    pid: int
+    error: str
+    spans: _containers.RepeatedCompositeFieldContainer[Span]
+    invocation: str
+    def __init__(self, id: _Optional[str] = ..., parent: _Optional[str] = ..., function: _Optional[str] = ..., version: _Optional[int] = ..., worker: _Optional[str] = ..., start: _Optional[str] = ..., via: _Optional[str] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., error: _Optional[str] = ..., spans: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., invocation: _Optional[str] = ...) -> None: ...
+
+class Log(_message.Message):
+    __slots__ = ("invocation", "function", "worker", "stream", "text", "dropped_bytes")
+    INVOCATION_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    invocation: str
+    function: str
+    worker: str
+    stream: str
+    text: str
+    dropped_bytes: int
+    def __init__(self, invocation: _Optional[str] = ..., function: _Optional[str] = ..., worker: _Optional[str] = ..., stream: _Optional[str] = ..., text: _Optional[str] = ..., dropped_bytes: _Optional[int] = ...) -> None: ...
+
+class Handover(_message.Message):
+    __slots__ = ("worker", "state", "reason", "runtime_pid")
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_PID_FIELD_NUMBER: _ClassVar[int]
+    worker: str
+    state: str
+    reason: str
+    runtime_pid: int
+    def __init__(self, worker: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., runtime_pid: _Optional[int] = ...) -> None: ...
+
+class Function(_message.Message):
+    __slots__ = ("username", "name", "version", "runtime", "is_workflow", "removed")
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    IS_WORKFLOW_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    username: str
+    name: str
+    version: int
+    runtime: str
+    is_workflow: bool
+    removed: bool
+    def __init__(self, username: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[int] = ..., runtime: _Optional[str] = ..., is_workflow: _Optional[bool] = ..., removed: _Optional[bool] = ...) -> None: ...
+
+class LogsRequest(_message.Message):
+    __slots__ = ("username", "function", "invocation", "follow", "tail")
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    INVOCATION_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    TAIL_FIELD_NUMBER: _ClassVar[int]
+    username: str
+    function: str
+    invocation: str
+    follow: bool
+    tail: int
+    def __init__(self, username: _Optional[str] = ..., function: _Optional[str] = ..., invocation: _Optional[str] = ..., follow: _Optional[bool] = ..., tail: _Optional[int] = ...) -> None: ...
+
+class LogsReply(_message.Message):
+    __slots__ = ("at_ns", "log")
+    AT_NS_FIELD_NUMBER: _ClassVar[int]
+    LOG_FIELD_NUMBER: _ClassVar[int]
+    at_ns: int
+    log: Log
+    def __init__(self, at_ns: _Optional[int] = ..., log: _Optional[_Union[Log, _Mapping]] = ...) -> None: ...
+
+class TraceRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class TraceReply(_message.Message):
+    __slots__ = ("invocation", "steps", "wall_offset_ns", "arg_bytes", "result_bytes")
+    INVOCATION_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    WALL_OFFSET_NS_FIELD_NUMBER: _ClassVar[int]
+    ARG_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RESULT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    invocation: Invocation
+    steps: _containers.RepeatedCompositeFieldContainer[Step]
+    wall_offset_ns: int
+    arg_bytes: int
+    result_bytes: int
+    def __init__(self, invocation: _Optional[_Union[Invocation, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., wall_offset_ns: _Optional[int] = ..., arg_bytes: _Optional[int] = ..., result_bytes: _Optional[int] = ...) -> None: ...
+
+class NodesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class NodesReply(_message.Message):
+    __slots__ = ("nodes",)
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    nodes: _containers.RepeatedCompositeFieldContainer[Node]
+    def __init__(self, nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ...) -> None: ...

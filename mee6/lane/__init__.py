@@ -1,0 +1,1 @@
+"""The local wire between agent, proxy and runtime: messages, framing, endpoints."""

@@ -1,0 +1,222 @@
+"""The words that agent, proxy and runtime speak on a lane.
+
+Each message is a tagged, array-like MessagePack value: `["invoke", id, arg, ...]`. Fields are only ever
+added at the end, with a default, so that an older peer still reads a newer message. The agent and the
+proxy serve one and the same contract to a runtime; `docs` of who sends what stand on each class.
+
+`runtimes/nodejs/messages.js` is generated from this module (`make protos`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+PROTOCOL: Final = 1
+"""Raised when a peer that knows only the older number could not work any more."""
+
+TEXT: Final = "text/plain"
+JSON: Final = "application/json"
+BINARY: Final = "application/octet-stream"
+
+Role = Literal["proxy", "runtime"]
+Stream = Literal["out", "err"]
+Start = Literal["cold", "prewarmed", "warm"]
+"""How a step found its runtime: started for it, waiting without a function, or holding the function."""
+
+
+class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The shape all messages and their parts share: a MessagePack array without cyclic references."""
+
+
+class Message(Frame, frozen=True, gc=False, tag=lambda name: name.lower()):
+    """What travels as a frame of its own: its first element is the class name in lower case."""
+
+
+class Limits(Frame, frozen=True, gc=False):
+    """What a peer may send. Bytes; a message over a limit is refused by name, not cut."""
+
+    result_bytes: int = 8 << 20
+    log_bytes: int = 1 << 20
+    """Kept of one invocation's output; what is over is counted, not carried."""
+
+
+class Fault(Frame, frozen=True, gc=False):
+    """Why something failed, in a form that crosses processes and languages."""
+
+    code: str
+    """The `code` of a class in `mee6.errors`."""
+    message: str
+    function: str = ""
+    error_type: str = ""
+    """The remote exception's class, e.g. `ZeroDivisionError`."""
+    traceback: str = ""
+    """The remote traceback, ready to print; empty where there is none."""
+
+
+class Function(Frame, frozen=True, gc=False):
+    """One version of a function as a worker needs it."""
+
+    name: str
+    version: int
+    runtime: str
+    path: str
+    """The folder of the code, as seen from inside the worker."""
+    dependencies: dict[str, str] = {}
+    """Name of a function it may call -> its outflow (`no`, `always`, `optional:n`)."""
+    max_parallelism: int = 0
+    """Calls running in other workers at once, for one invocation; 0 = the agent's default."""
+    timeout_s: float = 60.0
+    env: dict[str, str] = {}
+
+
+class Span(Frame, frozen=True, gc=False):
+    """A part of a step's life: `queued start resume load handover run`. Nanoseconds, monotonic clock."""
+
+    kind: str
+    start_ns: int
+    end_ns: int = 0
+    """0 while it is going on."""
+
+
+class Step(Frame, frozen=True, gc=False):
+    """One function's run within an invocation: the row that a trace draws. Sent again when it changes."""
+
+    id: str
+    """The invocation's id for the first step, `<parent>.<n>` for the n-th call its parent made."""
+    parent: str
+    function: str
+    version: int
+    worker: str
+    start: str
+    """`cold`, `prewarmed` or `warm`; empty until a runtime was found."""
+    via: str
+    """`proxy` or `direct` (agent to runtime, after a handover); empty until known."""
+    state: str
+    """A state of `agent.core.invocation`: queued, starting, running, succeeded, failed, ..."""
+    pid: int = 0
+    """The runtime's process, as seen inside the worker."""
+    error: str = ""
+    spans: list[Span] = []
+
+
+class Hello(Message, frozen=True, gc=False):
+    """proxy or runtime -> server, first frame on a lane: who I am."""
+
+    token: str
+    """One-time; empty on a lane that was inherited ready-made from the proxy."""
+    role: Role
+    runtime: str
+    pid: int = 0
+    protocol: int = PROTOCOL
+
+
+class Welcome(Message, frozen=True, gc=False):
+    """server -> peer: the answer to `Hello`; tasks may follow."""
+
+    worker: str
+    limits: Limits = Limits()
+    act: str = "/act"
+    """The worker's storage as seen from inside: `rsc/NAME`, `flow`, `cur`, `<invocation id>`."""
+
+
+class Load(Message, frozen=True, gc=False):
+    """server -> peer: get this function ready. Answered by `Report` with the same id."""
+
+    id: str
+    function: Function
+    functions: dict[str, Function] = {}
+    """All that the function may reach, itself included: for a proxy; empty towards a runtime."""
+
+
+class Invoke(Message, frozen=True, gc=False):
+    """server -> peer: run the loaded function once. Answered by `Report` with the same id."""
+
+    id: str
+    arg: bytes
+    content_type: str
+    chain: list[str]
+    """Function names from the workflow's first down to this one; its length is the depth."""
+
+
+class Report(Message, frozen=True, gc=False):
+    """peer -> server: the outcome of the `Load` or `Invoke` with this id; `fault` is None when it went well."""
+
+    id: str
+    result: bytes = b""
+    content_type: str = TEXT
+    fault: Fault | None = None
+    handed_over: bool = False
+    """Only for a `Load` reported by a proxy: the runtime has connected to the agent."""
+
+
+class Call(Message, frozen=True, gc=False):
+    """peer -> server: a running function calls another. Answered by `Result` with the same id."""
+
+    id: str
+    """`<invocation>.<n>`, n counting this invocation's calls from 1: the callee's step id."""
+    invocation: str
+    name: str
+    arg: bytes
+    content_type: str
+    chain: list[str] = []
+    """Filled in by the proxy when it passes the call on to the agent: the caller's chain."""
+
+
+class Result(Message, frozen=True, gc=False):
+    """server -> peer: the outcome of the `Call` with this id."""
+
+    id: str
+    result: bytes = b""
+    content_type: str = TEXT
+    fault: Fault | None = None
+
+
+class Log(Message, frozen=True, gc=False):
+    """peer -> server: what a function wrote; whole lines wherever possible."""
+
+    invocation: str
+    stream: Stream
+    text: str
+    at_ns: int = 0
+    dropped_bytes: int = 0
+    """Bytes not carried since the last `Log`, because of `Limits.log_bytes`."""
+
+
+class Steps(Message, frozen=True, gc=False):
+    """proxy -> agent: steps that began, changed or ended inside the worker, batched."""
+
+    steps: list[Step]
+
+
+class AskHandover(Message, frozen=True, gc=False):
+    """proxy -> agent: my runtime could be yours. Answered by `Handover`."""
+
+
+class Handover(Message, frozen=True, gc=False):
+    """agent -> proxy -> runtime: connect to the agent with this one-time token, then report the load."""
+
+    token: str
+    address: str
+    """Path of the agent's lane socket, as seen inside the worker."""
+
+
+class Goodbye(Message, frozen=True, gc=False):
+    """server -> peer: you are no longer needed; leave at once."""
+
+
+AnyMessage = (
+    Hello
+    | Welcome
+    | Load
+    | Invoke
+    | Report
+    | Call
+    | Result
+    | Log
+    | Steps
+    | AskHandover
+    | Handover
+    | Goodbye
+)

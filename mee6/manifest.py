@@ -1,0 +1,118 @@
+"""`activity.json`: what a function says about itself.
+
+The file's name, `name`, `runtime`, `dependencies`, `outflow` and `maxParallelism` are those of the first
+Mee6aaS (its `pkg/activity`), so that its functions still work; unknown keys are refused, since most are
+misspellings of known ones.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from mee6.errors import InvalidManifest
+
+FILE_NAME: Final = "activity.json"
+NAME_RULE: Final = "1 to 63 letters, digits, '-', '_' or '.', starting with a letter or digit"
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_OUTFLOW: Final = re.compile(r"no|always|optional:[0-9]{1,4}")
+_ENV: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RUNTIME: Final = re.compile(r"(?:mee6aas/runtime-|mee6/runtime-)?([a-z][a-z0-9_-]*)(?::latest)?")
+
+Network = Literal["none", "bridge"]
+
+
+class Dependency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a function relates to one it may call."""
+
+    outflow: str = ""
+    """`no` or empty: in this worker. `always`: in another. `optional:n`: of the calls of group n that run
+    in parallel, one stays in this worker."""
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A function's manifest, checked."""
+
+    name: str
+    runtime: str
+    """The language: `python`, `nodejs`. The long forms of the first Mee6aaS are shortened to it."""
+    dependencies: dict[str, Dependency] = {}
+    """The functions it may call. Not empty: the function is a workflow."""
+    max_parallelism: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Calls of one invocation that run in other workers at once; 0 means the agent's default."""
+    timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Seconds an invocation may take from its acceptance; None means the agent's default."""
+    network: Network = "none"
+    """`none`: no network. `bridge`: may reach out."""
+    env: dict[str, str] = {}
+    description: str = ""
+
+    @property
+    def is_workflow(self) -> bool:
+        """Whether it calls other functions."""
+        return bool(self.dependencies)
+
+    @property
+    def outflows(self) -> dict[str, str]:
+        """Dependency -> `no`, `always` or `optional:n`."""
+        return {name: dependency.outflow or "no" for name, dependency in self.dependencies.items()}
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` may name a function or a user; such a name is also a safe file name."""
+    return bool(_NAME.fullmatch(text)) and ".." not in text
+
+
+def parse(text: str | bytes) -> Manifest:
+    """The manifest that `text` holds.
+
+    Raises:
+        InvalidManifest: one line that names the file, the place and what is expected there.
+    """
+    try:
+        manifest = msgspec.json.decode(text, type=Manifest)
+    except msgspec.ValidationError as error:
+        raise InvalidManifest(f"{FILE_NAME}: {error}") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidManifest(f"{FILE_NAME} is not valid JSON: {error}") from error
+    return _checked(manifest)
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of the function in `folder`.
+
+    Raises:
+        InvalidManifest: as `parse`; or there is no such file.
+    """
+    path = folder / FILE_NAME
+    try:
+        return parse(path.read_bytes())
+    except FileNotFoundError as error:
+        raise InvalidManifest(f"no {FILE_NAME} in {folder}; make one with: mee6 init NAME") from error
+    except OSError as error:
+        raise InvalidManifest(f"cannot read {path}: {error.strerror}") from error
+
+
+def _checked(manifest: Manifest) -> Manifest:
+    _demand(is_name(manifest.name), f"name {manifest.name!r} is not allowed: {NAME_RULE}")
+    runtime = _RUNTIME.fullmatch(manifest.runtime)
+    _demand(runtime is not None, f"runtime {manifest.runtime!r} is not a runtime's name, as in 'python' or 'nodejs'")
+    for name, dependency in manifest.dependencies.items():
+        _demand(is_name(name), f"dependency {name!r} is not allowed: {NAME_RULE}")
+        _demand(
+            dependency.outflow == "" or _OUTFLOW.fullmatch(dependency.outflow) is not None,
+            f"dependency {name!r} has outflow {dependency.outflow!r}; use 'no', 'always' or 'optional:<number>'",
+        )
+    for key in manifest.env:
+        _demand(_ENV.fullmatch(key) is not None, f"env {key!r} is not a variable's name")
+    assert runtime is not None
+    return msgspec.structs.replace(manifest, runtime=runtime.group(1))
+
+
+def _demand(holds: bool, complaint: str) -> None:
+    if not holds:
+        raise InvalidManifest(f"{FILE_NAME}: {complaint}")
