@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 import grpc
+import grpc.aio
 import msgspec
 
 from mee6.api.v1 import invoker_pb2
@@ -41,13 +42,13 @@ def to_status(error: Mee6Error) -> tuple[grpc.StatusCode, str, Metadata]:
     return grpc.StatusCode[error.grpc], message, ((FAULT_KEY, _packed(fault)),)
 
 
-def from_rpc_error(error: grpc.RpcError, address: str) -> Mee6Error:
+def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> Mee6Error:
     """The error that a failed call stands for.
 
     Args:
         address: of the agent, for messages.
     """
-    code: grpc.StatusCode = error.code()
+    code = error.code()
     detail = _detail(error)
     if detail is not None:
         return error_of(detail)
@@ -96,9 +97,9 @@ def _unavailable(said: str, address: str) -> AgentUnreachable:
     return AgentUnreachable(f"the agent at {address} went away during the call ({said}); see: mee6 agent status")
 
 
-def _detail(error: grpc.RpcError) -> Fault | None:
+def _detail(error: grpc.aio.AioRpcError) -> Fault | None:
     for key, value in error.trailing_metadata() or ():
-        if key == FAULT_KEY:
+        if key == FAULT_KEY and isinstance(value, bytes):
             try:
                 return msgspec.msgpack.decode(value, type=Fault)
             except msgspec.MsgspecError:
