@@ -1,0 +1,1 @@
+"""Decisions of a node, without I/O: see `scheduler`."""

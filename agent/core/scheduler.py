@@ -1,0 +1,387 @@
+"""The node's decisions: who gets which worker, what is started, paused, ended. No I/O, no clock.
+
+One door: `handle(event, now) -> commands`. The shell (`agent.node`) carries the commands out in order and
+brings the outcomes back as events.
+
+No deadlock: an invocation of depth d (1 for a workflow's first function) may be leased a worker only while
+fewer than `max_workers * d` workers are leased at depth d or less. Whoever waits for a call holds a worker
+of lesser depth than the call needs, so at every depth some leases are never held by the call's own callers.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from agent.core import events as ev
+from agent.core.fleet import Fleet, Settings
+from agent.core.handover import HandoverEvent, HandoverState
+from agent.core.invocation import Invocation, InvocationEvent, InvocationState
+from agent.core.waiting import WaitingLine
+from agent.core.worker import IDLE, Worker, WorkerEvent, WorkerState
+from mee6.lane.messages import Fault
+
+MAX_ATTEMPTS: Final = 3
+"""Workers an invocation may lose before its function was called."""
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """All workers and invocations of a node."""
+
+    settings: Settings
+    fleet: Fleet = field(init=False)
+    invocations: dict[str, Invocation] = field(default_factory=dict)
+    """Those that have not ended, by id."""
+    line: WaitingLine = field(default_factory=WaitingLine)
+    leased: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    """Depth -> workers leased at it."""
+    _callees: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _retired: set[str] = field(default_factory=set)
+    _unsettled: bool = True
+    """Something may have become possible for those that wait, or for the pools."""
+    _out: list[ev.Command] = field(default_factory=list)
+    _now: int = 0
+
+    def __post_init__(self) -> None:
+        self.fleet = Fleet(self.settings, self._out)
+
+    def handle(self, event: ev.Event, now: int) -> list[ev.Command]:
+        """Takes one event and returns what to do, in order.
+
+        Args:
+            now: nanoseconds, monotonic; never less than before.
+
+        Raises:
+            InvalidTransition: the event has no place in the state of what it names. Nothing was changed.
+        """
+        self._now = now
+        _HANDLERS[type(event)](self, event)
+        if self._unsettled:
+            self._settle()
+        out = self._out.copy()
+        self._out.clear()
+        return out
+
+    def next_wake(self) -> int | None:
+        """When a `Tick` is due at the latest, in nanoseconds; None when nothing waits for time to pass."""
+        times = [invocation.deadline for invocation in self.invocations.values()]
+        times += [due for worker in self.fleet.workers.values() if (due := self.fleet.due(worker)) is not None]
+        times += [pool.retry_at for pool in self.fleet.pools.values() if pool.retry_at]
+        return min(times, default=None)
+
+    def may_lease(self, depth: int) -> bool:
+        """Whether the capacity rule lets an invocation of this depth have a worker."""
+        held = sum(count for at, count in self.leased.items() if at <= depth)
+        return held < self.settings.max_workers * depth
+
+    # -- invocations
+
+    def _submitted(self, event: ev.Submitted) -> None:
+        if event.depth == 1 and self.line and self.line.length(1) >= self.settings.queue_limit:
+            message = f"{self.settings.queue_limit} invocations wait for a worker already; try again later"
+            self._out.append(ev.Complete(event.id, Fault("exhausted", message)))
+            return
+        invocation = Invocation(
+            event.id, event.digest, event.pool, event.depth, self._now, event.deadline, caller=event.caller
+        )
+        self.invocations[event.id] = invocation
+        if event.caller:
+            self._callees[event.caller].add(event.id)
+        worker = self.fleet.find(event.digest, event.pool) if self.may_lease(event.depth) else None
+        if worker is None:
+            self.line.append(invocation)
+            self._unsettled = True
+        else:
+            self._lease(invocation, worker)
+
+    def _cancel_asked(self, event: ev.CancelAsked) -> None:
+        if invocation := self.invocations.get(event.id):
+            self._abort(invocation, InvocationEvent.CANCELLED, Fault("cancelled", event.reason))
+
+    def _finished(self, event: ev.Finished) -> None:
+        invocation = self.invocations.get(event.invocation)
+        worker = self._leased_to(event.worker, event.invocation)
+        if worker is None or invocation is None:
+            return  # the answer to something that was called off
+        self._end(invocation, InvocationEvent.SUCCEEDED if event.ok else InvocationEvent.FAILED)
+        self._unlease(worker)
+        worker.invocations += 1
+        worker.take(WorkerEvent.RELEASED, self._now)
+        self._idle(worker)
+
+    def _end(self, invocation: Invocation, how: InvocationEvent) -> None:
+        """Brings an invocation to its end, with all the calls it still has out."""
+        if invocation.state is InvocationState.QUEUED:
+            self.line.remove(invocation)
+        invocation.machine.take(how)
+        invocation.end_span(self._now)
+        del self.invocations[invocation.id]
+        if invocation.caller in self._callees:
+            self._callees[invocation.caller].discard(invocation.id)
+        for callee in self._callees.pop(invocation.id, ()):
+            if orphan := self.invocations.get(callee):
+                self._abort(orphan, InvocationEvent.CANCELLED, Fault("cancelled", "its caller has ended"))
+
+    def _abort(self, invocation: Invocation, how: InvocationEvent, fault: Fault) -> None:
+        """Ends an invocation from outside. Nothing stops a function that runs but the end of its worker."""
+        worker = self._leased_to(invocation.worker, invocation.id)
+        self._out.append(ev.Complete(invocation.id, fault))
+        self._end(invocation, how)
+        if worker is not None:
+            self._stop(worker, f"{fault.code.replace('_', ' ')}: {invocation.id}")
+
+    def _lost_invocation(self, invocation: Invocation, fault: Fault) -> None:
+        """Puts an invocation back whose function was not called yet; ends the others."""
+        invocation.attempts += 1
+        exited = fault.code == "function_exited"
+        if invocation.state is InvocationState.STARTING and not exited and invocation.attempts < MAX_ATTEMPTS:
+            invocation.machine.take(InvocationEvent.PUT_BACK)
+            invocation.worker = ""
+            invocation.next_span("queued", self._now)
+            self.line.put_back(invocation)
+            return
+        self._out.append(ev.Complete(invocation.id, fault))
+        self._end(invocation, InvocationEvent.FAILED if exited else InvocationEvent.LOST)
+
+    # -- leases
+
+    def _leased_to(self, worker: str, invocation: str) -> Worker | None:
+        """The worker, if it lives and this invocation has it."""
+        found = self.fleet.workers.get(worker)
+        return found if found is not None and found.lease == invocation else None
+
+    def _lease(self, invocation: Invocation, worker: Worker) -> None:
+        """Gives an idle worker to an invocation and has it called, after a thaw and a load where needed."""
+        self.fleet.remove_idle(worker)
+        asleep = worker.state in (WorkerState.PAUSED, WorkerState.PAUSING)
+        worker.take(WorkerEvent.LEASED, self._now)
+        worker.lease, worker.lease_depth = invocation.id, invocation.depth
+        self.leased[invocation.depth] += 1
+        invocation.machine.take(InvocationEvent.LEASED)
+        invocation.worker = worker.id
+        if worker.digest:
+            invocation.start = "warm"
+        else:
+            self._unsettled = True  # the pool is one short
+            invocation.start = "prewarmed" if worker.started_at < invocation.accepted_at else "cold"
+            if invocation.start == "cold":
+                invocation.next_span("start", worker.started_at)
+        if asleep:
+            invocation.next_span("resume", self._now)
+            self._out.append(ev.Resume(worker.id))
+        else:
+            self._go_on(worker, invocation)
+
+    def _go_on(self, worker: Worker, invocation: Invocation) -> None:
+        """Loads or calls, now that the leased worker is awake."""
+        if worker.digest:
+            invocation.machine.take(InvocationEvent.CALLED)
+            invocation.next_span("run", self._now)
+            self._out.append(ev.Call(worker.id, invocation.id))
+        else:
+            invocation.next_span("load", self._now)
+            self._out.append(ev.Load(worker.id, invocation.id))
+
+    def _unlease(self, worker: Worker) -> None:
+        self.leased[worker.lease_depth] -= 1
+        worker.lease = ""
+
+    def _idle(self, worker: Worker) -> None:
+        """Lists a worker that has just become free, unless it has had its time."""
+        if worker.stale or worker.digest in self._retired:
+            self._stop(worker, "its function was replaced or removed", listed=False)
+            return
+        self.fleet.add_idle(worker, self._now)
+        if self.line or not worker.digest:
+            self._unsettled = True
+
+    def _settle(self) -> None:
+        """Gives idle workers to those that wait, and lets the pools make what is missing."""
+        self._unsettled = False
+        for head in self.line.heads():
+            first: Invocation | None = head
+            while first is not None and self.may_lease(first.depth):
+                worker = self.fleet.find(first.digest, first.pool)
+                if worker is None:
+                    break
+                self.line.remove(first)
+                self._lease(first, worker)
+                first = self.line.behind(first)
+        for pool in list(self.fleet.pools.values()):
+            self.fleet.supply(pool, *self.line.demand(pool.key), self._now)
+        if len(self.fleet.workers) > self.settings.max_workers and not self.line:
+            self.fleet.evict(self._now)
+        self._unsettled = False
+
+    # -- workers
+
+    def _stop(self, worker: Worker, reason: str, *, listed: bool = True) -> None:
+        """Ends a worker; its invocation, if any, has been dealt with."""
+        if worker.lease:
+            self._unlease(worker)
+        if not listed:
+            self.fleet.add_idle(worker, self._now)
+        self.fleet.stop(worker, reason, self._now)
+        self._unsettled = True
+
+    def _connected(self, event: ev.WorkerConnected) -> None:
+        worker = self.fleet.workers.get(event.worker)
+        if worker is None:
+            return  # it was told to end while it started
+        worker.take(WorkerEvent.CONNECTED, self._now)
+        if event.direct:
+            worker.handover.take(HandoverEvent.BORN_DIRECT)
+        pool = self.fleet.pool(worker.pool)
+        pool.starting -= 1
+        pool.succeeded()
+        self._idle(worker)
+
+    def _start_failed(self, event: ev.WorkerStartFailed) -> None:
+        worker = self.fleet.workers.get(event.worker)
+        if worker is None:
+            return
+        pool = self.fleet.pool(worker.pool)
+        give_up = pool.failed(event.reason, self._now)
+        self._stop(worker, event.reason)
+        if give_up:
+            fault = Fault("exhausted", f"no {pool.key} worker could be started: {event.reason}")
+            for invocation in self.line.of_pool(pool.key):
+                self._abort(invocation, InvocationEvent.FAILED, fault)
+
+    def _lost(self, event: ev.WorkerLost) -> None:
+        worker = self.fleet.workers.get(event.worker)
+        if worker is None:
+            return
+        if worker.state is WorkerState.STARTING:
+            self._start_failed(ev.WorkerStartFailed(worker.id, event.fault.message))
+            return
+        if invocation := self.invocations.get(worker.lease):
+            self._lost_invocation(invocation, event.fault)
+        self._stop(worker, event.fault.message)
+
+    def _loaded(self, event: ev.FunctionLoaded) -> None:
+        invocation = self.invocations.get(event.invocation)
+        worker = self._leased_to(event.worker, event.invocation)
+        if worker is None or invocation is None:
+            return
+        if event.fault is not None:
+            self._out.append(ev.Complete(invocation.id, event.fault))
+            self._end(invocation, InvocationEvent.FAILED)
+            self._stop(worker, "load failed")
+        elif not self._settle_handover(worker, handed_over=event.handed_over):
+            self._lost_invocation(invocation, Fault("worker_lost", "its handover came to nothing"))
+            self._stop(worker, "the proxy gave its runtime away, but the runtime did not come")
+        else:
+            worker.take(WorkerEvent.LOADED, self._now)
+            worker.digest = invocation.digest
+            self._go_on(worker, invocation)
+
+    def _retire(self, event: ev.Retired) -> None:
+        self._retired.add(event.digest)
+        for worker in list(self.fleet.workers.values()):
+            if worker.digest == event.digest:
+                worker.stale = True
+                if worker.state in IDLE:
+                    self._stop(worker, "its function was replaced or removed")
+
+    def _drain(self, _event: ev.DrainBegan) -> None:
+        for pool in self.fleet.pools.values():
+            pool.target = 0
+
+    # -- handover
+
+    def _handover_asked(self, event: ev.HandoverAsked) -> None:
+        worker = self.fleet.workers.get(event.worker)
+        if worker is not None and worker.state is WorkerState.LOADING:
+            worker.handover.take(HandoverEvent.ASKED)
+            self._out.append(ev.GrantHandover(worker.id))
+
+    def _runtime_connected(self, event: ev.RuntimeConnected) -> None:
+        if worker := self.fleet.workers.get(event.worker):
+            worker.handover.take(HandoverEvent.RUNTIME_CONNECTED)
+
+    def _settle_handover(self, worker: Worker, *, handed_over: bool) -> bool:
+        """Ends a handover one way or the other; False when the proxy and we disagree."""
+        handover = worker.handover
+        if handed_over:
+            if not handover.can(HandoverEvent.REPORTED):
+                return False
+            handover.take(HandoverEvent.REPORTED)
+            self._out.append(ev.DismissProxy(worker.id))
+        elif not handover.is_direct and handover.state is not HandoverState.PROXIED:
+            handover.take(HandoverEvent.FAILED)
+            self._out.append(ev.RefuseHandover(worker.id))
+        return True
+
+    def _proxy_left(self, event: ev.ProxyLeft) -> None:
+        if worker := self.fleet.workers.get(event.worker):
+            worker.handover.take(HandoverEvent.PROXY_LEFT)
+
+    # -- pause and time
+
+    def _pause_ended(self, event: ev.PauseEnded) -> None:
+        worker = self.fleet.workers.get(event.worker)
+        if worker is None:
+            return
+        if not event.error:
+            worker.take(WorkerEvent.PAUSED, self._now)
+        elif worker.state is WorkerState.RESUMING:
+            worker.take(WorkerEvent.PAUSE_FAILED, self._now)
+        else:
+            self._stop(worker, f"could not be paused: {event.error}")
+
+    def _resume_ended(self, event: ev.ResumeEnded) -> None:
+        worker = self.fleet.workers.get(event.worker)
+        if worker is None:
+            return
+        if event.error:
+            self._lost(ev.WorkerLost(worker.id, Fault("worker_lost", f"could not be resumed: {event.error}")))
+            return
+        worker.take(WorkerEvent.RESUMED if worker.digest else WorkerEvent.RESUMED_EMPTY, self._now)
+        self._go_on(worker, self.invocations[worker.lease])
+
+    def _tick(self, _event: ev.Tick) -> None:
+        for invocation in [one for one in self.invocations.values() if one.deadline <= self._now]:
+            if invocation.id in self.invocations:  # not ended together with its caller
+                self._abort(invocation, InvocationEvent.TIMED_OUT, Fault("timed_out", "took longer than its limit"))
+        for worker in list(self.fleet.workers.values()):
+            due = self.fleet.due(worker)
+            if due is not None and due <= self._now:
+                self._overdue(worker)
+        for pool in self.fleet.pools.values():
+            if pool.retry_at and pool.retry_at <= self._now:
+                pool.retry_at = 0
+                self._unsettled = True
+
+    def _overdue(self, worker: Worker) -> None:
+        match worker.state:
+            case WorkerState.STARTING:
+                reason = f"did not connect within {self.settings.start_timeout / 1e9:g} s"
+                self._start_failed(ev.WorkerStartFailed(worker.id, reason))
+            case WorkerState.LOADING:
+                fault = Fault("load_failed", f"took longer than {self.settings.load_timeout / 1e9:g} s to load")
+                self._loaded(ev.FunctionLoaded(worker.id, worker.lease, fault, handed_over=False))
+            case _:
+                self.fleet.rest(worker, self._now)
+
+
+_HANDLERS: Final[dict[type[ev.Event], Callable[[Scheduler, Any], None]]] = {
+    ev.Submitted: Scheduler._submitted,  # noqa: SLF001 - the table of the class's own door
+    ev.CancelAsked: Scheduler._cancel_asked,  # noqa: SLF001
+    ev.Finished: Scheduler._finished,  # noqa: SLF001
+    ev.WorkerConnected: Scheduler._connected,  # noqa: SLF001
+    ev.WorkerStartFailed: Scheduler._start_failed,  # noqa: SLF001
+    ev.WorkerLost: Scheduler._lost,  # noqa: SLF001
+    ev.FunctionLoaded: Scheduler._loaded,  # noqa: SLF001
+    ev.PauseEnded: Scheduler._pause_ended,  # noqa: SLF001
+    ev.ResumeEnded: Scheduler._resume_ended,  # noqa: SLF001
+    ev.HandoverAsked: Scheduler._handover_asked,  # noqa: SLF001
+    ev.RuntimeConnected: Scheduler._runtime_connected,  # noqa: SLF001
+    ev.ProxyLeft: Scheduler._proxy_left,  # noqa: SLF001
+    ev.Retired: Scheduler._retire,  # noqa: SLF001
+    ev.DrainBegan: Scheduler._drain,  # noqa: SLF001
+    ev.Tick: Scheduler._tick,  # noqa: SLF001
+}

@@ -1,0 +1,73 @@
+"""Invocations that wait for a worker: deeper calls first, then first come, first served.
+
+Deeper first, because a caller holds a worker while it waits. Invocations of one plan and depth stand in one
+queue, since one worker is as good for any of them; so a decision looks at a few heads, not at the whole line.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from agent.core.invocation import Invocation
+from agent.drivers.base import PoolKey
+
+
+@dataclass(slots=True)
+class WaitingLine:
+    """All that wait."""
+
+    _queues: dict[tuple[int, str], OrderedDict[str, Invocation]] = field(default_factory=dict)
+
+    def append(self, invocation: Invocation) -> None:
+        """Takes an invocation in, behind the others of its kind."""
+        self._queues.setdefault((invocation.depth, invocation.digest), OrderedDict())[invocation.id] = invocation
+
+    def put_back(self, invocation: Invocation) -> None:
+        """Takes an invocation in again, before the others of its kind."""
+        self.append(invocation)
+        self._queues[invocation.depth, invocation.digest].move_to_end(invocation.id, last=False)
+
+    def remove(self, invocation: Invocation) -> None:
+        """Lets an invocation go, wherever it stands."""
+        key = (invocation.depth, invocation.digest)
+        del self._queues[key][invocation.id]
+        if not self._queues[key]:
+            del self._queues[key]
+
+    def heads(self) -> list[Invocation]:
+        """The first of each queue, in the order in which they are to be served."""
+        firsts = [next(iter(queue.values())) for queue in self._queues.values()]
+        return sorted(firsts, key=lambda invocation: (-invocation.depth, invocation.accepted_at))
+
+    def behind(self, invocation: Invocation) -> Invocation | None:
+        """Who is first now in the queue that this one stood in."""
+        queue = self._queues.get((invocation.depth, invocation.digest))
+        return next(iter(queue.values())) if queue else None
+
+    def of_pool(self, key: PoolKey) -> list[Invocation]:
+        """All that wait for a worker of this pool."""
+        queues = (queue for queue in self._queues.values() if next(iter(queue.values())).pool == key)
+        return [invocation for queue in queues for invocation in queue.values()]
+
+    def demand(self, key: PoolKey) -> tuple[int, int]:
+        """How many wait for a worker of this pool, and the depth of the deepest; (0, 0) when none does."""
+        waiting, deepest = 0, 0
+        for (depth, _digest), queue in self._queues.items():
+            if next(iter(queue.values())).pool == key:
+                waiting += len(queue)
+                deepest = max(deepest, depth)
+        return waiting, deepest
+
+    def length(self, depth: int) -> int:
+        """How many of this depth wait."""
+        return sum(len(queue) for (at, _digest), queue in self._queues.items() if at == depth)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._queues)
+
+    def __contains__(self, invocation: Invocation) -> bool:
+        return invocation.id in self._queues.get((invocation.depth, invocation.digest), ())

@@ -1,0 +1,107 @@
+"""A worker's life: from the driver's start to its end, with or without a function, paused or not.
+
+`paused` is a state of its own; whether a function is loaded is told by `digest`. What a worker is leased
+for is told by `lease`; between a lease and its release no other invocation can have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from agent.core.handover import Handover
+from agent.core.machine import Machine
+from agent.drivers.base import PoolKey
+
+
+class WorkerState(StrEnum):
+    """Where a worker stands; the same words in logs, API and console."""
+
+    STARTING = "starting"  # asked of the driver, not yet connected
+    PREWARMED = "prewarmed"  # connected, no function loaded
+    LOADING = "loading"  # leased, its function is being loaded
+    BUSY = "busy"  # leased, its function runs
+    WARM = "warm"  # a function is loaded, nobody uses it
+    PAUSING = "pausing"  # being frozen; not leased
+    PAUSED = "paused"  # frozen, with or without a function
+    RESUMING = "resuming"  # leased, being thawed
+    GONE = "gone"
+
+
+class WorkerEvent(StrEnum):
+    """What can happen to a worker."""
+
+    CONNECTED = "connected"
+    LEASED = "leased"
+    LOADED = "loaded"
+    RELEASED = "released"
+    PAUSE_ASKED = "pause asked"
+    PAUSED = "paused"
+    PAUSE_FAILED = "pause failed"
+    RESUMED = "resumed"
+    RESUMED_EMPTY = "resumed empty"
+    LOST = "lost"
+    """It ended, or was told to end."""
+
+
+S, E = WorkerState, WorkerEvent
+
+TRANSITIONS: Final[Mapping[tuple[WorkerState, WorkerEvent], WorkerState]] = {
+    (S.STARTING, E.CONNECTED): S.PREWARMED,
+    (S.PREWARMED, E.LEASED): S.LOADING,
+    (S.WARM, E.LEASED): S.BUSY,
+    (S.PAUSED, E.LEASED): S.RESUMING,
+    (S.PAUSING, E.LEASED): S.RESUMING,  # the shell finishes the pause first: a worker's commands go in order
+    (S.RESUMING, E.PAUSED): S.RESUMING,
+    (S.RESUMING, E.PAUSE_FAILED): S.RESUMING,
+    (S.RESUMING, E.RESUMED): S.BUSY,
+    (S.RESUMING, E.RESUMED_EMPTY): S.LOADING,
+    (S.LOADING, E.LOADED): S.BUSY,
+    (S.BUSY, E.RELEASED): S.WARM,
+    (S.PREWARMED, E.PAUSE_ASKED): S.PAUSING,
+    (S.WARM, E.PAUSE_ASKED): S.PAUSING,
+    (S.PAUSING, E.PAUSED): S.PAUSED,
+    **{(state, E.LOST): S.GONE for state in S if state is not S.GONE},
+}
+
+IDLE: Final = frozenset({S.PREWARMED, S.WARM, S.PAUSING, S.PAUSED})
+LEASED: Final = frozenset({S.LOADING, S.BUSY, S.RESUMING})
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """One worker, as the scheduler knows it. Times are nanoseconds, monotonic."""
+
+    id: str
+    pool: PoolKey
+    started_at: int
+    machine: Machine[WorkerState, WorkerEvent] = field(init=False)
+    handover: Handover = field(init=False)
+    digest: str = ""
+    """Of the plan it holds; empty while no function is loaded."""
+    lease: str = ""
+    """The invocation that has it; empty while idle."""
+    lease_depth: int = 0
+    since: int = 0
+    """When it came into its present state."""
+    idle_since: int = 0
+    invocations: int = 0
+    stale: bool = False
+    """Holds what has been replaced; ends at its release."""
+
+    def __post_init__(self) -> None:
+        self.machine = Machine(f"worker {self.id}", TRANSITIONS, WorkerState.STARTING)
+        self.handover = Handover(self.id)
+        self.since = self.started_at
+
+    @property
+    def state(self) -> WorkerState:
+        """Its state."""
+        return self.machine.state
+
+    def take(self, event: WorkerEvent, now: int) -> None:
+        """Moves on; see `Machine.take`."""
+        self.machine.take(event)
+        self.since = now
