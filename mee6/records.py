@@ -1,0 +1,256 @@
+"""What a client gets to see: plain frozen records, the same in the console, the command line and scripts.
+
+`mee6.api.records` makes them of the protobuf messages of the same names; the protos say what each field is.
+Times in `_ns` are the agent's monotonic clock; adding `wall_offset_ns` gives nanoseconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mee6 import content
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An invocation's result as bytes."""
+
+    id: str
+    data: bytes
+    content_type: str
+
+    @property
+    def value(self) -> Any:
+        """The result as a value: text, what JSON holds, or bytes."""
+        return content.unpack(self.data, self.content_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One version of a function."""
+
+    user: str
+    name: str
+    runtime: str
+    version: int
+    sha256: str
+    size: int
+    added_s: float
+    """Seconds since 1970, UTC."""
+    is_workflow: bool
+    manifest: str
+    """JSON, normalised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What adding a folder did."""
+
+    function: Function
+    unchanged: bool
+    """The same content was there already."""
+    missing: tuple[str, ...]
+    """Declared dependencies that have not been added yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionStats:
+    """Since the agent started."""
+
+    invocations: int
+    failures: int
+    cold: int
+    prewarmed: int
+    warm: int
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """All about one function."""
+
+    function: Function
+    versions: tuple[Function, ...]
+    """Newest first."""
+    missing: tuple[str, ...]
+    workers: tuple[str, ...]
+    stats: FunctionStats
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One agent."""
+
+    id: str
+    version: str
+    api: int
+    driver: str
+    isolation: str
+    pause: str
+    limits: str
+    notes: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    missing: tuple[str, ...]
+    """Languages it cannot run, with the reason."""
+    listen: str
+    started_ns: int
+    wall_offset_ns: int
+    now_ns: int
+    workers: int
+    paused: int
+    busy: int
+    queued: int
+    max_workers: int
+    rss_bytes: int
+    draining: bool
+    pid: int
+    state_dir: str
+    invocations: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One sandbox."""
+
+    id: str
+    pool: str
+    state: str
+    username: str
+    function: str
+    version: int
+    via: str
+    invocation: str
+    since_ns: int
+    invocations: int
+    reason: str
+    runtime_pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One call from outside."""
+
+    id: str
+    username: str
+    function: str
+    version: int
+    state: str
+    worker: str
+    start: str
+    accepted_ns: int
+    ended_ns: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a step's life: `queued start resume load handover run`."""
+
+    kind: str
+    start_ns: int
+    end_ns: int
+    """0 while it is going on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One function's run within an invocation."""
+
+    id: str
+    parent: str
+    function: str
+    version: int
+    worker: str
+    start: str
+    via: str
+    state: str
+    pid: int
+    error: str
+    spans: tuple[Span, ...]
+    invocation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """An invocation with all its steps; the first step first, then by start."""
+
+    invocation: Invocation
+    steps: tuple[Step, ...]
+    wall_offset_ns: int
+    arg_bytes: int
+    result_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What a function wrote."""
+
+    invocation: str
+    function: str
+    worker: str
+    stream: str
+    text: str
+    dropped_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A `Log` and when it was written."""
+
+    at_ns: int
+    log: Log
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """A worker's handover, as far as it got."""
+
+    worker: str
+    state: str
+    reason: str
+    runtime_pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionChange:
+    """A function was added, replaced or removed."""
+
+    username: str
+    name: str
+    version: int
+    runtime: str
+    is_workflow: bool
+    removed: bool
+
+
+What = Worker | Invocation | Step | Log | Handover | FunctionChange | Node
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something the platform did."""
+
+    at_ns: int
+    what: What
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How things stand; events numbered from `seq` follow."""
+
+    seq: int
+    node: Node
+    workers: tuple[Worker, ...]
+    functions: tuple[FunctionChange, ...]
+    invocations: tuple[Invocation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events in order; the first has number `seq`. A jump means some were missed and a `Snapshot` follows."""
+
+    seq: int
+    events: tuple[Event, ...]
