@@ -40,10 +40,10 @@ class SyncClient:
         """Ends the connection. Idempotent."""
         if self._closed:
             return
-        self._closed = True
         try:
             self._run(self._client.close())
         finally:
+            self._closed = True
             self._runner.close()
 
     def invoke(self, name: str, arg: Any = None, *, user: str | None = None, timeout: float | None = None) -> Any:
@@ -132,6 +132,9 @@ class SyncClient:
         )
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._closed:
+            work.close()
+            raise RuntimeError("the client is closed")
         return self._runner.run(work)
 
     def _iterate(self, start: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:

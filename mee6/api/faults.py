@@ -15,7 +15,7 @@ import grpc.aio
 import msgspec
 
 from mee6.api.v1 import invoker_pb2
-from mee6.errors import AgentUnreachable, Cancelled, Mee6Error, TimedOut, TooLarge, VersionMismatch, by_grpc
+from mee6.errors import AgentUnreachable, Mee6Error, TimedOut, TooLarge, VersionMismatch, by_grpc
 from mee6.faults import error_of, fault_of
 from mee6.lane.messages import Fault
 
@@ -25,7 +25,7 @@ API_KEY: Final = "mee6-api"
 """Metadata of every call: the client's `API_LEVEL`."""
 FAULT_KEY: Final = "mee6-fault-bin"
 
-_DETAIL_BYTES: Final = 4800
+_DETAIL_BYTES: Final = 4300
 """Of the packed fault. A peer may refuse more than 8 KiB of metadata, which carries this in base64 (4/3)."""
 _MESSAGE_BYTES: Final = 400
 """Of a message in the status line, where a byte may take three."""
@@ -60,8 +60,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> Mee6Error:
             return VersionMismatch(f"the agent at {address} does not know this request; see: mee6 version")
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return TimedOut(f"the agent at {address} did not answer in time; see: mee6 agent status")
-        case grpc.StatusCode.CANCELLED:
-            return Cancelled("the call was called off")
+        case grpc.StatusCode.CANCELLED:  # not by this side, and not with a reason: the server is leaving
+            return _unavailable(said, address)
         case grpc.StatusCode.RESOURCE_EXHAUSTED if "message larger than max" in said:
             return TooLarge(f"the message is over the connection's limit: {said}")
         case grpc.StatusCode.UNKNOWN:  # the server's own failure; a function's carries its fault
@@ -109,7 +109,7 @@ def _detail(error: grpc.aio.AioRpcError) -> Fault | None:
 
 def _packed(fault: Fault) -> bytes:
     whole = msgspec.msgpack.encode(_cut(fault, 1 << 30))
-    return whole if len(whole) <= _DETAIL_BYTES else msgspec.msgpack.encode(_cut(fault, 1500))
+    return whole if len(whole) <= _DETAIL_BYTES else msgspec.msgpack.encode(_cut(fault, 1300))
 
 
 def _cut(fault: Fault, limit: int) -> Fault:
