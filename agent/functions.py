@@ -1,0 +1,150 @@
+"""The node's functions: what is added, in which version, and the plans that invocations are pinned to.
+
+Keeps in memory what the invoke path needs; the substrate holds the truth. An add is acknowledged once it is
+on disk. A version that has been replaced stays readable for the invocations that are pinned to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from agent.plan import Plan, resolve
+from agent.services.api import Added
+from agent.substrate.base import FunctionRecord
+from agent.substrate.local import LocalSubstrate
+from mee6 import bundle
+from mee6.errors import FunctionNotFound, InvalidBundle, InvalidManifest, NotFound, UnknownRuntime
+from mee6.manifest import Manifest, read
+from runtimes.catalog import Runtime
+
+_EMPTY: Final[Mapping[str, FunctionRecord]] = {}
+
+
+class Functions:
+    """All functions of all users.
+
+    Args:
+        substrate: open, and open for as long as this is used.
+        runtimes: the languages this agent knows, by name.
+        bundle_limit_bytes: of a packed function.
+    """
+
+    def __init__(self, substrate: LocalSubstrate, runtimes: Mapping[str, Runtime], bundle_limit_bytes: int) -> None:
+        self._substrate = substrate
+        self._runtimes = runtimes
+        self._limit = bundle_limit_bytes
+        self._current: dict[str, dict[str, FunctionRecord]] = {}
+        self._plans: dict[tuple[str, str], Plan] = {}
+        self._adding = asyncio.Lock()
+        self.code: dict[str, Path] = {}
+        """SHA-256 -> the unpacked bundle, for every version that a plan may name."""
+
+    async def load(self) -> None:
+        """Reads what an earlier agent left, and drops bundles that no version needs."""
+        for record in await self._substrate.registry.current():
+            self._current.setdefault(record.user, {})[record.name] = record
+            with contextlib.suppress(NotFound):  # told to whoever invokes it
+                self.code[record.sha256] = await self._substrate.bundles.unpacked(record.sha256)
+        await self._substrate.bundles.keep_only(await self._substrate.registry.referenced())
+
+    def of(self, user: str) -> Mapping[str, FunctionRecord]:
+        """A user's functions by name, in their current versions."""
+        return self._current.get(user, _EMPTY)
+
+    def all(self) -> list[FunctionRecord]:
+        """Every function of every user."""
+        return [record for functions in self._current.values() for record in functions.values()]
+
+    def plan(self, user: str, name: str) -> Plan:
+        """The plan of a function on the current versions.
+
+        Raises:
+            FunctionNotFound: no such function.
+        """
+        plan = self._plans.get((user, name))
+        if plan is None:
+            plan = resolve(self.of(user), name, user)
+            lost = [record.name for record in plan.functions.values() if record.sha256 not in self.code]
+            if lost:
+                raise NotFound(f"the code of {lost[0]!r} is missing from the agent's state folder; add it again")
+            self._plans[user, name] = plan
+        return plan
+
+    async def add(self, user: str, act_name: str, packed: Path, sha256: str, size: int) -> Added:
+        """Adds the function in a packed bundle; see `NodeApi.add`."""
+        async with self._adding:
+            substrate = self._substrate
+            await substrate.bundles.put(packed, sha256)
+            try:
+                folder = await substrate.bundles.unpacked(sha256)
+                manifest = await asyncio.to_thread(self._manifest, folder, act_name)
+                current = self.of(user).get(manifest.name)
+                if current is not None and current.sha256 == sha256:
+                    return Added(current, unchanged=True, missing=self._missing(user, manifest))
+                record = await substrate.registry.add(user, manifest.name, sha256, size, manifest, time.time())
+            except BaseException:
+                await substrate.bundles.keep_only(await substrate.registry.referenced() | set(self.code))
+                raise
+            self.code[sha256] = folder
+            self._current.setdefault(user, {})[manifest.name] = record
+            self._forget_plans(user)
+            return Added(record, missing=self._missing(user, manifest))
+
+    async def add_folder(self, user: str, act_name: str, folder: Path) -> Added:
+        """Adds the function in a folder of this machine; see `NodeApi.add_folder`."""
+        packed = await asyncio.to_thread(bundle.pack, folder, self._limit)
+        try:
+            return await self.add(user, act_name, packed.path, packed.sha256, packed.size)
+        finally:
+            packed.path.unlink(missing_ok=True)
+
+    async def remove(self, user: str, name: str) -> None:
+        """Removes a function with all its versions; see `NodeApi.remove`."""
+        async with self._adding:
+            if not await self._substrate.registry.remove(user, name):
+                raise FunctionNotFound(f"no function {name!r} for user {user!r}; see: mee6 act ls", function=name)
+            del self._current[user][name]
+            self._forget_plans(user)
+
+    async def versions(self, user: str, name: str) -> list[FunctionRecord]:
+        """The function's versions, newest first."""
+        return await self._substrate.registry.versions(user, name)
+
+    async def forget_code(self, in_use: set[str]) -> None:
+        """Drops the bundles that neither a version nor anything running needs.
+
+        Args:
+            in_use: their SHA-256.
+        """
+        async with self._adding:
+            wanted = await self._substrate.registry.referenced() | in_use
+            await self._substrate.bundles.keep_only(wanted)
+            for sha256 in self.code.keys() - wanted:
+                del self.code[sha256]
+
+    def _missing(self, user: str, manifest: Manifest) -> tuple[str, ...]:
+        functions = self.of(user)
+        return tuple(sorted(name for name in manifest.dependencies if name not in functions and name != manifest.name))
+
+    def _forget_plans(self, user: str) -> None:
+        self._plans = {key: plan for key, plan in self._plans.items() if key[0] != user}
+
+    def _manifest(self, folder: Path, act_name: str) -> Manifest:
+        """The manifest of an unpacked bundle, checked against what was asked for and what this machine has."""
+        manifest = read(folder)
+        if act_name and act_name != manifest.name:
+            raise InvalidManifest(f"activity.json names the function {manifest.name!r}, not {act_name!r}")
+        runtime = self._runtimes.get(manifest.runtime)
+        if runtime is None:
+            known = ", ".join(sorted(self._runtimes))
+            raise UnknownRuntime(f"runtime {manifest.runtime!r} is not known here; known are: {known}")
+        if missing := runtime.missing():
+            raise UnknownRuntime(f"{missing}; install it on the agent's machine, or choose another runtime")
+        if not (folder / runtime.main_file).is_file():
+            raise InvalidBundle(f"a {runtime.name} function needs {runtime.main_file!r}, which is not in its folder")
+        return manifest

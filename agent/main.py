@@ -1,0 +1,138 @@
+"""The agent's process: lock, loop, driver, node, gRPC server, signals, and the file that says where it is.
+
+`STATE/agent.lock` is held for the agent's life, so that a state folder has one agent; `STATE/agent.json`
+says where it listens, and is gone once it has stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from agent.config import AgentConfig
+from agent.drivers.base import Driver
+from agent.drivers.process.driver import ProcessDriver
+from agent.node import Node, agent_id
+from agent.services.server import Server
+from agent.substrate.local import LocalSubstrate
+from mee6.errors import Conflict, InvalidInput
+from mee6.version import VERSION
+from runtimes.catalog import RUNTIMES
+
+_log: Final = logging.getLogger("mee6.agent")
+
+LOCK: Final = "agent.lock"
+FACTS: Final = "agent.json"
+SOCKET: Final = "agent.sock"
+
+
+def run(config: AgentConfig, on_ready: Callable[[str], None] | None = None) -> int:
+    """Serves until SIGTERM or SIGINT, then drains; a second signal stops at once.
+
+    Args:
+        on_ready: called once with the address it listens on.
+
+    Returns:
+        The process's exit code: 0.
+
+    Raises:
+        Mee6Error: it could not start; the message says why and what to do.
+    """
+    with _sole_agent_of(config.state_dir), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(config, on_ready or _say_ready))
+    return 0
+
+
+async def _serve(config: AgentConfig, on_ready: Callable[[str], None]) -> None:
+    stop = _stop_on_signals()
+    lane_dir = config.state_dir / "lane"
+    lane_dir.mkdir(mode=0o700, exist_ok=True)
+    async with LocalSubstrate(config.state_dir) as substrate:
+        node = Node(config, _driver(config, lane_dir), substrate, RUNTIMES)
+        async with node.running(lane_dir / SOCKET), Server(node, config.listen, config.state_dir / SOCKET) as server:
+            node.listen = server.address
+            with _facts(config, server.address):
+                _settle_memory()
+                on_ready(server.address)
+                await stop.wait()
+                _log.info("stopping: waiting for what runs, at most %g s", config.drain_s)
+                stop.clear()
+                draining = asyncio.create_task(node.drain())
+                again = asyncio.create_task(stop.wait())
+                await asyncio.wait([draining, again], return_when=asyncio.FIRST_COMPLETED)
+                again.cancel()
+                draining.cancel()
+
+
+def _driver(config: AgentConfig, lane_dir: Path) -> Driver:
+    return ProcessDriver(agent_id(config.state_dir), config.state_dir, lane_dir)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _settle_memory() -> None:
+    """Takes what start-up made out of the collector's sight, and has it look less often: for the tails."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def _say_ready(address: str) -> None:
+    sys.stderr.write(f"mee6 agent {VERSION} listens on {address}\n")
+    sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def _sole_agent_of(state_dir: Path) -> Iterator[None]:
+    """Holds the state folder's lock.
+
+    Raises:
+        Conflict: another agent has it.
+        InvalidInput: the folder cannot be made or written.
+    """
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (state_dir / LOCK).open("a+")
+    except OSError as error:
+        raise InvalidInput(f"cannot use the state folder {state_dir}: {error.strerror}; see --state-dir") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Conflict(
+                f"an agent already uses {state_dir}; stop it with: mee6 agent stop, or choose another --state-dir"
+            ) from error
+        yield
+
+
+@contextlib.contextmanager
+def _facts(config: AgentConfig, address: str) -> Iterator[None]:
+    path = config.state_dir / FACTS
+    socket = str(config.state_dir / SOCKET)
+    facts = {"pid": os.getpid(), "listen": address, "socket": socket, "version": VERSION}
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(facts))
+    fresh.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+

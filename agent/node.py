@@ -1,0 +1,421 @@
+"""One node: the only place where the parts are wired, and what the services and the lanes talk to.
+
+Holds the functions, the shell with its scheduler and driver, the feed and the history. Its life is an async
+context: when it is left, no worker, socket or task of it is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import time
+from base64 import b32encode
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from agent.config import AgentConfig
+from agent.core import events as ev
+from agent.core.fleet import Settings
+from agent.core.scheduler import Scheduler
+from agent.core.worker import LEASED, Worker, WorkerState
+from agent.drivers.base import Capabilities, Driver, PoolKey, WorkerLimits
+from agent.feed import Feed, FunctionView, LogLine, NodeView, Picture
+from agent.functions import Functions
+from agent.history import History, Outcome
+from agent.lanes import LaneServer
+from agent.peers import Peer
+from agent.plan import Plan
+from agent.seats import Answer, Job, Seat
+from agent.services.api import Added, Described, Ticket
+from agent.shell import Shell
+from agent.stats import Stats
+from agent.substrate.base import FunctionRecord
+from agent.substrate.local import LocalSubstrate
+from agent.views import handover_view, invocation_view, step_of, worker_view
+from mee6.api.faults import API_LEVEL
+from mee6.errors import Conflict, TooLarge
+from mee6.faults import error_of
+from mee6.lane.messages import AnyMessage, Hello, Limits, Log, Steps, Welcome
+from mee6.version import VERSION
+from runtimes.catalog import Runtime
+
+LOG_EVERY_S: Final = 0.2
+"""Canonical lines are written in batches, off the invocations' path."""
+PARALLEL_STARTS: Final = 4
+
+_log: Final = logging.getLogger("mee6.agent")
+_canonical: Final = logging.getLogger("mee6.agent.invocation")
+
+
+class Node:
+    """A node that serves from `running` on; implements `agent.services.api.NodeApi`."""
+
+    def __init__(
+        self, config: AgentConfig, driver: Driver, substrate: LocalSubstrate, runtimes: Mapping[str, Runtime]
+    ) -> None:
+        self.config = config
+        self.id = agent_id(config.state_dir)
+        self.functions_of = Functions(substrate, runtimes, config.bundle_limit_bytes)
+        self.history = History(config.kept_invocations, config.kept_bytes)
+        self.feed = Feed(self._picture)
+        self.stats = Stats()
+        self.draining = False
+        self.listen = config.listen
+        self._runtimes = runtimes
+        self._driver = driver
+        self._capabilities = Capabilities(driver="", isolation="", pause="", limits="")
+        self._started_ns = time.monotonic_ns()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unwritten: list[tuple[Job, Answer]] = []
+        self._process = psutil.Process()
+        self._shell = Shell(
+            Scheduler(_settings(config, runtimes)),
+            driver,
+            self,
+            self._spawn,
+            self.functions_of.code,
+            WorkerLimits(config.memory_bytes, config.cpus, config.pids, config.open_files, config.scratch_bytes),
+            Limits(config.result_limit_bytes, config.log_limit_bytes),
+        )
+
+    @contextlib.asynccontextmanager
+    async def running(self, lane_path: Path) -> AsyncIterator[None]:
+        """Serves within the context.
+
+        Args:
+            lane_path: where the lane socket shall be.
+
+        Raises:
+            Conflict: what the driver needs is not there.
+        """
+        await self.functions_of.load()
+        async with LaneServer(lane_path, self):
+            self._capabilities = await self._driver.open(self._shell.hooks())
+            writer = asyncio.create_task(self._write_canonical_lines())
+            try:
+                self._shell.tell(ev.Tick())
+                yield
+            finally:
+                writer.cancel()
+                self._write()
+                await self._shell.close()
+                await self._driver.close()
+                self.feed.close()
+                for task in [writer, *self._tasks]:
+                    task.cancel()
+                await asyncio.gather(writer, *self._tasks, return_exceptions=True)
+
+    async def drain(self) -> None:
+        """Takes no more invocations and waits for those going on, at most `config.drain_s`."""
+        self.draining = True
+        self._shell.tell(ev.DrainBegan())
+        self.publish_node()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.drain_s):
+                await self._shell.idle.wait()
+        for job in list(self._shell.jobs.values()):
+            self._shell.tell(ev.CancelAsked(job.id, "the agent was stopped"))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+        return task
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a task of the node failed", exc_info=error)
+
+    # -- invocations
+
+    def begin(self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None) -> Ticket:
+        """Accepts an invocation; see `NodeApi.begin`."""
+        if self.draining:
+            raise Conflict("the agent is stopping and takes no more invocations")
+        if len(arg) > self.config.arg_limit_bytes:
+            raise TooLarge(f"the argument has {len(arg)} bytes; the limit is {self.config.arg_limit_bytes}")
+        plan = self.functions_of.plan(user, name)
+        limit_s = timeout_s or self.timeout_of(plan)
+        now = time.monotonic_ns()
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        job = Job(
+            id=b32encode(os.urandom(8))[:12].decode().lower(),
+            user=user,
+            plan=plan,
+            arg=arg,
+            content_type=content_type,
+            chain=[name],
+            timeout_s=limit_s,
+            accepted_ns=now,
+            deadline=now + int(limit_s * 1e9),
+            flow_of="",
+            answer=lambda answer: _settle(outcome, job.id, answer),
+        )
+        self.history.accepted(invocation_view(job, None), len(arg))
+        self._shell.submit(job)
+        return Ticket(job.id, outcome)
+
+    def cancel(self, id: str) -> None:  # noqa: A002 - the API's word
+        """Calls an invocation off; see `NodeApi.cancel`."""
+        record = self.history.find(id)
+        if record.outcome is None:
+            self._shell.tell(ev.CancelAsked(record.view.id, "it was called off"))
+
+    def timeout_of(self, plan: Plan) -> float:
+        """Seconds that a function may take."""
+        return plan.root.manifest.timeout_s or self.config.timeout_s
+
+    # -- functions
+
+    async def add(self, user: str, act_name: str, packed: Path, sha256: str, size: int) -> Added:
+        """Adds a function; see `NodeApi.add`."""
+        return self._added(await self.functions_of.add(user, act_name, packed, sha256, size))
+
+    async def add_folder(self, user: str, act_name: str, folder: Path) -> Added:
+        """Adds a function; see `NodeApi.add_folder`."""
+        return self._added(await self.functions_of.add_folder(user, act_name, folder))
+
+    def _added(self, added: Added) -> Added:
+        if not added.unchanged:
+            self._retire_replaced(added.record.user)
+            self.feed.publish(time.monotonic_ns(), _function_view(added.record))
+            _log.info("added %s/%s version %d", added.record.user, added.record.name, added.record.version)
+        return added
+
+    def functions(self, user: str) -> list[FunctionRecord]:
+        """A user's functions; see `NodeApi.functions`."""
+        return sorted(self.functions_of.of(user).values(), key=lambda record: record.name)
+
+    async def remove(self, user: str, name: str) -> None:
+        """Removes a function; see `NodeApi.remove`."""
+        record = self.functions_of.of(user).get(name)
+        await self.functions_of.remove(user, name)
+        self._retire_replaced(user)
+        if record is not None:
+            self.feed.publish(time.monotonic_ns(), _function_view(record, removed=True))
+        plans = [seat.plan for seat in self._shell.seats.values() if seat.plan is not None]
+        plans += [job.plan for job in self._shell.jobs.values()]
+        await self.functions_of.forget_code({one.sha256 for plan in plans for one in plan.functions.values()})
+
+    def _retire_replaced(self, user: str) -> None:
+        """Tells the core of plans that no new invocation will be pinned to."""
+        plans = {seat.plan.digest: seat.plan for seat in self._shell.seats.values() if seat.plan is not None}
+        plans |= {job.plan.digest: job.plan for job in self._shell.jobs.values()}
+        for digest, plan in plans.items():
+            name = plan.root.name
+            if plan.root.user != user:
+                continue
+            if name not in self.functions_of.of(user) or self.functions_of.plan(user, name).digest != digest:
+                self._shell.tell(ev.Retired(digest))
+
+    async def describe(self, user: str, name: str) -> Described:
+        """All there is to say about a function; see `NodeApi.describe`."""
+        plan = self.functions_of.plan(user, name)
+        workers = [
+            seat.worker
+            for seat in self._shell.seats.values()
+            if seat.plan is not None and (seat.plan.root.user, seat.plan.root.name) == (user, name)
+        ]
+        versions = await self.functions_of.versions(user, name)
+        return Described(plan.root, versions, plan.missing, tuple(workers), self.stats.of(user, name))
+
+    # -- peers: see agent.peers.PeerHost
+
+    def attach(self, peer: Peer, hello: Hello, pid: int | None) -> Welcome:
+        """Takes in a peer; see `PeerHost.attach`."""
+        return self._shell.attach(peer, hello, pid)
+
+    def received(self, peer: Peer, message: AnyMessage) -> None:
+        """Handles what a peer sent; see `PeerHost.received`."""
+        self._shell.received(peer, message)
+
+    def detach(self, peer: Peer, reason: str) -> None:
+        """Takes note that a peer is gone; see `PeerHost.detach`."""
+        self._shell.detach(peer, reason)
+
+    # -- what the shell tells: see agent.shell.Observer
+
+    def worker_changed(self, worker: Worker, seat: Seat) -> None:
+        """Publishes it."""
+        if self.feed.watched:
+            self.feed.publish(worker.since, worker_view(worker, seat))
+
+    def worker_gone(self, seat: Seat, reason: str) -> None:
+        """Publishes it."""
+        if self.feed.watched:
+            self.feed.publish(time.monotonic_ns(), worker_view(None, seat, reason))
+
+    def invocation_changed(self, job: Job) -> None:
+        """Remembers and publishes it."""
+        step = step_of(job)
+        self.history.step(step)
+        if not job.parent:
+            self.history.changed(invocation_view(job, None))
+        if self.feed.watched:
+            now = time.monotonic_ns()
+            self.feed.publish(now, step)
+            if not job.parent:
+                self.feed.publish(now, invocation_view(job, None))
+
+    def invocation_ended(self, job: Job, answer: Answer) -> None:
+        """Remembers, counts and publishes it."""
+        step = step_of(job, answer)
+        self.history.step(step)
+        if self.feed.watched:
+            self.feed.publish(time.monotonic_ns(), step)
+        self.stats.add(job, answer)
+        if job.parent:
+            return
+        view = invocation_view(job, answer)
+        outcome = error_of(answer.fault) if answer.fault else Outcome(job.id, answer.result, answer.content_type)
+        self.history.ended(view, outcome)
+        if self.feed.watched:
+            self.feed.publish(view.ended_ns, view)
+        if _canonical.isEnabledFor(logging.INFO):
+            self._unwritten.append((job, answer))
+
+    def handover_changed(self, worker: Worker, seat: Seat, reason: str) -> None:
+        """Publishes it."""
+        if self.feed.watched:
+            self.feed.publish(time.monotonic_ns(), handover_view(worker, seat, reason))
+
+    def steps_reported(self, root: str, steps: Steps) -> None:
+        """Remembers and publishes them."""
+        now = time.monotonic_ns()
+        for step in steps.steps:
+            if step.id.startswith(f"{root}."):  # a worker speaks for its own invocation only
+                self.history.step(step)
+                self.feed.publish(now, step)
+
+    def logged(self, seat: Seat, job: Job | None, log: Log) -> None:
+        """Remembers and publishes it."""
+        if job is None:
+            _log.info("worker %s: %s", seat.worker, log.text.rstrip())
+            return
+        step = log.invocation if log.invocation.partition(".")[0] == job.root else job.id
+        at = log.at_ns or time.monotonic_ns()
+        name = self._function_of_step(job, step)
+        line = LogLine(at, step, name, seat.worker, log.stream, log.text, log.dropped_bytes)
+        self.history.log(line)
+        self.feed.publish(at, line)
+
+    def _function_of_step(self, job: Job, step: str) -> str:
+        if step == job.id:
+            return job.name
+        with contextlib.suppress(KeyError):
+            return self.history.find(job.root).steps[step].function
+        return job.name
+
+    # -- the node as a whole
+
+    def info(self) -> NodeView:
+        """The node as it is now; see `NodeApi.info`."""
+        workers = self._shell.core.fleet.workers.values()
+        missing = {name: runtime.missing() for name, runtime in self._runtimes.items()}
+        now = time.monotonic_ns()
+        can = self._capabilities
+        return NodeView(
+            id=self.id,
+            version=VERSION,
+            api=API_LEVEL,
+            driver=can.driver,
+            isolation=can.isolation,
+            pause=can.pause if self.config.pause else "none",
+            limits=can.limits,
+            notes=can.notes,
+            runtimes=tuple(name for name, why in missing.items() if not why),
+            missing=tuple(why for why in missing.values() if why),
+            listen=self.listen,
+            started_ns=self._started_ns,
+            wall_offset_ns=time.time_ns() - now,
+            now_ns=now,
+            workers=len(workers),
+            paused=sum(worker.state is WorkerState.PAUSED for worker in workers),
+            busy=sum(worker.state in LEASED for worker in workers),
+            queued=len(self._shell.core.line),
+            max_workers=self.config.max_workers,
+            rss_bytes=self._process.memory_info().rss,
+            draining=self.draining,
+            pid=os.getpid(),
+            state_dir=str(self.config.state_dir),
+            invocations=self.stats.invocations,
+            failures=self.stats.failures,
+        )
+
+    def publish_node(self) -> None:
+        """Publishes the node's own state."""
+        if self.feed.watched:
+            self.feed.publish(time.monotonic_ns(), self.info())
+
+    def _picture(self) -> Picture:
+        core = self._shell.core
+        return Picture(
+            self.info(),
+            tuple(worker_view(worker, self._shell.seats[worker.id]) for worker in core.fleet.workers.values()),
+            tuple(_function_view(record) for record in self.functions_of.all()),
+            self.history.recent(),
+        )
+
+    async def _write_canonical_lines(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_EVERY_S)
+            self._write()
+            self.publish_node()
+
+    def _write(self) -> None:
+        unwritten, self._unwritten = self._unwritten, []
+        for job, answer in unwritten:
+            step = step_of(job, answer)
+            times = " ".join(f"{span.kind}_ms={(span.end_ns - span.start_ns) / 1e6:.2f}" for span in step.spans)
+            _canonical.info(
+                "id=%s user=%s function=%s version=%d worker=%s start=%s via=%s state=%s %s",
+                job.id, job.user, job.name, step.version, step.worker, step.start, step.via, step.state, times,
+            )  # fmt: skip
+
+
+def _settle(outcome: asyncio.Future[Outcome], id_: str, answer: Answer) -> None:
+    if outcome.done():  # whoever waited has gone
+        return
+    if answer.fault is None:
+        outcome.set_result(Outcome(id_, answer.result, answer.content_type))
+        return
+    outcome.set_exception(error_of(answer.fault))
+    outcome.exception()  # a detached invocation's failure is nobody's unretrieved exception
+
+
+def _function_view(record: FunctionRecord, *, removed: bool = False) -> FunctionView:
+    manifest = record.manifest
+    return FunctionView(record.user, record.name, record.version, manifest.runtime, manifest.is_workflow, removed)
+
+
+def _settings(config: AgentConfig, runtimes: Mapping[str, Runtime]) -> Settings:
+    return Settings(
+        prewarm={
+            PoolKey(name): count
+            for name, count in config.prewarm.items()
+            if name in runtimes and not runtimes[name].missing()
+        },
+        max_workers=config.max_workers,
+        queue_limit=config.queue_limit,
+        parallel_starts=PARALLEL_STARTS,
+        keep_alive=int(config.keep_alive_s * 1e9),
+        linger=int(config.linger_s * 1e9),
+        pause=config.pause,
+        start_timeout=int(config.start_timeout_s * 1e9),
+        load_timeout=int(config.load_timeout_s * 1e9),
+    )
+
+
+def agent_id(state_dir: Path) -> str:
+    """The agent's name, made at its first start and kept: by it a later life finds what this one leaves."""
+    path = state_dir / "agent.id"
+    if not path.exists():
+        path.write_text(secrets.token_hex(4))
+    return path.read_text().strip()

@@ -1,0 +1,121 @@
+"""What the shell holds for each worker and each invocation beside the core's record: peers and payloads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agent.core.events import Pause, Resume
+from agent.core.invocation import Invocation
+from agent.drivers.base import PoolKey
+from agent.peers import Peer
+from agent.plan import Plan
+from mee6.lane.messages import Fault, Function, Limits
+from mee6.outflow import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an invocation ended: a result, or the fault in its place."""
+
+    result: bytes
+    content_type: str
+    fault: Fault | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A live invocation's payload, and whom to tell."""
+
+    id: str
+    user: str
+    plan: Plan
+    arg: bytes
+    content_type: str
+    chain: list[str]
+    """Function names from the workflow's first down to this one."""
+    timeout_s: float
+    accepted_ns: int
+    deadline: int
+    flow_of: str
+    """The worker whose storage the workflow shares; empty for a workflow's first, which brings its own."""
+    answer: Callable[[Answer], None]
+    parent: str = ""
+    """The step that made the call; empty for a workflow's first."""
+    caller: str = ""
+    """The invocation in whose worker that step ran; empty for a workflow's first."""
+    seat: Seat | None = None
+    record: Invocation | None = None
+    """The core's record, which outlives its end here."""
+
+    @property
+    def root(self) -> str:
+        """The workflow's invocation."""
+        return self.id.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.plan.root.name
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """A worker as the shell deals with it."""
+
+    worker: str
+    pool: PoolKey
+    token: str
+    """The one-time token of what is to connect next; empty when nothing is."""
+    limits: Limits
+    proxy: Peer | None = None
+    runtime: Peer | None = None
+    """The runtime's own lane, after a handover or on the way to one."""
+    is_direct: bool = False
+    runtime_pid: int = 0
+    proxy_pid: int = 0
+    plan: Plan | None = None
+    bound_flow: str = ""
+    job: Job | None = None
+    last_job: Job | None = None
+    """Whose output it is that comes after its end."""
+    gate: Gate | None = None
+    """Where a direct runtime's calls go."""
+    held_calls: dict[str, Job] = field(default_factory=dict)
+    """Calls of a direct runtime that its gate has not let go yet."""
+    freezer: deque[Pause | Resume] = field(default_factory=deque)
+    """Pauses and resumes to carry out, in order."""
+    freezing: asyncio.Task[None] | None = None
+    starting: asyncio.Task[None] | None = None
+    exits: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """pid inside -> (status, cause) of processes that ended."""
+    exited: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: bool = False
+
+    @property
+    def peer(self) -> Peer | None:
+        """Who takes its tasks."""
+        return self.runtime if self.is_direct else self.proxy
+
+    def functions(self, code_path: Callable[[str, str], str]) -> dict[str, Function]:
+        """All that its plan reaches, as the worker needs them.
+
+        Args:
+            code_path: (name, sha256) -> the folder as seen from inside.
+        """
+        assert self.plan is not None
+        return {
+            name: Function(
+                name=name,
+                version=record.version,
+                runtime=record.manifest.runtime,
+                path=code_path(name, record.sha256),
+                dependencies=record.manifest.outflows,
+                max_parallelism=record.manifest.max_parallelism,
+                timeout_s=record.manifest.timeout_s or 0.0,
+                env=record.manifest.env,
+            )
+            for name, record in self.plan.functions.items()
+        }

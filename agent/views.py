@@ -1,0 +1,86 @@
+"""What the node shows of a worker, an invocation and a step: records of the core made into views of the feed."""
+
+from __future__ import annotations
+
+import time
+
+from agent.core.invocation import InvocationState
+from agent.core.worker import Worker
+from agent.feed import HandoverView, InvocationView, WorkerView
+from agent.seats import Answer, Job, Seat
+from mee6.lane.messages import Span, Step
+
+_ENDED_AS = {
+    "cancelled": InvocationState.CANCELLED,
+    "timed_out": InvocationState.TIMED_OUT,
+    "worker_lost": InvocationState.LOST,
+}
+
+
+def worker_view(worker: Worker | None, seat: Seat, reason: str = "") -> WorkerView:
+    """A worker; None for one that is gone."""
+    plan = seat.plan if worker is not None and (worker.digest or worker.lease) else None
+    return WorkerView(
+        id=seat.worker,
+        pool=str(seat.pool),
+        state=str(worker.state) if worker is not None else "gone",
+        user=plan.root.user if plan else "",
+        function=plan.root.name if plan else "",
+        version=plan.root.version if plan else 0,
+        via="direct" if seat.is_direct else "proxy",
+        invocation=worker.lease if worker is not None else "",
+        since_ns=worker.since if worker is not None else time.monotonic_ns(),
+        invocations=worker.invocations if worker is not None else 0,
+        reason=reason,
+        runtime_pid=seat.runtime_pid,
+    )
+
+
+def handover_view(worker: Worker, seat: Seat, reason: str) -> HandoverView:
+    """A worker's handover."""
+    return HandoverView(seat.worker, str(worker.handover.state), reason, seat.runtime_pid)
+
+
+def state_of(job: Job, answer: Answer | None) -> str:
+    """The invocation's state: the answer's where there is one, since the core forgets what has ended."""
+    if answer is not None:
+        if answer.fault is None:
+            return str(InvocationState.SUCCEEDED)
+        return str(_ENDED_AS.get(answer.fault.code, InvocationState.FAILED))
+    return str(job.record.state) if job.record is not None else str(InvocationState.QUEUED)
+
+
+def invocation_view(job: Job, answer: Answer | None) -> InvocationView:
+    """A workflow's first invocation; with `answer`, as it ended."""
+    record = job.record
+    return InvocationView(
+        id=job.id,
+        user=job.user,
+        function=job.name,
+        version=job.plan.root.version,
+        state=state_of(job, answer),
+        worker=record.worker if record else "",
+        start=(record.start or "") if record else "",
+        accepted_ns=job.accepted_ns,
+        ended_ns=0 if answer is None else time.monotonic_ns(),
+        error=answer.fault.message if answer is not None and answer.fault is not None else "",
+    )
+
+
+def step_of(job: Job, answer: Answer | None = None) -> Step:
+    """An invocation as a step of its workflow; with `answer`, as it ended."""
+    record = job.record
+    seat = job.seat
+    return Step(
+        id=job.id,
+        parent=job.parent,
+        function=job.name,
+        version=job.plan.root.version,
+        worker=record.worker if record else "",
+        start=(record.start or "") if record else "",
+        via="" if seat is None else "direct" if seat.is_direct else "proxy",
+        state=state_of(job, answer),
+        pid=seat.runtime_pid if seat is not None else 0,
+        error=answer.fault.message if answer is not None and answer.fault is not None else "",
+        spans=[Span(*span) for span in record.spans] if record else [Span("queued", job.accepted_ns)],
+    )
