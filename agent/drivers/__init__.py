@@ -1,0 +1,1 @@
+"""What makes workers: the contract in `base`, and one driver a module or folder."""

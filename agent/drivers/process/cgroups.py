@@ -1,0 +1,409 @@
+"""Control groups of either version, and of both at once: freezing, limits, usage, killing.
+
+What works is found by trying it on a child, not by reading about it: mounts may be read-only, delegated
+or half there. All groups are made below the agent's own, in each hierarchy, so that whatever limits were
+set for the agent hold for its workers too. A worker's groups are `mee6/<agent id>/<worker>`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from agent.drivers.base import Usage, WorkerLimits
+from mee6.errors import Mee6Error
+
+FREEZE_TIMEOUT_S: Final = 2.0
+_REMOVE_TIMEOUT_S: Final = 2.0
+_CPU_PERIOD_US: Final = 100_000
+_CONTROLLERS: Final = ("memory", "cpu", "pids")
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """One mounted tree of groups, and this process's place in it."""
+
+    version: int
+    own: Path
+    controllers: frozenset[str]
+
+
+def hierarchies(mountinfo: str, membership: str) -> list[Hierarchy]:
+    """The trees that this process can see itself in.
+
+    Args:
+        mountinfo: content of /proc/self/mountinfo.
+        membership: content of /proc/self/cgroup.
+    """
+    places = dict[str, str]()
+    for line in membership.splitlines():
+        _, names, path = line.split(":", 2)
+        places[names] = path
+    found: list[Hierarchy] = []
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        fields, kind, options = before.split(), after.split()[0], after.split()[-1]
+        if kind not in {"cgroup", "cgroup2"}:
+            continue
+        root, point = fields[3], fields[4]
+        mounted = set(options.split(","))
+        key = "" if kind == "cgroup2" else next((n for n in places if n and set(n.split(",")) <= mounted), None)
+        if key is None or key not in places:
+            continue
+        own = Path(point) / os.path.relpath(places[key], root)
+        if ".." in own.parts:
+            continue  # mounted from a subtree that this process is not in
+        found.append(Hierarchy(2 if kind == "cgroup2" else 1, own, frozenset((key or "").split(","))))
+    return found
+
+
+@dataclass(slots=True)
+class Cgroups:
+    """What was found to work, and the making of workers' groups with it."""
+
+    agent_id: str
+    freezer: Path | None = None
+    freezer_version: int = 0
+    killer: Path | None = None
+    """Base of the version 2 tree, where `cgroup.kill` works."""
+    controllers: dict[str, tuple[int, Path]] = field(default_factory=dict)
+    """memory, cpu, pids, cpuacct -> version and base."""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def pause(self) -> str:
+        """How a whole group is frozen; empty when it is not."""
+        return f"cgroup{self.freezer_version}" if self.freezer is not None else ""
+
+    @property
+    def limits(self) -> str:
+        """Where limits are set; empty when not all of them are."""
+        versions = {version for name, (version, _) in self.controllers.items() if name in _CONTROLLERS}
+        complete = all(name in self.controllers for name in _CONTROLLERS)
+        return f"cgroup{max(versions)}" if complete else ""
+
+    @property
+    def bases(self) -> set[Path]:
+        """The folders under which workers' groups are made."""
+        found = {base for _, base in self.controllers.values()}
+        return found | {base for base in (self.freezer, self.killer) if base is not None}
+
+    def probe(self) -> None:
+        """Tries everything out on a child of its own; blocks for some 20 ms."""
+        here = Path("/proc/self")
+        try:
+            trees = hierarchies((here / "mountinfo").read_text(), (here / "cgroup").read_text())
+        except OSError as error:
+            self.notes.append(f"no cgroups: {error.strerror}")
+            return
+        if not trees:
+            self.notes.append("no cgroups: none is mounted")
+        # Version 2 first: its freezer leaves tasks killable, and it kills a whole group at once.
+        for tree in sorted(trees, key=lambda tree: -tree.version):
+            base = tree.own / "mee6" / self.agent_id
+            names = self._wanted(tree)
+            if not names:
+                continue
+            try:
+                self._try(tree, base, names)
+            except OSError as error:
+                self.notes.append(f"cgroup{tree.version} {'+'.join(sorted(names))}: {error.strerror} at {tree.own}")
+        missing = [name for name in _CONTROLLERS if name not in self.controllers]
+        if missing:
+            self.notes.append(f"not limited by a cgroup: {', '.join(missing)}")
+
+    def _wanted(self, tree: Hierarchy) -> set[str]:
+        offered = {"freezer", *_CONTROLLERS} if tree.version == 2 else set(tree.controllers)
+        have = set(self.controllers) | ({"freezer"} if self.freezer is not None else set())
+        return (offered & {"freezer", "cpuacct", *_CONTROLLERS}) - have
+
+    def _try(self, tree: Hierarchy, base: Path, names: set[str]) -> None:
+        base.mkdir(parents=True, exist_ok=True)
+        if tree.version == 2:
+            names = {"freezer"} | _enable(tree.own, base, names - {"freezer"})
+        trial = base / "probe"
+        with suppress(FileExistsError):
+            trial.mkdir()
+        command = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(30)"]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL) as child:
+            try:
+                (trial / "cgroup.procs").write_text(str(child.pid))
+                if "freezer" in names and self.freezer is None:
+                    self._try_freezer(tree.version, base, trial)
+                for name in names & {"cpuacct", *_CONTROLLERS}:
+                    self.controllers[name] = tree.version, base
+                if tree.version == 2 and (trial / "cgroup.kill").exists():
+                    (trial / "cgroup.kill").write_text("1")
+                    self.killer = base
+            finally:
+                child.kill()
+                child.wait()
+                _remove_now(trial)
+
+    def _try_freezer(self, version: int, base: Path, trial: Path) -> None:
+        freezer = _Freezer(version, trial)
+        try:
+            freezer.write(frozen=True)
+            deadline = time.monotonic() + FREEZE_TIMEOUT_S
+            while not freezer.is_frozen():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(0, "a process would not freeze")
+            self.freezer, self.freezer_version = base, version
+        finally:
+            freezer.write(frozen=False)
+            freezer.close()
+
+    def create(self, worker: str, limits: WorkerLimits) -> Group:
+        """Makes the worker's groups and sets their limits.
+
+        Raises:
+            OSError: a group could not be made; none is left.
+        """
+        folders = {base: base / worker for base in self.bases}
+        try:
+            for folder in folders.values():
+                folder.mkdir()
+            self._limit(folders, limits)
+            freezer = None
+            if self.freezer is not None:
+                freezer = _Freezer(self.freezer_version, folders[self.freezer])
+        except OSError:
+            for folder in folders.values():
+                _remove_now(folder)
+            raise
+        memory = self.controllers.get("memory")
+        return Group(
+            worker=worker,
+            folders=tuple(folders.values()),
+            freezer=freezer,
+            kill_file=folders[self.killer] / "cgroup.kill" if self.killer is not None else None,
+            memory=(memory[0], folders[memory[1]]) if memory is not None else None,
+            pids=folders[self.controllers["pids"][1]] if "pids" in self.controllers else None,
+            cpu_file=self._cpu_file(folders),
+            memory_limit=limits.memory_bytes,
+        )
+
+    def _cpu_file(self, folders: dict[Path, Path]) -> Path | None:
+        if self.killer is not None:
+            return folders[self.killer] / "cpu.stat"  # kept in every version 2 group, whatever is enabled
+        if "cpuacct" in self.controllers:
+            return folders[self.controllers["cpuacct"][1]] / "cpuacct.usage"
+        return None
+
+    def _limit(self, folders: dict[Path, Path], limits: WorkerLimits) -> None:
+        settings: dict[tuple[str, int], list[tuple[str, str]]] = {
+            ("memory", 1): [
+                ("memory.limit_in_bytes", str(limits.memory_bytes)),
+                ("memory.memsw.limit_in_bytes", str(limits.memory_bytes)),
+            ],
+            ("memory", 2): [("memory.max", str(limits.memory_bytes)), ("memory.swap.max", "0")],
+            ("pids", 1): [("pids.max", str(limits.pids))],
+            ("pids", 2): [("pids.max", str(limits.pids))],
+        }
+        if limits.cpus > 0:
+            quota = str(int(limits.cpus * _CPU_PERIOD_US))
+            settings["cpu", 1] = [("cpu.cfs_period_us", str(_CPU_PERIOD_US)), ("cpu.cfs_quota_us", quota)]
+            settings["cpu", 2] = [("cpu.max", f"{quota} {_CPU_PERIOD_US}")]
+        for name, (version, base) in self.controllers.items():
+            for file, value in settings.get((name, version), ()):
+                path = folders[base] / file
+                if "sw" not in file or path.exists():  # a kernel without swap accounting
+                    path.write_text(value)
+
+    def close(self) -> None:
+        """Removes the agent's own folders, once they are empty."""
+        for base in self.bases:
+            for folder in (base, base.parent):
+                with suppress(OSError):
+                    folder.rmdir()
+
+
+@dataclass(slots=True)
+class Group:
+    """One worker's groups."""
+
+    worker: str
+    folders: tuple[Path, ...]
+    freezer: _Freezer | None
+    kill_file: Path | None
+    memory: tuple[int, Path] | None
+    pids: Path | None
+    cpu_file: Path | None
+    memory_limit: int
+    _ooms_told: int = 0
+
+    def add(self, pid: int) -> None:
+        """Takes a process in; what it forks from then on is in too."""
+        for folder in self.folders:
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    def kill(self) -> bool:
+        """Kills everything in it, frozen or not; False where somebody else has to."""
+        if self.freezer is not None and self.freezer.version == 1:
+            self.freezer.write(frozen=False)  # or the signal would wait for the thaw
+        if self.kill_file is None:
+            return False
+        with suppress(FileNotFoundError):
+            self.kill_file.write_text("1")
+        return True
+
+    def new_ooms(self) -> int:
+        """How often the kernel killed for memory since the last time that this was asked."""
+        if self.memory is None:
+            return 0
+        version, folder = self.memory
+        total = _field(folder / ("memory.events" if version == 2 else "memory.oom_control"), "oom_kill")
+        new, self._ooms_told = total - self._ooms_told, total
+        return new
+
+    def usage(self) -> Usage | None:
+        """What the group uses; None where its hierarchies do not say."""
+        if self.memory is None or self.cpu_file is None:
+            return None
+        version, folder = self.memory
+        try:
+            memory = int((folder / ("memory.current" if version == 2 else "memory.usage_in_bytes")).read_text())
+            if self.cpu_file.name == "cpu.stat":
+                cpu_ns = _field(self.cpu_file, "usage_usec") * 1000
+            else:
+                cpu_ns = int(self.cpu_file.read_text())
+            processes = len((folder / "cgroup.procs").read_text().split())
+        except FileNotFoundError:
+            return Usage(0, 0, 0)
+        return Usage(memory, cpu_ns, processes)
+
+    async def remove(self) -> None:
+        """Removes the folders; the kernel may take a moment to see that they are empty.
+
+        Raises:
+            Mee6Error: one of them would not go.
+        """
+        if self.freezer is not None:
+            self.freezer.close()
+        deadline = time.monotonic() + _REMOVE_TIMEOUT_S
+        for folder in self.folders:
+            while not _remove(folder):
+                if time.monotonic() > deadline:
+                    raise Mee6Error(f"the cgroup of worker {self.worker} is still in use: {folder}")
+                await asyncio.sleep(0.001)
+
+
+class _Freezer:
+    """One group's freezer, its files kept open: pausing is two system calls."""
+
+    __slots__ = ("_events", "_state", "version")
+
+    def __init__(self, version: int, folder: Path) -> None:
+        self.version = version
+        flags = os.O_RDWR | os.O_CLOEXEC
+        self._state = os.open(folder / ("cgroup.freeze" if version == 2 else "freezer.state"), flags)
+        self._events = self._state
+        if version == 2:
+            try:
+                self._events = os.open(folder / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                os.close(self._state)
+                raise
+
+    def write(self, *, frozen: bool) -> None:
+        if self._state < 0:
+            return
+        if self.version == 2:
+            os.pwrite(self._state, b"1" if frozen else b"0", 0)
+        else:
+            os.pwrite(self._state, b"FROZEN" if frozen else b"THAWED", 0)
+
+    def is_frozen(self) -> bool:
+        content = os.pread(self._events, 256, 0)
+        return b"frozen 1" in content if self.version == 2 else content.startswith(b"FROZEN")
+
+    async def freeze(self) -> None:
+        """Freezes and waits until it is so; usually it is within the first looks."""
+        self.write(frozen=True)
+        for _ in range(20):
+            if self.is_frozen():
+                return
+        deadline = time.monotonic() + FREEZE_TIMEOUT_S
+        while not self.is_frozen():
+            if time.monotonic() > deadline:
+                self.write(frozen=False)
+                raise Mee6Error(f"its processes did not freeze within {FREEZE_TIMEOUT_S:g} s")
+            await asyncio.sleep(0.0005)
+            if self.version == 1:
+                self.write(frozen=True)  # a task that forked meanwhile is missed by the first one
+
+    def close(self) -> None:
+        for fd in {self._state, self._events} - {-1}:
+            os.close(fd)
+        self._state = self._events = -1
+
+
+async def sweep(bases: Iterable[Path]) -> int:
+    """Kills and removes the workers' groups of an earlier life; returns how many there were."""
+    count = 0
+    for base in bases:
+        if not base.is_dir():
+            continue
+        for folder in [entry for entry in base.iterdir() if entry.is_dir()]:
+            count += 1
+            await _clear(folder)
+    return count
+
+
+async def _clear(folder: Path) -> None:
+    with suppress(OSError):
+        (folder / "freezer.state").write_text("THAWED")
+    deadline = time.monotonic() + _REMOVE_TIMEOUT_S
+    while not _remove(folder) and time.monotonic() < deadline:
+        with suppress(OSError):
+            (folder / "cgroup.kill").write_text("1")
+        with suppress(OSError):
+            for pid in (folder / "cgroup.procs").read_text().split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), 9)
+        await asyncio.sleep(0.002)
+
+
+def _enable(own: Path, base: Path, names: set[str]) -> set[str]:
+    """Passes controllers of a version 2 tree down to `base`; returns those that arrived."""
+    offered = set((own / "cgroup.controllers").read_text().split()) & names
+    for folder in (own, base.parent, base):
+        for name in sorted(offered):
+            try:
+                (folder / "cgroup.subtree_control").write_text(f"+{name}")
+            except OSError:
+                # Busy: a group that holds processes itself passes nothing on, unless it is the root.
+                offered.discard(name)
+    return offered
+
+
+def _remove(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _remove_now(folder: Path) -> None:
+    deadline = time.monotonic() + _REMOVE_TIMEOUT_S
+    while not _remove(folder) and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def _field(path: Path, name: str) -> int:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.split()[:1] == [name]), 0)

@@ -1,0 +1,153 @@
+"""What a driver, its launcher and a worker's first process say to each other.
+
+Over Unix SEQPACKET sockets, one MessagePack value a packet, so that nothing needs framing. The driver sends
+`Start` to the launcher together with one end of a socket pair, over which it then speaks with that worker's
+first process (`proxy.init`) alone: the end of that stream means that the agent is gone.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Final, Literal
+
+import msgspec
+
+from mee6.lane.messages import Frame, Stream
+
+MAX_PACKET_BYTES: Final = 128 << 10
+
+
+class RuntimePlan(Frame, frozen=True, gc=False):
+    """How a language is started: a row of `runtimes.catalog`, resolved on this machine."""
+
+    kind: Literal["fork", "exec"]
+    entry: str = ""
+    argv: list[str] = msgspec.field(default_factory=list)
+
+
+class Setup(Frame, frozen=True, gc=False):
+    """What a worker's first process has to know."""
+
+    worker: str
+    token: str
+    runtime: str
+    lane: str
+    """Path of the agent's lane socket, as seen from inside."""
+    act: str
+    tmp: str
+    proxy: str
+    """`module:callable`, see `proxy.init`."""
+    runtimes: dict[str, RuntimePlan]
+    network: str = "none"
+    open_files: int = 1024
+    scratch_bytes: int = 256 << 20
+    data_bytes: int = 0
+    """Memory each process may take, where no cgroup holds the worker; 0 = no such limit."""
+    agent_id: str = ""
+
+
+class Packet(Frame, frozen=True, gc=False, tag=lambda name: name.lower()):
+    """What travels as a packet of its own."""
+
+
+class Start(Packet, frozen=True, gc=False):
+    """driver -> launcher, with one descriptor: fork a worker whose control socket that is."""
+
+    setup: Setup
+
+
+class End(Packet, frozen=True, gc=False):
+    """driver -> launcher: kill this worker's first process. Answered by `Reaped`."""
+
+    worker: str
+
+
+class Ready(Packet, frozen=True, gc=False):
+    """launcher -> driver, first; with the folder that holds the workers' flow folders where it made one."""
+
+    isolation: str
+
+
+class Refused(Packet, frozen=True, gc=False):
+    """launcher -> driver: the worker could not be forked."""
+
+    worker: str
+    message: str
+
+
+class Reaped(Packet, frozen=True, gc=False):
+    """launcher -> driver: the worker's first process has ended, and all of the worker with it."""
+
+    worker: str
+    status: int
+
+
+class Up(Packet, frozen=True, gc=False):
+    """init -> driver: the sandbox stands and nothing runs in it yet; the sender's credentials say which pid."""
+
+
+class Failed(Packet, frozen=True, gc=False):
+    """init or launcher -> driver: it could not be made ready; it exits."""
+
+    message: str
+
+
+class Go(Packet, frozen=True, gc=False):
+    """driver -> init: your limits are in place, start the proxy."""
+
+
+class Stop(Packet, frozen=True, gc=False):
+    """driver -> init: stop every process of yours. Answered by `Done`."""
+
+
+class Continue(Packet, frozen=True, gc=False):
+    """driver -> init: undo `Stop`. Answered by `Done`."""
+
+
+class Done(Packet, frozen=True, gc=False):
+    """init -> driver: the last `Stop` or `Continue` has come about."""
+
+    running: int
+    """Processes that would not stop in time."""
+
+
+class Output(Packet, frozen=True, gc=False):
+    """init -> driver: what the worker's processes wrote to their descriptors 1 and 2."""
+
+    stream: Stream
+    data: bytes
+    dropped_bytes: int = 0
+    """Discarded before `data`, because there was too much of it."""
+
+
+class Ended(Packet, frozen=True, gc=False):
+    """init -> driver: the proxy or a runtime has ended; status as `os.waitstatus_to_exitcode`."""
+
+    pid: int
+    what: str
+    """`proxy`, or the runtime's name."""
+    status: int
+
+
+AnyPacket = Start | End | Ready | Refused | Reaped | Up | Failed | Go | Stop | Continue | Done | Output | Ended
+
+encode: Final = msgspec.msgpack.Encoder().encode
+decode: Final = msgspec.msgpack.Decoder(AnyPacket).decode
+
+
+def send(sock: socket.socket, packet: AnyPacket, fds: tuple[int, ...] = ()) -> None:
+    """Sends one packet with its descriptors.
+
+    Raises:
+        OSError: the other end is gone, or `BlockingIOError` where the socket does not block and is full.
+    """
+    if fds:
+        socket.send_fds(sock, [encode(packet)], list(fds))
+    else:
+        sock.send(encode(packet))
+
+
+def receive(sock: socket.socket) -> tuple[AnyPacket | None, list[int]]:
+    """The next packet and its descriptors; (None, []) at the end of the stream."""
+    data, fds, _flags, _address = socket.recv_fds(sock, MAX_PACKET_BYTES, 2)
+    return (decode(data) if data else None), fds
