@@ -1,0 +1,232 @@
+"""What became of recent invocations: their steps, output and results, in bounded memory.
+
+An invocation here is one that somebody outside asked for; calls within a workflow are steps of it, found by
+the first part of their id. What has ended is forgotten oldest first, as soon as there are too many or
+they hold too many bytes; what goes on is never forgotten. One event loop, no I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from agent.feed import InvocationView, LogLine
+from mee6.errors import Conflict, InvocationNotFound, Mee6Error
+from mee6.lane.messages import Step
+
+STEPS_LIMIT: Final = 10_000
+"""Remembered of one invocation; a loop of calls must not fill the memory."""
+_STEP_BYTES: Final = 600
+_LINE_BYTES: Final = 200
+"""Rough size of a record apart from its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an invocation gave."""
+
+    id: str
+    result: bytes
+    content_type: str
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """One invocation, remembered."""
+
+    view: InvocationView
+    arg_bytes: int
+    steps: dict[str, Step] = field(default_factory=dict)
+    lines: list[LogLine] = field(default_factory=list)
+    outcome: Outcome | Mee6Error | None = None
+    """None while it goes on."""
+    bytes: int = 0
+    """What it holds, roughly."""
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+    @property
+    def trace(self) -> list[Step]:
+        """Its steps: the first one first, then by start."""
+        root = self.view.id
+        return sorted(
+            self.steps.values(), key=lambda step: (step.id != root, step.spans[0].start_ns if step.spans else 0)
+        )
+
+    @property
+    def result_bytes(self) -> int:
+        """Size of its result; 0 where there is none."""
+        return len(self.outcome.result) if isinstance(self.outcome, Outcome) else 0
+
+
+def root_of(step: str) -> str:
+    """The invocation that a step belongs to: steps are `<invocation>.<n>.<m>...`."""
+    return step.partition(".")[0]
+
+
+class History:
+    """Recent invocations.
+
+    Args:
+        kept_invocations: how many to remember, those going on included.
+        kept_bytes: of results, output and steps together.
+    """
+
+    def __init__(self, kept_invocations: int, kept_bytes: int) -> None:
+        self._kept_invocations = kept_invocations
+        self._kept_bytes = kept_bytes
+        self._records: dict[str, Record] = {}
+        self._ended: deque[str] = deque()
+        self._bytes = 0
+
+    def accepted(self, view: InvocationView, arg_bytes: int) -> None:
+        """Takes in a new invocation."""
+        self._records[view.id] = Record(view, arg_bytes)
+        if len(self._records) > self._kept_invocations:
+            self._evict()
+
+    def changed(self, view: InvocationView) -> None:
+        """Notes its present state; nothing for one that is not remembered."""
+        record = self._records.get(view.id)
+        if record is not None:
+            record.view = view
+
+    def step(self, step: Step) -> None:
+        """Notes a step; a later record of the same step replaces the earlier one."""
+        record = self._records.get(root_of(step.id))
+        if record is None:
+            return
+        if step.id not in record.steps:
+            if len(record.steps) >= STEPS_LIMIT:
+                return
+            self._grow(record, _STEP_BYTES)
+        record.steps[step.id] = step
+
+    def log(self, line: LogLine) -> None:
+        """Notes output. How much one invocation may write is bounded where it is read."""
+        record = self._records.get(root_of(line.invocation))
+        if record is not None:
+            record.lines.append(line)
+            self._grow(record, _LINE_BYTES + len(line.text))
+
+    def ended(self, view: InvocationView, outcome: Outcome | Mee6Error) -> None:
+        """Notes its end and wakes who waits for it. A second end is ignored."""
+        record = self._records.get(view.id)
+        if record is None or record.outcome is not None:
+            return
+        record.view = view
+        record.outcome = outcome
+        self._ended.append(view.id)
+        for waiter in record.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        record.waiters.clear()
+        size = len(outcome.result) if isinstance(outcome, Outcome) else len(outcome.message) + len(outcome.traceback)
+        self._grow(record, size)
+
+    def find(self, id_or_prefix: str) -> Record:
+        """The invocation with this id, or the only one whose id begins so; of a step's id, its invocation.
+
+        Raises:
+            InvocationNotFound: there is none, or more than one.
+        """
+        wanted = root_of(id_or_prefix)
+        record = self._records.get(wanted)
+        if record is not None:
+            return record
+        found = [record for id_, record in self._records.items() if wanted and id_.startswith(wanted)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise InvocationNotFound(f"{len(found)} invocations begin with {wanted!r}; give more of the id")
+        raise InvocationNotFound(f"no invocation {wanted!r}: it never was, or has been forgotten; see: mee6 trace")
+
+    def latest(self) -> Record:
+        """The one accepted last.
+
+        Raises:
+            InvocationNotFound: there has been none.
+        """
+        if not self._records:
+            raise InvocationNotFound("no invocation yet; make one with: mee6 act invoke NAME")
+        return next(reversed(self._records.values()))
+
+    def recent(self, ended: int = 100) -> tuple[InvocationView, ...]:
+        """Those going on and the last `ended` that have ended, oldest first."""
+        views = [record.view for record in self._records.values()]
+        skip = sum(view.ended_ns > 0 for view in views) - ended
+        kept = []
+        for view in views:
+            if view.ended_ns and skip > 0:
+                skip -= 1
+            else:
+                kept.append(view)
+        return tuple(kept)
+
+    async def outcome(self, id_or_prefix: str, wait_s: float = 0.0) -> Outcome:
+        """What the invocation gave.
+
+        Args:
+            wait_s: how long to wait for its end.
+
+        Raises:
+            InvocationNotFound: as `find`.
+            Conflict: it still goes on after that time.
+            Mee6Error: how it failed.
+        """
+        record = self.find(id_or_prefix)
+        if record.outcome is None and wait_s > 0:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            record.waiters.append(waiter)
+            await asyncio.wait((waiter,), timeout=wait_s)
+            if waiter in record.waiters:
+                record.waiters.remove(waiter)
+        match record.outcome:
+            case None:
+                raise Conflict(f"invocation {record.view.id} is still {record.view.state}; ask again later")
+            case Outcome() as outcome:
+                return outcome
+            case error:
+                raise error.with_traceback(None)
+
+    def lines(self, user: str, *, function: str = "", invocation: str = "", tail: int = 0) -> list[LogLine]:
+        """Remembered output in the order of its times.
+
+        Args:
+            function: only of this function.
+            invocation: only of this invocation, or of one of its steps.
+            tail: at most the last so many; 0 = all.
+
+        Raises:
+            InvocationNotFound: there is no such invocation of the user's.
+        """
+        lines = sorted(self._lines(user, function, invocation), key=lambda line: line.at_ns)
+        return lines[-tail:] if tail else lines
+
+    def _lines(self, user: str, function: str, invocation: str) -> Iterator[LogLine]:
+        if invocation:
+            record = self.find(invocation)
+            if record.view.user != user:
+                raise InvocationNotFound(f"no invocation {invocation!r} of user {user!r}; see: mee6 trace")
+            records = [record]
+        else:
+            records = [record for record in self._records.values() if record.view.user == user]
+        for record in records:
+            for line in record.lines:
+                if function and line.function != function:
+                    continue
+                if "." in invocation and line.invocation != invocation:
+                    continue
+                yield line
+
+    def _grow(self, record: Record, size: int) -> None:
+        record.bytes += size
+        self._bytes += size
+        if self._bytes > self._kept_bytes:
+            self._evict()
+
+    def _evict(self) -> None:
+        while self._ended and (len(self._records) > self._kept_invocations or self._bytes > self._kept_bytes):
+            self._bytes -= self._records.pop(self._ended.popleft()).bytes

@@ -1,0 +1,174 @@
+"""What the gRPC services ask of the node.
+
+The services translate and nothing more: names and limits are checked here or in the node, decisions are the
+node's. All plain methods return at once; the node runs on the services' event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from agent.config import AgentConfig
+from agent.feed import Feed, NodeView
+from agent.history import History, Outcome
+from agent.peers import PeerHost
+from agent.plan import DEFAULT_USER
+from agent.substrate.base import FunctionRecord
+from mee6.errors import InvalidInput
+from mee6.manifest import NAME_RULE, is_name
+
+__all__ = ["Added", "Described", "FunctionStats", "NodeApi", "Outcome", "Ticket", "function_name", "user_name"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """An accepted invocation."""
+
+    id: str
+    outcome: asyncio.Future[Outcome]
+    """Its end: an outcome or a `Mee6Error`. Who awaits it may have cancelled it: the node looks before it sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What an add led to."""
+
+    record: FunctionRecord
+    unchanged: bool = False
+    """The same content was the current version already."""
+    missing: tuple[str, ...] = ()
+    """Declared dependencies that have not been added yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionStats:
+    """Since the agent started; percentiles in milliseconds from acceptance to result."""
+
+    invocations: int = 0
+    failures: int = 0
+    cold: int = 0
+    prewarmed: int = 0
+    warm: int = 0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """All there is to say about a function."""
+
+    record: FunctionRecord
+    versions: list[FunctionRecord]
+    """Newest first."""
+    missing: tuple[str, ...] = ()
+    workers: tuple[str, ...] = ()
+    """Those that hold it now."""
+    stats: FunctionStats = field(default_factory=FunctionStats)
+
+
+class NodeApi(PeerHost, Protocol):
+    """The node, as the services see it."""
+
+    @property
+    def config(self) -> AgentConfig:
+        """What the agent was told."""
+        ...
+
+    @property
+    def feed(self) -> Feed:
+        """What happens."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """What happened."""
+        ...
+
+    def begin(self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None) -> Ticket:
+        """Accepts an invocation.
+
+        Args:
+            timeout_s: from now to the result; None = the function's own limit.
+
+        Raises:
+            FunctionNotFound: no such function.
+            TooLarge: the argument is over its limit.
+            Exhausted: too many wait already.
+            Conflict: the agent drains.
+        """
+        ...
+
+    def cancel(self, id: str) -> None:  # noqa: A002 - the API's word
+        """Calls an invocation off; nothing for one that has ended and is remembered.
+
+        Raises:
+            InvocationNotFound: no such invocation.
+        """
+        ...
+
+    async def add(self, user: str, act_name: str, packed: Path, sha256: str, size: int) -> Added:
+        """Adds the function in a packed bundle.
+
+        Args:
+            act_name: empty, or what the manifest's name must be.
+            packed: taken over: moved away, or left for the caller to remove.
+
+        Raises:
+            InvalidInput: bundle, manifest, sum or runtime is wrong; says how.
+        """
+        ...
+
+    async def add_folder(self, user: str, act_name: str, folder: Path) -> Added:
+        """Adds the function in a folder of this machine; raises as `add`, and TooLarge."""
+        ...
+
+    def functions(self, user: str) -> list[FunctionRecord]:
+        """The user's functions in their current versions."""
+        ...
+
+    async def remove(self, user: str, name: str) -> None:
+        """Removes a function.
+
+        Raises:
+            FunctionNotFound: no such function.
+        """
+        ...
+
+    async def describe(self, user: str, name: str) -> Described:
+        """All there is to say about a function.
+
+        Raises:
+            FunctionNotFound: no such function.
+        """
+        ...
+
+    def info(self) -> NodeView:
+        """The node as it is now."""
+        ...
+
+
+def user_name(username: str) -> str:
+    """The user a request is for; empty means the default one.
+
+    Raises:
+        InvalidInput: it is no name.
+    """
+    if not username:
+        return DEFAULT_USER
+    if not is_name(username):
+        raise InvalidInput(f"username {username!r} is not allowed: {NAME_RULE}")
+    return username
+
+
+def function_name(name: str) -> str:
+    """The function a request names.
+
+    Raises:
+        InvalidInput: it is no name.
+    """
+    if not is_name(name):
+        raise InvalidInput(f"function {name!r} is not allowed: {NAME_RULE}")
+    return name

@@ -1,0 +1,220 @@
+"""The service for watchers: what the node does, as it does it, and what it did. Thin over feed and history.
+
+The only place where views become protobuf; nothing is converted while nobody watches.
+"""
+
+# ruff: noqa: N802 - RPCs are named by the proto
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import grpc.aio
+
+from agent.feed import (
+    KINDS,
+    Event,
+    Filter,
+    FunctionView,
+    HandoverView,
+    InvocationView,
+    LogLine,
+    NodeView,
+    Snapshot,
+    Stamped,
+    WorkerView,
+)
+from agent.history import root_of
+from agent.services.api import NodeApi, user_name
+from mee6.api.v1 import console_pb2 as pb
+from mee6.api.v1.console_pb2_grpc import ConsoleServicer
+from mee6.errors import InvalidInput, InvocationNotFound
+from mee6.lane.messages import Step
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Console(ConsoleServicer):
+    """The Console service of one node."""
+
+    def __init__(self, node: NodeApi) -> None:
+        self._node = node
+
+    async def Watch(self, request: pb.WatchRequest, context: Context) -> None:
+        """A snapshot, then batches, until the client leaves or the agent ends."""
+        unknown = set(request.kinds) - set(KINDS.values())
+        if unknown:
+            raise InvalidInput(f"no events of kind {min(unknown)!r}; kinds are {', '.join(KINDS.values())}")
+        wanted = Filter(frozenset(request.kinds), frozenset(request.functions), frozenset(request.workers))
+        with self._node.feed.subscribe(wanted, skip_snapshot=request.skip_snapshot) as subscription:
+            # At once, so that a client knows that from here on nothing escapes it.
+            await context.send_initial_metadata(())
+            async for item in subscription:
+                await context.write(_watch_reply(item))
+
+    async def Logs(self, request: pb.LogsRequest, context: Context) -> None:
+        """Remembered output, then, where asked to follow, what comes."""
+        user = user_name(request.username)
+        history = self._node.history
+        invocation = request.invocation
+        known = history.lines(user, function=request.function, invocation=invocation, tail=request.tail)
+        if invocation and "." not in invocation:
+            invocation = history.find(invocation).view.id  # it may have been a prefix
+        if not request.follow:
+            for line in known:
+                await context.write(_log_reply(line))
+            return
+        functions = frozenset([request.function] if request.function else ())
+        with self._node.feed.subscribe(Filter(frozenset(["log"]), functions), skip_snapshot=True) as subscription:
+            for line in known:
+                await context.write(_log_reply(line))
+            last_ns = known[-1].at_ns if known else 0
+            async for item in subscription:
+                if isinstance(item, Snapshot):
+                    # Too slow: the feed dropped lines; the history may still have them.
+                    lines = history.lines(user, function=request.function, invocation=invocation)
+                    lines = [line for line in lines if line.at_ns > last_ns]
+                else:
+                    lines = [event for _at, event in item.events if isinstance(event, LogLine)]
+                    lines = [line for line in lines if self._concerns(line, user, invocation)]
+                for line in lines:
+                    await context.write(_log_reply(line))
+                    last_ns = max(last_ns, line.at_ns)
+
+    async def Trace(self, request: pb.TraceRequest, _context: Context) -> pb.TraceReply:
+        """The steps of an invocation."""
+        history = self._node.history
+        record = history.find(request.id) if request.id else history.latest()
+        return pb.TraceReply(
+            invocation=_invocation(record.view),
+            steps=map(_step, record.trace),
+            wall_offset_ns=self._node.info().wall_offset_ns,
+            arg_bytes=record.arg_bytes,
+            result_bytes=record.result_bytes,
+        )
+
+    async def Nodes(self, _request: pb.NodesRequest, _context: Context) -> pb.NodesReply:
+        """The nodes of the cluster: this one."""
+        return pb.NodesReply(nodes=[_node(self._node.info())])
+
+    def _concerns(self, line: LogLine, user: str, invocation: str) -> bool:
+        if invocation:
+            return invocation in (line.invocation, root_of(line.invocation))
+        try:
+            return self._node.history.find(root_of(line.invocation)).view.user == user
+        except InvocationNotFound:
+            return False
+
+
+def _watch_reply(item: Any) -> pb.WatchReply:
+    if not isinstance(item, Snapshot):
+        return pb.WatchReply(batch=pb.Batch(seq=item.seq, events=map(_event, item.events)))
+    picture = item.picture
+    return pb.WatchReply(
+        snapshot=pb.Snapshot(
+            seq=item.seq,
+            node=_node(picture.node),
+            workers=map(_worker, picture.workers),
+            functions=map(_function, picture.functions),
+            invocations=map(_invocation, picture.invocations),
+        )
+    )
+
+
+def _event(stamped: Stamped) -> pb.Event:
+    at_ns, event = stamped
+    return pb.Event(at_ns=at_ns, **{KINDS[type(event)]: _CONVERT[type(event)](event)})
+
+
+def _worker(view: WorkerView) -> pb.Worker:
+    return pb.Worker(
+        id=view.id,
+        pool=view.pool,
+        state=view.state,
+        username=view.user,
+        function=view.function,
+        version=view.version,
+        via=view.via,
+        invocation=view.invocation,
+        since_ns=view.since_ns,
+        invocations=view.invocations,
+        reason=view.reason,
+        runtime_pid=view.runtime_pid,
+    )
+
+
+def _invocation(view: InvocationView) -> pb.Invocation:
+    return pb.Invocation(
+        id=view.id,
+        username=view.user,
+        function=view.function,
+        version=view.version,
+        state=view.state,
+        worker=view.worker,
+        start=view.start,
+        accepted_ns=view.accepted_ns,
+        ended_ns=view.ended_ns,
+        error=view.error,
+    )
+
+
+def _step(step: Step) -> pb.Step:
+    return pb.Step(
+        id=step.id,
+        parent=step.parent,
+        function=step.function,
+        version=step.version,
+        worker=step.worker,
+        start=step.start,
+        via=step.via,
+        state=step.state,
+        pid=step.pid,
+        error=step.error,
+        spans=[pb.Span(kind=span.kind, start_ns=span.start_ns, end_ns=span.end_ns) for span in step.spans],
+        invocation=root_of(step.id),
+    )
+
+
+def _log(line: LogLine) -> pb.Log:
+    return pb.Log(
+        invocation=line.invocation,
+        function=line.function,
+        worker=line.worker,
+        stream=line.stream,
+        text=line.text.encode("utf-8", "replace").decode(),  # a lone surrogate cannot travel
+        dropped_bytes=line.dropped_bytes,
+    )
+
+
+def _log_reply(line: LogLine) -> pb.LogsReply:
+    return pb.LogsReply(at_ns=line.at_ns, log=_log(line))
+
+
+def _handover(view: HandoverView) -> pb.Handover:
+    return pb.Handover(worker=view.worker, state=view.state, reason=view.reason, runtime_pid=view.runtime_pid)
+
+
+def _function(view: FunctionView) -> pb.Function:
+    return pb.Function(
+        username=view.user,
+        name=view.name,
+        version=view.version,
+        runtime=view.runtime,
+        is_workflow=view.is_workflow,
+        removed=view.removed,
+    )
+
+
+def _node(view: NodeView) -> pb.Node:
+    return pb.Node(**{name: getattr(view, name) for name in view.__struct_fields__})
+
+
+_CONVERT: Final[dict[type[Event], Any]] = {
+    WorkerView: _worker,
+    InvocationView: _invocation,
+    Step: _step,
+    LogLine: _log,
+    HandoverView: _handover,
+    FunctionView: _function,
+    NodeView: _node,
+}

@@ -1,0 +1,39 @@
+"""One invocation between the wire and the node: request to ticket, outcome or error to response."""
+
+from __future__ import annotations
+
+import math
+
+from agent.services.api import NodeApi, Outcome, Ticket, function_name, user_name
+from mee6.api.v1 import invoker_pb2 as pb
+from mee6.errors import InvalidInput
+from mee6.lane.messages import TEXT
+
+
+def begin(node: NodeApi, request: pb.InvokeRequest) -> Ticket:
+    """Hands a request to the node.
+
+    Raises:
+        InvalidInput: a name or the timeout is wrong.
+        Mee6Error: as `NodeApi.begin`.
+    """
+    timeout_s = request.timeout_s
+    if not 0 <= timeout_s < math.inf:
+        raise InvalidInput(f"timeout_s is {timeout_s}; give seconds, or 0 for the function's own limit")
+    if request.content_type:
+        arg, content_type = request.data, request.content_type
+    else:
+        arg, content_type = request.arg.encode(), TEXT
+    name = function_name(request.actName)
+    ticket = node.begin(user_name(request.username), name, arg, content_type, timeout_s or None)
+    if request.detach:
+        # Nobody awaits it; without this, a failure would be reported as never retrieved.
+        ticket.outcome.add_done_callback(lambda outcome: outcome.cancelled() or outcome.exception())
+    return ticket
+
+
+def response(outcome: Outcome, *, as_text: bool) -> pb.InvokeResponse:
+    """An outcome on the wire: as the first Mee6aaS had it, or as bytes with a content type."""
+    if as_text:
+        return pb.InvokeResponse(result=outcome.result.decode("utf-8", "replace"), id=outcome.id)
+    return pb.InvokeResponse(data=outcome.result, content_type=outcome.content_type, id=outcome.id)
