@@ -1,0 +1,105 @@
+/**
+ * From a function's folder to the function: `main.js` (or `main.mjs`), and what `@m6s/box` resolves to.
+ *
+ * A folder with `main.mjs`, or with `"type": "module"` in its `package.json`, is loaded as an ES module, everything
+ * else by `require`. All that can go wrong becomes a `LoadError` that names the file and, where there is one, the line.
+ */
+
+"use strict";
+
+const fs = require("node:fs");
+const Module = require("node:module");
+const path = require("node:path");
+const { LoadError, typeOf, lineOf, tracebackOf } = require("./faults.js");
+
+const BOX = "@m6s/box";
+const FACADE = asModule(
+  `const box = globalThis[Symbol.for("${BOX}")]; export default box; export const { invoke, gather, log, RemoteError } = box;`,
+);
+
+/** Makes `require("@m6s/box")` and `import "@m6s/box"` give `box`, from wherever they are said. */
+function provide(box) {
+  const load = Module._load;
+  Module._load = (request, parent, isMain) => (request === BOX ? box : load(request, parent, isMain));
+  globalThis[Symbol.for(BOX)] = box;
+}
+
+/**
+ * Loads the function's code and returns what to call with the argument.
+ * @param {{name: string, path: string, env: object}} record the `Function` of a `Load`.
+ * @throws {LoadError}
+ */
+async function load(record) {
+  Object.assign(process.env, record.env);
+  const { file, isModule } = find(record);
+  process.argv = [process.argv[0], file];
+  let exported;
+  try {
+    process.chdir(record.path);
+    if (isModule) hookImports();
+    exported = isModule ? await import(file) : require(file);
+  } catch (thrown) {
+    throw new LoadError(failed(thrown, record, file));
+  }
+  const main = [exported, exported?.main, exported?.default, exported?.default?.main].find((value) => typeof value === "function");
+  if (main !== undefined) return main;
+  const rule = isModule ? "export default async (arg) => ..." : "module.exports = async (arg) => ...";
+  throw new LoadError(fault(record, `${path.basename(file)} of '${record.name}' exports no function; write: ${rule}`));
+}
+
+function find(record) {
+  const at = (name) => path.join(record.path, name);
+  if (fs.existsSync(at("main.js"))) return { file: at("main.js"), isModule: isModuleFolder(at("package.json")) };
+  if (fs.existsSync(at("main.mjs"))) return { file: at("main.mjs"), isModule: true };
+  throw new LoadError(fault(record, `no main.js in the folder of '${record.name}'; it must export a function`));
+}
+
+function isModuleFolder(packageFile) {
+  try {
+    return JSON.parse(fs.readFileSync(packageFile, "utf8")).type === "module";
+  } catch {
+    return false; // none, or broken: for `require` to say
+  }
+}
+
+let hooked = false;
+
+/** Costs a thread on a Node.js without `registerHooks`, so it is done only for a function that is an ES module. */
+function hookImports() {
+  if (hooked) return;
+  hooked = true;
+  if (Module.registerHooks) {
+    Module.registerHooks({ resolve: (name, context, next) => (name === BOX ? { url: FACADE, shortCircuit: true } : next(name, context)) });
+  } else {
+    const answer = JSON.stringify({ url: FACADE, shortCircuit: true });
+    Module.register(asModule(`export const resolve = (name, context, next) => (name === "${BOX}" ? ${answer} : next(name, context));`));
+  }
+}
+
+function asModule(source) {
+  return `data:text/javascript,${encodeURIComponent(source)}`;
+}
+
+function failed(thrown, record, file) {
+  const type = typeOf(thrown);
+  const where = thrown instanceof SyntaxError ? syntaxPlace(thrown, record, file) : "";
+  const message = `cannot load '${record.name}': ${where}${type}: ${lineOf(thrown)}`;
+  return { ...fault(record, message), errorType: type, traceback: tracebackOf(thrown) };
+}
+
+/** `main.js:3: ` of a syntax error: V8 puts the place before the message, or keeps it to itself for an ES module. */
+function syntaxPlace(thrown, record, file) {
+  let text = String(thrown.stack);
+  if (!/^.+:\d+\n/.test(text)) {
+    const { spawnSync } = require("node:child_process");
+    text = spawnSync(process.execPath, ["--check", file], { encoding: "utf8", timeout: 5000 }).stderr ?? "";
+  }
+  const found = /^(?:file:\/\/)?(.+):(\d+)\n/.exec(text);
+  return found === null ? "" : `${path.relative(record.path, found[1])}:${found[2]}: `;
+}
+
+function fault(record, message) {
+  return { code: "load_failed", message, function: record.name };
+}
+
+module.exports = { load, provide };

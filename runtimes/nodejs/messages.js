@@ -1,0 +1,303 @@
+// Generated from mee6/lane/messages.py by `python -m mee6.lane.schema --write`; do not edit.
+
+"use strict";
+
+/** Integers over 32 bits travel as BigInt: a JavaScript number would be sent as a float, which is no integer there. */
+const int = (value) => (value > 0xffffffff ? BigInt(value) : value);
+
+/** The object with `each` applied to its values. */
+const mapValues = (object, each) => {
+  const result = {};
+  for (const key of Object.keys(object)) result[key] = each(object[key]);
+  return result;
+};
+
+/** Limits: What a peer may send. Bytes; a message over a limit is refused by name, not cut. */
+function encodeLimits({ resultBytes = 8388608, logBytes = 1048576 }) {
+  return [int(resultBytes), int(logBytes)];
+}
+
+function decodeLimits(a) {
+  return {
+    resultBytes: a.length > 0 ? a[0] : 8388608,
+    logBytes: a.length > 1 ? a[1] : 1048576,
+  };
+}
+
+/** Fault: Why something failed, in a form that crosses processes and languages. */
+function encodeFault({ code, message, function: function_ = "", errorType = "", traceback = "" }) {
+  return [code, message, function_, errorType, traceback];
+}
+
+function decodeFault(a) {
+  return {
+    code: a[0],
+    message: a[1],
+    function: a.length > 2 ? a[2] : "",
+    errorType: a.length > 3 ? a[3] : "",
+    traceback: a.length > 4 ? a[4] : "",
+  };
+}
+
+/** Function: One version of a function as a worker needs it. */
+function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {} }) {
+  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env];
+}
+
+function decodeFunction(a) {
+  return {
+    name: a[0],
+    version: a[1],
+    runtime: a[2],
+    path: a[3],
+    dependencies: a.length > 4 ? a[4] : {},
+    maxParallelism: a.length > 5 ? a[5] : 0,
+    timeoutS: a.length > 6 ? a[6] : 60.0,
+    env: a.length > 7 ? a[7] : {},
+  };
+}
+
+/** Span: A part of a step's life: `queued start resume load handover run`. Nanoseconds, monotonic clock. */
+function encodeSpan({ kind, startNs, endNs = 0 }) {
+  return [kind, int(startNs), int(endNs)];
+}
+
+function decodeSpan(a) {
+  return {
+    kind: a[0],
+    startNs: a[1],
+    endNs: a.length > 2 ? a[2] : 0,
+  };
+}
+
+/** Step: One function's run within an invocation: the row that a trace draws. Sent again when it changes. */
+function encodeStep({ id, parent, function: function_, version, worker, start, via, state, pid = 0, error = "", spans = [] }) {
+  return [id, parent, function_, int(version), worker, start, via, state, int(pid), error, spans.map(encodeSpan)];
+}
+
+function decodeStep(a) {
+  return {
+    id: a[0],
+    parent: a[1],
+    function: a[2],
+    version: a[3],
+    worker: a[4],
+    start: a[5],
+    via: a[6],
+    state: a[7],
+    pid: a.length > 8 ? a[8] : 0,
+    error: a.length > 9 ? a[9] : "",
+    spans: a.length > 10 ? a[10].map(decodeSpan) : [],
+  };
+}
+
+/** Hello: proxy or runtime -> server, first frame on a lane: who I am. */
+function encodeHello({ token, role, runtime, pid = 0, protocol = 1 }) {
+  return ["hello", token, role, runtime, int(pid), int(protocol)];
+}
+
+function decodeHello(a) {
+  return {
+    type: "hello",
+    token: a[1],
+    role: a[2],
+    runtime: a[3],
+    pid: a.length > 4 ? a[4] : 0,
+    protocol: a.length > 5 ? a[5] : 1,
+  };
+}
+
+/** Welcome: server -> peer: the answer to `Hello`; tasks may follow. */
+function encodeWelcome({ worker, limits = decodeLimits([8388608, 1048576]), act = "/act" }) {
+  return ["welcome", worker, encodeLimits(limits), act];
+}
+
+function decodeWelcome(a) {
+  return {
+    type: "welcome",
+    worker: a[1],
+    limits: a.length > 2 ? decodeLimits(a[2]) : decodeLimits([8388608, 1048576]),
+    act: a.length > 3 ? a[3] : "/act",
+  };
+}
+
+/** Load: server -> peer: get this function ready. Answered by `Report` with the same id. */
+function encodeLoad({ id, function: function_, functions = {} }) {
+  return ["load", id, encodeFunction(function_), mapValues(functions, encodeFunction)];
+}
+
+function decodeLoad(a) {
+  return {
+    type: "load",
+    id: a[1],
+    function: decodeFunction(a[2]),
+    functions: a.length > 3 ? mapValues(a[3], decodeFunction) : {},
+  };
+}
+
+/** Invoke: server -> peer: run the loaded function once. Answered by `Report` with the same id. */
+function encodeInvoke({ id, arg, contentType, chain }) {
+  return ["invoke", id, arg, contentType, chain];
+}
+
+function decodeInvoke(a) {
+  return {
+    type: "invoke",
+    id: a[1],
+    arg: a[2],
+    contentType: a[3],
+    chain: a[4],
+  };
+}
+
+/** Report: peer -> server: the outcome of the `Load` or `Invoke` with this id; `fault` is None when it went well. */
+function encodeReport({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, handedOver = false }) {
+  return ["report", id, result, contentType, fault && encodeFault(fault), handedOver];
+}
+
+function decodeReport(a) {
+  return {
+    type: "report",
+    id: a[1],
+    result: a.length > 2 ? a[2] : Buffer.from(""),
+    contentType: a.length > 3 ? a[3] : "text/plain",
+    fault: a.length > 4 ? a[4] && decodeFault(a[4]) : null,
+    handedOver: a.length > 5 ? a[5] : false,
+  };
+}
+
+/** Call: peer -> server: a running function calls another. Answered by `Result` with the same id. */
+function encodeCall({ id, invocation, name, arg, contentType, chain = [] }) {
+  return ["call", id, invocation, name, arg, contentType, chain];
+}
+
+function decodeCall(a) {
+  return {
+    type: "call",
+    id: a[1],
+    invocation: a[2],
+    name: a[3],
+    arg: a[4],
+    contentType: a[5],
+    chain: a.length > 6 ? a[6] : [],
+  };
+}
+
+/** Result: server -> peer: the outcome of the `Call` with this id. */
+function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null }) {
+  return ["result", id, result, contentType, fault && encodeFault(fault)];
+}
+
+function decodeResult(a) {
+  return {
+    type: "result",
+    id: a[1],
+    result: a.length > 2 ? a[2] : Buffer.from(""),
+    contentType: a.length > 3 ? a[3] : "text/plain",
+    fault: a.length > 4 ? a[4] && decodeFault(a[4]) : null,
+  };
+}
+
+/** Log: peer -> server: what a function wrote; whole lines wherever possible. */
+function encodeLog({ invocation, stream, text, atNs = 0, droppedBytes = 0 }) {
+  return ["log", invocation, stream, text, int(atNs), int(droppedBytes)];
+}
+
+function decodeLog(a) {
+  return {
+    type: "log",
+    invocation: a[1],
+    stream: a[2],
+    text: a[3],
+    atNs: a.length > 4 ? a[4] : 0,
+    droppedBytes: a.length > 5 ? a[5] : 0,
+  };
+}
+
+/** Steps: proxy -> agent: steps that began, changed or ended inside the worker, batched. */
+function encodeSteps({ steps }) {
+  return ["steps", steps.map(encodeStep)];
+}
+
+function decodeSteps(a) {
+  return {
+    type: "steps",
+    steps: a[1].map(decodeStep),
+  };
+}
+
+/** AskHandover: proxy -> agent: my runtime could be yours. Answered by `Handover`. */
+function encodeAskHandover() {
+  return ["askhandover"];
+}
+
+function decodeAskHandover() {
+  return {
+    type: "askhandover",
+  };
+}
+
+/** Handover: agent -> proxy -> runtime: connect to the agent with this one-time token, then report the load. */
+function encodeHandover({ token, address }) {
+  return ["handover", token, address];
+}
+
+function decodeHandover(a) {
+  return {
+    type: "handover",
+    token: a[1],
+    address: a[2],
+  };
+}
+
+/** Goodbye: server -> peer: you are no longer needed; leave at once. */
+function encodeGoodbye() {
+  return ["goodbye"];
+}
+
+function decodeGoodbye() {
+  return {
+    type: "goodbye",
+  };
+}
+
+/** Message name -> its encoder. */
+const ENCODERS = {
+  hello: encodeHello,
+  welcome: encodeWelcome,
+  load: encodeLoad,
+  invoke: encodeInvoke,
+  report: encodeReport,
+  call: encodeCall,
+  result: encodeResult,
+  log: encodeLog,
+  steps: encodeSteps,
+  askhandover: encodeAskHandover,
+  handover: encodeHandover,
+  goodbye: encodeGoodbye,
+};
+
+/** Message name -> its decoder. */
+const DECODERS = {
+  hello: decodeHello,
+  welcome: decodeWelcome,
+  load: decodeLoad,
+  invoke: decodeInvoke,
+  report: decodeReport,
+  call: decodeCall,
+  result: decodeResult,
+  log: decodeLog,
+  steps: decodeSteps,
+  askhandover: decodeAskHandover,
+  handover: decodeHandover,
+  goodbye: decodeGoodbye,
+};
+
+module.exports = {
+  PROTOCOL: 1,
+  TEXT: "text/plain",
+  JSON: "application/json",
+  BINARY: "application/octet-stream",
+  ENCODERS,
+  DECODERS,
+};

@@ -1,0 +1,289 @@
+/**
+ * The Node.js runtime: `node runtime.js` with its lane on descriptor 3.
+ *
+ * Says `Hello`, then does as it is told: loads one function, runs it once for each `Invoke`, and carries the calls
+ * it makes. On a `Handover` it connects to the agent and serves there from then on. It ends with its lane. An error
+ * that no promise and no `try` of the function's caught ends the process, after a report: its state is unknown.
+ */
+
+"use strict";
+
+const { Lane } = require("./lane.js");
+const { createBox } = require("./box.js");
+const { pack, unpack, ContentError } = require("./content.js");
+const { LoadError, raised, tracebackOf, lineOf } = require("./faults.js");
+const { load, provide } = require("./loader.js");
+const { Output } = require("./output.js");
+const { Scratch } = require("./scratch.js");
+
+const NAME = "nodejs";
+const LANE_FD = 3;
+const HANDOVER_MS = 2000;
+
+/** One run of the function, and the calls it is waiting for. */
+class Invocation {
+  #scratch;
+  #calls = 0;
+  #waiting = new Map(); // call id -> resolve
+
+  constructor({ id, chain }, loaded, lane, scratch) {
+    this.#scratch = scratch;
+    this.id = id;
+    this.chain = chain;
+    this.loaded = loaded;
+    this.lane = lane;
+    this.deadline = Number(process.hrtime.bigint()) / 1e9 + loaded.timeoutS;
+  }
+
+  /** The path of the invocation's own folder. */
+  get scratch() {
+    return this.#scratch.named(this.id);
+  }
+
+  /** Sends a call; resolved with `{ value, fault }`. */
+  call(name, arg, contentType) {
+    return new Promise((resolve) => {
+      const id = `${this.id}.${++this.#calls}`;
+      this.lane.send("call", { id, invocation: this.id, name, arg, contentType });
+      this.#waiting.set(id, resolve);
+    });
+  }
+
+  /** Takes the `Result` of a call; one that nobody waits for is dropped. */
+  answered({ id, result, contentType, fault }) {
+    const resolve = this.#waiting.get(id);
+    if (resolve === undefined) return;
+    this.#waiting.delete(id);
+    this.#scratch.enter(); // the callee may have run in this worker
+    try {
+      resolve({ value: fault === null ? unpack(result, contentType) : null, fault });
+    } catch (error) {
+      resolve({ value: null, fault: { code: "invalid_input", message: error.message, function: this.loaded.name, errorType: "", traceback: "" } });
+    }
+  }
+}
+
+class Runtime {
+  #act = "";
+  #scratch = null;
+  #limits = null;
+  #lane = null;
+  #output = null;
+  #loaded = null; // the `Function`, with its `main`
+  #load = null; // { id, lane, reported }
+  #grant = null; // a `Handover` that came before the function was ready
+  #invocation = null;
+  #ending = false;
+
+  /** Connects and serves until the lane ends. */
+  start() {
+    this.#lane = Lane.inherited(LANE_FD, this.#handlers());
+    this.#hello(this.#lane, "");
+    process.on("uncaughtException", (error) => this.#die(error));
+    process.on("unhandledRejection", (reason) => this.#die(reason));
+    process.on("exit", () => {
+      this.#output?.flush(true);
+      this.#lane.flush();
+    });
+    provide(createBox(() => this.#act, () => this.#invocation));
+  }
+
+  #handlers() {
+    return {
+      received: (message, lane) => this.#received(message, lane),
+      ended: (lane) => {
+        if (lane === this.#lane && !this.#ending) process.exit(0);
+      },
+    };
+  }
+
+  #hello(lane, token) {
+    lane.send("hello", { token, role: "runtime", runtime: NAME, pid: process.pid });
+    lane.flush();
+  }
+
+  #received(message, lane) {
+    switch (message.type) {
+      case "welcome":
+        return this.#welcomed(message);
+      case "load":
+        return void this.#loadFunction(message, lane);
+      case "invoke":
+        return this.#invoke(message, lane);
+      case "result":
+        return this.#invocation?.answered(message);
+      case "handover":
+        return void this.#handedOver(message);
+      case "goodbye":
+        return this.#end(0);
+      default:
+        throw new TypeError(`a runtime is not sent a ${message.type}`);
+    }
+  }
+
+  #welcomed({ limits, act }) {
+    this.#limits = limits;
+    if (this.#output !== null) return; // the agent's welcome after a handover: the worker is the same
+    this.#act = act;
+    this.#scratch = new Scratch(act);
+    this.#output = new Output((fields) => this.#invocation?.lane.send("log", fields), limits.logBytes);
+    this.#output.install();
+  }
+
+  async #loadFunction({ id, function: record }, lane) {
+    const loading = { id, lane, reported: false };
+    this.#load = loading;
+    try {
+      this.#loaded = { ...record, main: await load(record) };
+    } catch (error) {
+      const fault = error instanceof LoadError ? error.fault : internal(error, record.name);
+      if (this.#load === loading) this.#reportLoad(fault, false);
+      return;
+    }
+    if (this.#grant !== null) await this.#takeOver(this.#grant);
+    else this.#reportLoad(null, false);
+  }
+
+  #reportLoad(fault, handedOver) {
+    const { id, lane } = this.#load;
+    this.#load.reported = true;
+    lane.send("report", { id, fault, handedOver });
+    lane.flush();
+  }
+
+  async #handedOver(grant) {
+    if (this.#load?.reported) await this.#takeOver(grant);
+    else this.#grant = grant;
+  }
+
+  /** Connects to the agent; only when it has answered is the load reported, to the proxy, and the old lane left. */
+  async #takeOver({ token, address }) {
+    this.#grant = null;
+    const old = this.#lane;
+    let handedOver = false;
+    try {
+      this.#lane = await this.#connect(token, address);
+      handedOver = true;
+    } catch (error) {
+      process.stderr.write(`mee6: no handover: ${lineOf(error)}\n`);
+    }
+    this.#reportLoad(null, handedOver);
+    if (handedOver) old.close();
+  }
+
+  async #connect(token, address) {
+    const { promise, resolve, reject } = withResolvers();
+    const handlers = this.#handlers();
+    const received = (message, lane) => {
+      handlers.received(message, lane);
+      if (message.type === "welcome") resolve();
+    };
+    const ended = (lane) => {
+      reject(new Error(`the agent at ${address} hung up`));
+      handlers.ended(lane);
+    };
+    const lane = await Lane.connect(address, HANDOVER_MS, { received, ended });
+    const timer = setTimeout(() => reject(new Error(`no welcome for ${HANDOVER_MS} ms`)), HANDOVER_MS);
+    try {
+      this.#hello(lane, token);
+      await promise;
+      return lane;
+    } catch (error) {
+      lane.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #invoke(message, lane) {
+    if (this.#loaded === null || this.#invocation !== null) {
+      const why = this.#loaded === null ? "no function is loaded" : `'${this.#loaded.name}' is running already`;
+      lane.send("report", { id: message.id, fault: { code: "conflict", message: why } });
+      return;
+    }
+    const { name, main } = this.#loaded;
+    const invocation = new Invocation(message, this.#loaded, lane, this.#scratch);
+    this.#invocation = invocation;
+    this.#output.begin(invocation.id);
+    let outcome;
+    try {
+      this.#scratch.enter();
+      const arg = unpack(message.arg, message.contentType);
+      outcome = main(arg);
+      if (typeof outcome?.then === "function") {
+        Promise.resolve(outcome).then(
+          (value) => this.#returned(invocation, value),
+          (thrown) => this.#report(invocation, { fault: raised(thrown, name) }),
+        );
+        return;
+      }
+    } catch (thrown) {
+      this.#report(invocation, { fault: thrown instanceof ContentError ? refusedArg(thrown, name) : raised(thrown, name) });
+      return;
+    }
+    this.#returned(invocation, outcome);
+  }
+
+  #returned(invocation, value) {
+    const refused = (message, errorType = "") => ({ fault: { code: "result_refused", message, function: invocation.loaded.name, errorType } });
+    let packed;
+    try {
+      packed = pack(value);
+    } catch (error) {
+      this.#report(invocation, refused(`the result of '${invocation.loaded.name}' is refused: ${lineOf(error)}`));
+      return;
+    }
+    const [result, contentType] = packed;
+    const limit = this.#limits.resultBytes;
+    if (result.length > limit) {
+      this.#report(invocation, refused(`the result of '${invocation.loaded.name}' is ${result.length} bytes, over the limit of ${limit}`));
+    } else {
+      this.#report(invocation, { result, contentType });
+    }
+  }
+
+  #report(invocation, outcome) {
+    if (this.#invocation !== invocation) return; // reported already, by an error that nobody caught
+    this.#output.end();
+    this.#invocation = null;
+    invocation.lane.send("report", { id: invocation.id, ...outcome });
+    invocation.lane.flush();
+    this.#scratch.leave();
+  }
+
+  /** Reports an error that nobody caught as the outcome of what runs, and ends the process. */
+  #die(thrown) {
+    if (this.#ending) return;
+    const invocation = this.#invocation;
+    if (invocation !== null) {
+      this.#report(invocation, { fault: raised(thrown, invocation.loaded.name) });
+    } else if (this.#load !== null && !this.#load.reported) {
+      this.#reportLoad({ ...raised(thrown, ""), code: "load_failed" }, false);
+    } else {
+      process.stderr.write(`${tracebackOf(thrown) || lineOf(thrown)}\n`);
+    }
+    this.#end(1);
+  }
+
+  #end(status) {
+    this.#ending = true;
+    this.#lane.close(() => process.exit(status));
+  }
+}
+
+function refusedArg(error, name) {
+  return { code: "invalid_input", message: `the argument of '${name}': ${error.message}`, function: name };
+}
+
+function internal(error, name) {
+  return { code: "internal", message: lineOf(error), function: name, traceback: tracebackOf(error) };
+}
+
+function withResolvers() {
+  const made = {};
+  made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
+  return made;
+}
+
+new Runtime().start();

@@ -1,0 +1,64 @@
+/**
+ * The folder that an invocation has for itself under the worker's storage, as `cur` and as its id.
+ *
+ * At most one step runs in a worker at a time, so `cur` is well defined: a callee in the same worker moves it, and
+ * its caller moves it back. A process keeps one real folder for all its invocations and empties it after each;
+ * the id is a link to it, made when the function asks for it, since only then can it know the name. Making and
+ * removing a folder for each invocation cost 27 us of a step's 80 us on a tmpfs, and 110 us on a disk.
+ */
+
+"use strict";
+
+const fs = require("node:fs");
+
+class Scratch {
+  #act;
+  #name = `.scratch-${process.pid}`;
+  #folder;
+  #named = ""; // the link to remove
+
+  /** @param {string} act the worker's storage. */
+  constructor(act) {
+    this.#act = act;
+    this.#folder = `${act}/${this.#name}`;
+    fs.mkdirSync(this.#folder, { recursive: true });
+  }
+
+  /** Points `cur` at this process's folder, where another's step has moved it. */
+  enter() {
+    const cur = `${this.#act}/cur`;
+    try {
+      if (fs.readlinkSync(cur) === this.#name) return;
+    } catch {
+      // the first step of this worker
+    }
+    const link = `${this.#folder}.cur`;
+    fs.symlinkSync(this.#name, link);
+    fs.renameSync(link, cur);
+  }
+
+  /** The folder's path by the id of the invocation that runs. */
+  named(id) {
+    const link = `${this.#act}/${id}`;
+    if (this.#named === "") {
+      fs.symlinkSync(this.#name, link);
+      this.#named = link;
+    }
+    return link;
+  }
+
+  /** Empties the folder and drops its name; for after the report. */
+  leave() {
+    if (this.#named !== "") fs.rmSync(this.#named, { force: true });
+    this.#named = "";
+    try {
+      if (fs.readdirSync(this.#folder).length === 0) return;
+    } catch {
+      // the function has removed or replaced the folder
+    }
+    fs.rmSync(this.#folder, { recursive: true, force: true });
+    fs.mkdirSync(this.#folder);
+  }
+}
+
+module.exports = { Scratch };

@@ -1,0 +1,4 @@
+"use strict";
+
+/** Says it louder. */
+module.exports = (text) => `${text.toUpperCase()}!`;

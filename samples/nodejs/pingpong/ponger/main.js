@@ -1,0 +1,4 @@
+"use strict";
+
+/** Answers a ping. */
+module.exports = () => "ponged";

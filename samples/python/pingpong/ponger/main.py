@@ -1,0 +1,5 @@
+"""Answers a ping."""
+
+
+def main(_arg):
+    return "ponged"
