@@ -1,0 +1,75 @@
+"""What `mee6.invoke` does in a script: it asks an agent, found as the command line finds it.
+
+Imported only where no runtime has installed its own backend. Each use opens a connection of its own and
+closes it: a script that makes many calls holds a `mee6.SyncClient` or `mee6.Client` itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from mee6.errors import Mee6Error
+from mee6.sdk import CallTo, Context, Outcome, outside
+
+PARALLEL: Final = 32
+"""Calls of one `gather` that are under way at once."""
+
+
+class ClientBackend:
+    """Calls through `mee6.client`; no surroundings."""
+
+    def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
+        """Makes the calls through one connection and waits for them."""
+        from mee6.sync import SyncClient
+
+        with SyncClient() as client:
+
+            def outcome(one: CallTo) -> Outcome:
+                try:
+                    return Outcome(client.invoke(one.name, one.arg))
+                except Mee6Error as error:
+                    return Outcome(error=error)
+
+            if len(calls) == 1:
+                return [outcome(calls[0])]
+            with ThreadPoolExecutor(min(len(calls), PARALLEL)) as pool:
+                return list(pool.map(outcome, calls))
+
+    def start(self, calls: Sequence[CallTo]) -> list[Awaitable[Outcome]]:
+        """Makes the calls on the running event loop."""
+        import asyncio
+
+        async def all_of_them() -> list[Outcome]:
+            from mee6.client import Client
+
+            async with Client() as client:
+
+                async def outcome(one: CallTo) -> Outcome:
+                    try:
+                        return Outcome(await client.invoke(one.name, one.arg))
+                    except Mee6Error as error:
+                        return Outcome(error=error)
+
+                return await asyncio.gather(*map(outcome, calls))
+
+        whole = asyncio.ensure_future(all_of_them())
+
+        async def part(index: int) -> Outcome:
+            return (await asyncio.shield(whole))[index]
+
+        return [part(index) for index in range(len(calls))]
+
+    def flow(self) -> Path:
+        """Scripts have no workflow."""
+        raise outside("flow")
+
+    def scratch(self) -> Path:
+        """Scripts have no invocation."""
+        raise outside("scratch")
+
+    def context(self) -> Context:
+        """Scripts have no invocation."""
+        raise outside("context")

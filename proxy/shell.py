@@ -1,0 +1,282 @@
+"""Kyle's sockets: an epoll loop around `proxy.core`.
+
+One process, one thread, no asyncio: a step's way through the proxy is two reads, two writes and no task. All
+sockets but the spawner's are non-blocking, with what the peer does not take yet kept per lane, so that a slow
+agent or runtime delays nobody else. The worker's first process (`proxy.init`) runs `serve` in a fork and starts
+and reaps the runtimes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from collections.abc import Sequence
+from time import monotonic_ns
+from types import FrameType
+from typing import Final
+
+from mee6.errors import ProtocolError
+from mee6.lane.codec import Decoder, encode
+from mee6.lane.messages import AnyMessage, Hello
+from proxy import spawner as wire
+from proxy.core import Proxy
+from proxy.events import (
+    AgentClosed,
+    AgentSaid,
+    Command,
+    Connect,
+    Exit,
+    Kill,
+    Release,
+    RuntimeClosed,
+    RuntimeExited,
+    RuntimeNotSpawned,
+    RuntimeSaid,
+    RuntimeSpawned,
+    SendAgent,
+    SendRuntime,
+    Spawn,
+    Ticked,
+)
+
+AGENT: Final = 0
+"""The agent's number among the lanes; runtimes count from 1."""
+CONNECT_S: Final = 5.0
+FAREWELL_S: Final = 1.0
+"""How long the agent may take to read what is left when the proxy leaves."""
+_READ_BYTES: Final = 256 << 10
+_IN: Final = select.EPOLLIN
+_OUT: Final = select.EPOLLOUT
+
+
+def serve(lane_path: str, token: str, runtime: str, spawner: socket.socket, runtimes: Sequence[str]) -> None:
+    """Runs the proxy until the agent sends it away or is gone, or SIGTERM comes.
+
+    Args:
+        lane_path: the agent's lane socket.
+        token: the worker's, one-time.
+        runtime: the worker's language.
+        spawner: SEQPACKET, to the worker's first process; see `proxy.spawner`.
+        runtimes: the languages that this worker can start.
+    """
+    shell = _Shell(lane_path, token, runtime, spawner, runtimes)
+    previous = signal.signal(signal.SIGTERM, _leave)
+    try:
+        shell.run()
+    except _Terminated:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        shell.close()
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+class _Lane:
+    """A non-blocking socket with what is half read and half written."""
+
+    __slots__ = ("decoder", "fd", "number", "out", "sock")
+
+    def __init__(self, number: int, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.number = number
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.decoder = Decoder()
+        self.out = bytearray()
+
+
+class _Shell:
+    """The loop and its sockets."""
+
+    def __init__(
+        self, lane_path: str, token: str, runtime: str, spawner: socket.socket, runtimes: Sequence[str]
+    ) -> None:
+        self._lane_path = lane_path
+        self._token = token
+        self._runtime = runtime
+        self._spawner = spawner
+        self._core = Proxy(runtime, frozenset(runtimes))
+        self._epoll = select.epoll()
+        self._lanes: dict[int, _Lane] = {}
+        self._by_fd: dict[int, _Lane] = {}
+        self._pids: dict[int, int] = {}
+        self._numbers: dict[int, int] = {}
+        self._condemned: set[int] = set()
+        """Runtimes to be killed as soon as their pid is known."""
+        self._leaving = False
+
+    def run(self) -> None:
+        """Serves until an `Exit`."""
+        spawner_fd = self._spawner.fileno()
+        self._epoll.register(spawner_fd, _IN)
+        core, by_fd, poll = self._core, self._by_fd, self._epoll.poll
+        self._carry_out(core.start())
+        next_tick = 0
+        while not self._leaving:
+            wait_ns = core.tick_after_ns()
+            for fd, events in poll(wait_ns / 1e9 if wait_ns else None):
+                if fd == spawner_fd:
+                    self._hear_spawner()
+                    continue
+                lane = by_fd.get(fd)
+                if lane is None:
+                    continue
+                if events & _OUT:
+                    self._write(lane)
+                if events & ~_OUT:
+                    self._read(lane)
+            if wait_ns:
+                now = monotonic_ns()
+                if now >= next_tick:
+                    next_tick = now + wait_ns
+                    self._carry_out(core.handle(Ticked(), now))
+
+    def close(self) -> None:
+        """Closes all sockets; what the agent has not read yet gets a moment."""
+        agent = self._lanes.get(AGENT)
+        if agent is not None and agent.out:
+            agent.sock.settimeout(FAREWELL_S)
+            try:
+                agent.sock.sendall(agent.out)
+            except OSError:
+                pass
+        for lane in self._lanes.values():
+            lane.sock.close()
+        self._epoll.close()
+        self._spawner.close()
+
+    # In -------------------------------------------------------------------------------------------------
+
+    def _read(self, lane: _Lane) -> None:
+        try:
+            data = lane.sock.recv(_READ_BYTES)
+            messages = lane.decoder.feed(data) if data else None
+        except BlockingIOError:
+            return
+        except (OSError, ProtocolError):
+            messages = None
+        core, number = self._core, lane.number
+        if messages is None:
+            self._drop(number)
+            event = RuntimeClosed(number) if number else AgentClosed()
+            self._carry_out(core.handle(event, monotonic_ns()))
+            return
+        for message in messages:
+            said = RuntimeSaid(number, message) if number else AgentSaid(message)
+            self._carry_out(core.handle(said, monotonic_ns()))
+
+    def _hear_spawner(self) -> None:
+        try:
+            packet, fd = wire.receive(self._spawner)
+        except OSError:
+            packet, fd = None, None
+        if fd is not None:
+            os.close(fd)
+        now = monotonic_ns()
+        if packet is None:
+            self._leaving = True
+        elif isinstance(packet, wire.Spawned):
+            self._pids[packet.id] = packet.pid
+            self._numbers[packet.pid] = packet.id
+            if packet.id in self._condemned:
+                self._kill(packet.id)
+            self._carry_out(self._core.handle(RuntimeSpawned(packet.id, packet.pid), now))
+        elif isinstance(packet, wire.SpawnFailed):
+            self._carry_out(self._core.handle(RuntimeNotSpawned(packet.id, packet.message), now))
+        elif isinstance(packet, wire.Exited):
+            number = self._numbers.pop(packet.pid, None)
+            if number is not None:
+                self._pids.pop(number, None)
+                self._condemned.discard(number)
+                self._carry_out(self._core.handle(RuntimeExited(number, packet.status), now))
+
+    # Out ------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        for command in commands:
+            if isinstance(command, SendRuntime):
+                self._send(command.runtime, command.message)
+            elif isinstance(command, SendAgent):
+                self._send(AGENT, command.message)
+            elif isinstance(command, Spawn):
+                self._spawn(command.runtime, command.language)
+            elif isinstance(command, Kill):
+                self._drop(command.runtime)
+                self._kill(command.runtime)
+            elif isinstance(command, Release):
+                self._drop(command.runtime)
+            elif isinstance(command, Connect):
+                self._connect()
+            elif isinstance(command, Exit):
+                self._leaving = True
+
+    def _send(self, number: int, message: AnyMessage) -> None:
+        lane = self._lanes.get(number)
+        if lane is None:
+            return
+        frame = encode(message)
+        if lane.out:
+            lane.out += frame
+            return
+        try:
+            sent = lane.sock.send(frame)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return
+        if sent < len(frame):
+            del frame[:sent]
+            lane.out = frame
+            self._epoll.modify(lane.fd, _IN | _OUT)
+
+    def _write(self, lane: _Lane) -> None:
+        try:
+            sent = lane.sock.send(lane.out)
+        except BlockingIOError:
+            return
+        except OSError:
+            sent = len(lane.out)
+        del lane.out[:sent]
+        if not lane.out:
+            self._epoll.modify(lane.fd, _IN)
+
+    def _spawn(self, number: int, language: str) -> None:
+        ours, theirs = socket.socketpair()
+        self._add(_Lane(number, ours))
+        with theirs:
+            wire.send(self._spawner, wire.Spawn(number, language), theirs.fileno())
+
+    def _kill(self, number: int) -> None:
+        pid = self._pids.get(number)
+        if pid is None:
+            self._condemned.add(number)
+        else:
+            wire.send(self._spawner, wire.Kill(pid))
+
+    def _connect(self) -> None:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(CONNECT_S)
+        sock.connect(self._lane_path)
+        self._add(_Lane(AGENT, sock))
+        self._send(AGENT, Hello(self._token, "proxy", self._runtime, os.getpid()))
+
+    def _add(self, lane: _Lane) -> None:
+        self._lanes[lane.number] = lane
+        self._by_fd[lane.fd] = lane
+        self._epoll.register(lane.fd, _IN)
+
+    def _drop(self, number: int) -> None:
+        lane = self._lanes.pop(number, None)
+        if lane is not None:
+            del self._by_fd[lane.fd]
+            self._epoll.unregister(lane.fd)
+            lane.sock.close()

@@ -1,0 +1,117 @@
+"""A step that runs in this worker, and the trace of them all.
+
+Without I/O. The trace costs a dictionary entry while steps run; records are made when they are sent, so a
+step that began and ended between two batches is one record.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mee6.lane.messages import Function, Report, Span, Step, Steps
+from mee6.outflow import Gate
+
+BATCH_NS: Final = 10_000_000
+"""How long a changed step may wait before its record is sent."""
+
+
+class LocalStep:
+    """One run of a function here: the invocation's first, or a call that stayed."""
+
+    __slots__ = (
+        "arg",
+        "chain",
+        "content_type",
+        "deadline_ns",
+        "error",
+        "function",
+        "gate",
+        "held",
+        "id",
+        "open",
+        "parent",
+        "pid",
+        "runtime",
+        "spans",
+        "start",
+        "state",
+    )
+
+    def __init__(
+        self, number: str, parent: str, function: Function, arg: bytes, content_type: str, chain: list[str]
+    ) -> None:
+        self.id = number
+        self.parent = parent
+        """The calling step; empty for the invocation's first."""
+        self.function = function
+        self.arg = arg
+        self.content_type = content_type
+        self.chain = chain
+        self.runtime: int | None = None
+        self.pid = 0
+        self.gate: Gate | None = None
+        self.open: set[str] = set()
+        """Calls it made that have not ended, waiting ones included."""
+        self.held: Report | None = None
+        """Its outcome, while calls it did not wait for are under way: a step ends after its calls."""
+        self.deadline_ns = 0
+        self.start = ""
+        self.state = "queued"
+        self.error = ""
+        self.spans: list[tuple[str, int, int]] = []
+
+    def enter(self, kind: str, now_ns: int) -> None:
+        """Ends the span that goes on, and begins another."""
+        self.end_span(now_ns)
+        self.spans.append((kind, now_ns, 0))
+
+    def end_span(self, now_ns: int) -> None:
+        """Ends the span that goes on; one that took no time is dropped."""
+        if self.spans:
+            kind, start_ns, end_ns = self.spans[-1]
+            if end_ns == 0:
+                if start_ns == now_ns and kind != "run":
+                    self.spans.pop()
+                else:
+                    self.spans[-1] = (kind, start_ns, now_ns)
+
+    def record(self, worker: str) -> Step:
+        """How it stands, for the trace."""
+        return Step(
+            id=self.id,
+            parent=self.parent,
+            function=self.function.name,
+            version=self.function.version,
+            worker=worker,
+            start=self.start,
+            via="proxy",
+            state=self.state,
+            pid=self.pid,
+            error=self.error,
+            spans=[Span(*span) for span in self.spans],
+        )
+
+
+class Trace:
+    """The records that the agent has not seen yet."""
+
+    __slots__ = ("_changed", "due_ns")
+
+    def __init__(self) -> None:
+        self._changed: dict[str, LocalStep] = {}
+        self.due_ns = 0
+        """When the batch must go; 0 = there is none."""
+
+    def note(self, step: LocalStep, now_ns: int) -> None:
+        """Marks a step as changed. The invocation's first is recorded by the agent, and not here."""
+        if step.parent:
+            self._changed[step.id] = step
+            if not self.due_ns:
+                self.due_ns = now_ns + BATCH_NS
+
+    def take(self, worker: str) -> Steps:
+        """The batch; empties it."""
+        steps = Steps([step.record(worker) for step in self._changed.values()])
+        self._changed.clear()
+        self.due_ns = 0
+        return steps

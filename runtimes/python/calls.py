@@ -1,0 +1,186 @@
+"""Calls of a running function, over the lane: what `mee6.invoke` does inside a worker.
+
+Any thread may call. Whoever waits while nobody reads becomes the reader, and hands every result to its call;
+the others sleep until theirs is there. In async code the event loop reads, and results become futures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from mee6.content import pack, unpack
+from mee6.errors import CallRefused, TooLarge, by_code
+from mee6.lane.blocking import BlockingLane
+from mee6.lane.codec import MAX_FRAME_BYTES
+from mee6.lane.messages import AnyMessage, Call, Function, Invoke, Result
+from mee6.sdk import CallTo, Context, Outcome, outside
+from runtimes.python.scratch import Scratch
+
+MAX_ARG_BYTES: Final = MAX_FRAME_BYTES - (64 << 10)
+
+
+class LaneBackend:
+    """The SDK's backend in a runtime process.
+
+    Args:
+        lane: to the proxy or the agent.
+        on_message: takes what comes on the lane and is no result.
+        on_end: is called when the lane ends while somebody waits; does not return.
+    """
+
+    def __init__(
+        self, lane: BlockingLane, on_message: Callable[[AnyMessage], None], on_end: Callable[[], None]
+    ) -> None:
+        self.lane = lane
+        self.scratch_folders: Scratch | None = None
+        self._on_message = on_message
+        self._on_end = on_end
+        self._invocation: Invoke | None = None
+        self._function: Function | None = None
+        self._deadline = 0.0
+        self._count = 0
+        self._turn = threading.Condition(threading.Lock())
+        self._reading = False
+        self._sleepers = 0
+        self._outcomes: dict[str, Outcome | None] = {}
+        """Of blocking calls: None until it is there."""
+        self._futures: dict[str, asyncio.Future[Outcome]] = {}
+
+    def begin(self, invocation: Invoke, function: Function) -> None:
+        """An invocation begins."""
+        self._count = 0
+        self._function = function
+        self._deadline = monotonic() + function.timeout_s
+        self._invocation = invocation
+
+    def end(self) -> None:
+        """It has ended; calls made from now on are refused."""
+        self._invocation = None
+
+    def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
+        """See `mee6.sdk.Backend`."""
+        messages = self._messages(calls)
+        outcomes = self._outcomes
+        for message in messages:
+            outcomes[message.id] = None
+        self.lane.send(*messages)
+        self._wait([message.id for message in messages])
+        self._restore()
+        return [outcomes.pop(message.id) or Outcome() for message in messages]
+
+    def start(self, calls: Sequence[CallTo]) -> list[Awaitable[Outcome]]:
+        """See `mee6.sdk.Backend`."""
+        loop = asyncio.get_running_loop()
+        messages = self._messages(calls)
+        futures: list[asyncio.Future[Outcome]] = []
+        for message in messages:
+            future: asyncio.Future[Outcome] = loop.create_future()
+            self._futures[message.id] = future
+            futures.append(future)
+        self.lane.send(*messages)
+        return list(futures)
+
+    def flow(self) -> Path:
+        """See `mee6.sdk.Backend`."""
+        if self.scratch_folders is None:
+            raise outside("flow")
+        return self.scratch_folders.flow()
+
+    def scratch(self) -> Path:
+        """See `mee6.sdk.Backend`."""
+        if self._invocation is None or self.scratch_folders is None:
+            raise outside("scratch")
+        return self.scratch_folders.path(self._invocation.id)
+
+    def context(self) -> Context:
+        """See `mee6.sdk.Backend`."""
+        invocation, function = self._invocation, self._function
+        if invocation is None or function is None:
+            raise outside("context")
+        return Context(invocation.id, function.name, function.version, tuple(invocation.chain), self._deadline)
+
+    def readable(self) -> None:
+        """Takes what the lane has, without waiting; for an event loop."""
+        with self._turn:
+            if self._reading:  # a thread does it
+                return
+            messages = self.lane.receive_now()
+            if messages is None:
+                self._on_end()
+            else:
+                self._dispatch(messages)
+
+    def _messages(self, calls: Sequence[CallTo]) -> list[Call]:
+        invocation = self._invocation
+        if invocation is None:
+            raise CallRefused("functions are called from main(arg) while it runs, not on import or after it returned")
+        messages: list[Call] = []
+        for name, arg in calls:
+            data, kind = pack(arg)
+            if len(data) > MAX_ARG_BYTES:
+                raise TooLarge(f"the argument for {name!r} is {len(data)} bytes, over the limit of {MAX_ARG_BYTES}")
+            self._count += 1
+            messages.append(Call(f"{invocation.id}.{self._count}", invocation.id, name, data, kind))
+        return messages
+
+    def _wait(self, wanted: list[str]) -> None:
+        outcomes, turn = self._outcomes, self._turn
+        while True:
+            with turn:
+                while True:
+                    if all(outcomes[number] is not None for number in wanted):
+                        return
+                    if not self._reading:
+                        break
+                    self._sleepers += 1
+                    turn.wait()
+                    self._sleepers -= 1
+                self._reading = True
+            messages = None
+            try:
+                messages = self.lane.receive_all()
+            finally:
+                with turn:
+                    self._reading = False
+                    if messages is not None:
+                        self._dispatch(messages)
+                    if self._sleepers:
+                        turn.notify_all()
+            if messages is None:
+                self._on_end()
+
+    def _dispatch(self, messages: list[AnyMessage]) -> None:
+        for message in messages:
+            if not isinstance(message, Result):
+                self._on_message(message)
+            elif message.id in self._outcomes:
+                self._outcomes[message.id] = _outcome(message)
+            elif (future := self._futures.pop(message.id, None)) is not None:
+                future.get_loop().call_soon_threadsafe(self._resolve, future, message)
+
+    def _resolve(self, future: asyncio.Future[Outcome], result: Result) -> None:
+        if not future.done():
+            self._restore()
+            future.set_result(_outcome(result))
+
+    def _restore(self) -> None:
+        if self._invocation is not None and self.scratch_folders is not None:
+            self.scratch_folders.point(self._invocation.id)
+
+
+
+
+def _outcome(result: Result) -> Outcome:
+    fault = result.fault
+    if fault is None:
+        return Outcome(unpack(result.result, result.content_type))
+    return Outcome(
+        error=by_code(fault.code)(
+            fault.message, function=fault.function, traceback=fault.traceback, error_type=fault.error_type
+        )
+    )

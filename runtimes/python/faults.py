@@ -1,0 +1,91 @@
+"""What went wrong in a function, as a `Fault`: its kind, one line, and the traceback of its own frames.
+
+Frames of this runtime, of the import system and of the SDK are left out: they tell the author of a function
+nothing. A failure of a called function is followed by the traceback of that function.
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from mee6.errors import Mee6Error
+from mee6.lane.messages import Fault
+
+_HIDDEN: Final = (str(Path(__file__).parent) + "/", str(Path(msgspec.__file__).parent) + "/")
+_SDK: Final = str(Path(__file__).parents[2] / "mee6") + "/"
+_MAX_TRACEBACK: Final = 64 << 10
+"""Characters; of a longer one the middle is left out."""
+
+
+def of_exception(error: BaseException, function: str) -> Fault:
+    """The fault of a `main` that raised."""
+    kind = type(error).__name__
+    if isinstance(error, SystemExit):
+        message = f"{function!r} called sys.exit({'' if error.code is None else repr(error.code)})"
+    else:
+        message = f"{function!r} raised {_one_line(error)}"
+    return Fault("function_raised", message, function=function, error_type=kind, traceback=told(error))
+
+
+def of_load(error: BaseException, function: str) -> Fault:
+    """The fault of a `main.py` that could not be imported."""
+    kind = type(error).__name__
+    if isinstance(error, SyntaxError):
+        message = f"cannot load {function!r}: {kind} in {_place(error)}: {error.msg}"
+    elif isinstance(error, SystemExit):
+        message = f"cannot load {function!r}: importing main.py called sys.exit({error.code!r})"
+    else:
+        message = f"cannot load {function!r}: importing main.py raised {_one_line(error)}"
+    return Fault("load_failed", message, function=function, error_type=kind, traceback=told(error))
+
+
+def told(error: BaseException) -> str:
+    """The traceback, ready to print, with those of called functions below."""
+    try:
+        story = traceback.TracebackException.from_exception(error, compact=True)
+        _trim(story)
+        text = "".join(story.format())
+    except Exception as broken:  # noqa: BLE001 - the exception is a stranger's; its __str__ may do anything
+        text = f"{type(error).__name__} (its traceback cannot be shown: {type(broken).__name__})\n"
+    seen: BaseException | None = error
+    for _ in range(8):
+        if seen is None:
+            break
+        if isinstance(seen, Mee6Error) and seen.traceback:
+            text += f"\nTraceback of {seen.function!r}:\n{_indented(seen.traceback)}"
+        seen = seen.__cause__ or seen.__context__
+    if len(text) > _MAX_TRACEBACK:
+        text = f"{text[: _MAX_TRACEBACK // 2]}\n[...]\n{text[-_MAX_TRACEBACK // 2 :]}"
+    return text
+
+
+def _trim(story: traceback.TracebackException, depth: int = 0) -> None:
+    kept = [frame for frame in story.stack if not frame.filename.startswith((*_HIDDEN, _SDK, "<frozen importlib"))]
+    story.stack[:] = kept
+    if depth < 8:
+        for other in (story.__cause__, story.__context__):
+            if other is not None:
+                _trim(other, depth + 1)
+
+
+def _one_line(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - as above
+        text = "(its text cannot be had)"
+    first = text.strip().partition("\n")[0]
+    if len(first) > 500:
+        first = first[:500] + "..."
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _place(error: SyntaxError) -> str:
+    return f"{Path(error.filename or 'main.py').name}, line {error.lineno}"
+
+
+def _indented(text: str) -> str:
+    return "".join(f"  {line}" for line in text.splitlines(keepends=True))

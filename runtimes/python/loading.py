@@ -1,0 +1,66 @@
+"""Finds `main` in a function's folder.
+
+Once per process: its folder becomes the current one and the first on `sys.path`, its environment is applied,
+and `main.py` is imported as the module `main`. A process whose load failed is thrown away by whoever asked.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from mee6.errors import LoadFailed
+from mee6.lane.messages import Function
+
+MAIN: Final = "main.py"
+
+
+def load(function: Function) -> Callable[[Any], Any]:
+    """The function's `main`, as a callable of one argument.
+
+    Raises:
+        LoadFailed: there is nothing to load; the message says what is missing.
+        BaseException: whatever importing `main.py` raised.
+    """
+    folder = Path(function.path)
+    path = folder / MAIN
+    if not path.is_file():
+        raise LoadFailed(f"cannot load {function.name!r}: no {MAIN} in its folder", function=function.name)
+    os.environ.update(function.env)
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    sys.argv = [str(path)]
+    spec = importlib.util.spec_from_file_location("main", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["main"] = module
+    spec.loader.exec_module(module)
+    main = getattr(module, "main", None)
+    if not callable(main):
+        found = "has no main" if main is None else f"has a main that is a {type(main).__name__}, not a function"
+        raise LoadFailed(
+            f"cannot load {function.name!r}: {MAIN} {found}; define: def main(arg)", function=function.name
+        )
+    if _takes_nothing(main):
+        return lambda _arg: main()
+    return main  # type: ignore[no-any-return] # what a stranger's module holds
+
+
+def _takes_nothing(main: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(main).bind(None)
+    except TypeError:
+        try:
+            inspect.signature(main).bind()
+        except TypeError:
+            return False
+        return True
+    except ValueError:  # some built-ins have no signature
+        return False
+    return False

@@ -1,0 +1,195 @@
+"""The Python runtime: one process, one function, one invocation after the other.
+
+`serve` runs in a fork of the worker's first process, which has imported this module and all it needs. It
+speaks the lane with whoever holds the other end, the proxy at first and the agent after a handover, and ends
+the process when that end goes away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NoReturn
+
+from mee6 import aio, sdk
+from mee6.content import pack, unpack
+from mee6.errors import InvalidInput, LoadFailed, ProtocolError
+from mee6.lane.blocking import BlockingLane
+from mee6.lane.codec import MAX_FRAME_BYTES
+from mee6.lane.messages import AnyMessage, Fault, Function, Goodbye, Handover, Hello, Invoke, Limits, Load, Report, Welcome
+from runtimes.python import faults, loading
+from runtimes.python.calls import LaneBackend
+from runtimes.python.isolation import isolate
+from runtimes.python.output import Output
+from runtimes.python.scratch import Scratch
+
+HANDOVER_S: Final = 0.8
+"""For reaching the agent and being welcomed; less than the proxy waits."""
+assert aio  # imported before the fork, so that `mee6.aio` costs a function nothing
+
+
+def serve(lane: socket.socket) -> NoReturn:
+    """Runs the runtime over `lane`; ends the process."""
+    isolate()
+    _Runtime(lane).run()
+
+
+class _Runtime:
+    def __init__(self, sock: socket.socket) -> None:
+        self._lane = BlockingLane(sock)
+        self._limits = Limits()
+        self._backend = LaneBackend(self._lane, self._later, self._leave)
+        self._output = Output(self._lane, self._limits.log_bytes)
+        self._queue: deque[AnyMessage] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._function: Function | None = None
+        self._main: Callable[[Any], Any] | None = None
+        self._loaded_as = ""
+        self._scratch: Scratch | None = None
+        self._watched_fd = -1
+        sdk.install(self._backend)
+        self._output.install()
+        os.register_at_fork(after_in_child=self._disown)
+
+    def run(self) -> NoReturn:
+        """Serves until the lane ends."""
+        self._lane.send(Hello("", "runtime", "python", os.getpid()))
+        queue = self._queue
+        while True:
+            message = queue.popleft() if queue else self._next()
+            if isinstance(message, Invoke):
+                self._invoke(message)
+            elif isinstance(message, Load):
+                self._load(message)
+            elif isinstance(message, Handover):
+                self._hand_over(message)
+            elif isinstance(message, Welcome):
+                self._welcomed(message)
+            elif isinstance(message, Goodbye) or message is None:
+                self._leave()
+
+    def _next(self) -> AnyMessage | None:
+        try:
+            return self._lane.receive()
+        except ProtocolError:
+            return None
+
+    def _later(self, message: AnyMessage) -> None:
+        if isinstance(message, Goodbye):
+            self._leave()
+        self._queue.append(message)
+
+    def _leave(self) -> NoReturn:
+        os._exit(0)
+
+    def _disown(self) -> None:
+        self._lane.close()
+        sdk.install(None)
+
+    def _welcomed(self, welcome: Welcome) -> None:
+        self._limits = welcome.limits
+        self._output.limit = welcome.limits.log_bytes
+        self._scratch = self._backend.scratch_folders = Scratch(welcome.act)
+
+    # Tasks ----------------------------------------------------------------------------------------------
+
+    def _load(self, message: Load) -> None:
+        function = message.function
+        self._output.begin(message.id)
+        fault: Fault | None = None
+        try:
+            self._main = loading.load(function)
+            self._function = function
+            self._loaded_as = message.id
+        except LoadFailed as error:
+            fault = Fault(error.code, error.message, function=function.name)
+        except BaseException as error:  # noqa: BLE001 - a stranger's module may raise anything
+            fault = faults.of_load(error, function.name)
+        self._lane.send(*self._output.end(), Report(message.id, fault=fault))
+
+    def _invoke(self, message: Invoke) -> None:
+        function, main = self._function, self._main
+        if function is None or main is None:
+            self._lane.send(Report(message.id, fault=Fault("conflict", "no function is loaded")))
+            return
+        if self._scratch is not None:
+            self._scratch.make(message.id)
+        self._output.begin(message.id)
+        self._backend.begin(message, function)
+        try:
+            value = main(unpack(message.arg, message.content_type))
+            if hasattr(value, "__await__"):
+                value = self._awaited(value)
+            report = self._answer(message.id, function.name, value)
+        except BaseException as error:  # noqa: BLE001 - a function may raise anything, and it is an answer
+            report = Report(message.id, fault=faults.of_exception(error, function.name))
+        self._backend.end()
+        self._lane.send(*self._output.end(), report)
+        if self._scratch is not None:
+            self._scratch.remove(message.id)
+
+    def _answer(self, number: str, name: str, value: Any) -> Report:
+        try:
+            data, kind = pack(value)
+        except InvalidInput as error:
+            return Report(number, fault=_refused(name, f"{name!r} returned what cannot be sent: {error.message}"))
+        limit = min(self._limits.result_bytes, MAX_FRAME_BYTES - (64 << 10))
+        if len(data) > limit:
+            return Report(
+                number, fault=_refused(name, f"the result of {name!r} is {len(data)} bytes, over the limit of {limit}")
+            )
+        return Report(number, data, kind)
+
+    def _awaited(self, value: Any) -> Any:
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(loop)
+        fd = self._lane.fileno()
+        if self._watched_fd != fd:
+            loop.add_reader(fd, self._backend.readable)
+            self._watched_fd = fd
+        coroutine: Coroutine[Any, Any, Any] = value if asyncio.iscoroutine(value) else _await(value)
+        return loop.run_until_complete(coroutine)
+
+    # Handover -------------------------------------------------------------------------------------------
+
+    def _hand_over(self, message: Handover) -> None:
+        old = self._lane
+        new = self._reach(message)
+        old.send(Report(self._loaded_as, handed_over=new is not None))
+        if new is None:
+            return
+        if self._loop is not None and self._watched_fd >= 0:
+            self._loop.remove_reader(self._watched_fd)
+            self._watched_fd = -1
+        self._lane = self._backend.lane = self._output.lane = new
+        old.close()
+
+    def _reach(self, message: Handover) -> BlockingLane | None:
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.settimeout(HANDOVER_S)
+            sock.connect(message.address)
+            lane = BlockingLane(sock)
+            lane.send(Hello(message.token, "runtime", "python", os.getpid()))
+            welcome = lane.receive(HANDOVER_S)
+        except (OSError, ProtocolError):
+            sock.close()
+            return None
+        if not isinstance(welcome, Welcome):
+            sock.close()
+            return None
+        self._welcomed(welcome)
+        return lane
+
+
+def _refused(function: str, message: str) -> Fault:
+    return Fault("result_refused", message, function=function)
+
+
+async def _await(value: Any) -> Any:
+    return await value

@@ -1,0 +1,214 @@
+"""Stands for the agent: the other end of a worker's lane, real sockets and real processes.
+
+`Worker` runs a proxy and its runtimes, `Bare` one runtime without a proxy. Both answer `task` with the messages
+that came back, so that one suite can be run against either.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from mee6.content import pack
+from mee6.lane.blocking import BlockingLane
+from mee6.lane.messages import (
+    AnyMessage,
+    AskHandover,
+    Call,
+    Function,
+    Hello,
+    Invoke,
+    Limits,
+    Load,
+    Log,
+    Report,
+    Result,
+    Step,
+    Steps,
+    Welcome,
+)
+from proxy import spawner as wire
+
+M = TypeVar("M", bound=AnyMessage)
+WAIT_S = 20.0
+ROOT = Path(__file__).parents[2]
+
+
+class Server:
+    """One end of a lane, with what came over it kept in order."""
+
+    def __init__(self, act: Path, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+        self.act = act
+        self.limits = limits
+        self.lane: BlockingLane
+        self.hello: Hello
+        self.seen: list[AnyMessage] = []
+        self._unread: deque[AnyMessage] = deque()
+        self._numbers = itertools.count(1)
+        (act / "flow").mkdir(parents=True, exist_ok=True)
+
+    def welcome(self) -> Welcome:
+        return Welcome("w1", self.limits, str(self.act))
+
+    def receive(self, timeout_s: float = WAIT_S) -> AnyMessage | None:
+        message = self.lane.receive(timeout_s)
+        if message is not None:
+            self.seen.append(message)
+        return message
+
+    def until(self, kind: type[M], matches: Callable[[M], bool] = lambda _m: True) -> M:
+        """The next message of a kind; what comes before it stays in `seen`."""
+        while True:
+            message = self.receive()
+            assert message is not None, f"the lane ended while waiting for a {kind.__name__}"
+            if isinstance(message, kind) and matches(message):
+                return message
+
+    def load(self, function: Function, functions: Sequence[Function] = ()) -> Report:
+        number = f"load{next(self._numbers)}"
+        reachable = {one.name: one for one in (function, *functions)}
+        self.lane.send(Load(number, function, reachable))
+        return self.until(Report, lambda report: report.id == number)
+
+    def begin(self, arg: object = None, chain: Sequence[str] = ("f",), number: str = "") -> str:
+        number = number or f"i{next(self._numbers)}"
+        data, kind = pack(arg)
+        self.lane.send(Invoke(number, data, kind, list(chain)))
+        return number
+
+    def report(self, number: str) -> Report:
+        return self.until(Report, lambda report: report.id == number)
+
+    def invoke(self, arg: object = None, chain: Sequence[str] = ("f",)) -> Report:
+        return self.report(self.begin(arg, chain))
+
+    def answer(self, call: Call, value: object = None) -> None:
+        data, kind = pack(value)
+        self.lane.send(Result(call.id, data, kind))
+
+    def printed(self, stream: str = "out") -> str:
+        return "".join(log.text for log in self.seen if isinstance(log, Log) and log.stream == stream)
+
+    def steps(self) -> dict[str, Step]:
+        return {step.id: step for batch in self.seen if isinstance(batch, Steps) for step in batch.steps}
+
+
+class _Processes(Server):
+    """A server that also runs the other side."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+
+    def _run(self, languages: Sequence[str], *more: str) -> None:
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control.settimeout(WAIT_S)
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.init", str(theirs.fileno()), ",".join(languages), *more],
+                pass_fds=[theirs.fileno()],
+                cwd=ROOT,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if hasattr(self, "lane"):
+            self.lane.close()
+        self.control.close()
+        self.process.wait(WAIT_S)
+
+
+class Bare(_Processes):
+    """A runtime alone, its lane straight to the test."""
+
+    def __init__(self, language: str, act: Path, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+        super().__init__(act, limits)
+        self._run([language])
+        ours, theirs = socket.socketpair()
+        with theirs:
+            wire.send(self.control, wire.Spawn(1, language), theirs.fileno())
+        self.lane = BlockingLane(ours)
+        spawned, _ = wire.receive(self.control)
+        assert isinstance(spawned, wire.Spawned), spawned
+        self.pid = spawned.pid
+        self.hello = self.until(Hello)
+        self.lane.send(self.welcome())
+
+    def exited(self) -> int:
+        """The runtime's exit status, once it has ended."""
+        packet, _ = wire.receive(self.control)
+        assert isinstance(packet, wire.Exited)
+        assert packet.pid == self.pid
+        return packet.status
+
+
+class Worker(_Processes):
+    """A proxy with its runtimes."""
+
+    def __init__(
+        self,
+        languages: Sequence[str],
+        act: Path,
+        folder: Path,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        *,
+        grants: bool = False,
+    ) -> None:
+        super().__init__(act, limits)
+        self.path = str(folder / "agent.sock")
+        self.grants = grants
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.settimeout(WAIT_S)
+        self._listener.bind(self.path)
+        self._listener.listen()
+        self._run(languages, self.path, "token", languages[0])
+        self.lane, self.hello = self.accept()
+
+    def accept(self) -> tuple[BlockingLane, Hello]:
+        """The next connection, greeted."""
+        sock, _ = self._listener.accept()
+        lane = BlockingLane(sock)
+        hello = lane.receive(WAIT_S)
+        assert isinstance(hello, Hello)
+        lane.send(self.welcome())
+        return lane, hello
+
+    def receive(self, timeout_s: float = WAIT_S) -> AnyMessage | None:
+        message = super().receive(timeout_s)
+        if isinstance(message, AskHandover) and not self.grants:
+            from mee6.lane.messages import Handover
+
+            self.lane.send(Handover("", ""))
+        return message
+
+    def close(self) -> None:
+        super().close()
+        self._listener.close()
+
+
+def alive(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def end(pid: int) -> None:
+    """kill -9."""
+    os.kill(pid, 9)
