@@ -30,7 +30,6 @@ from agent.functions import Functions
 from agent.history import History, Outcome
 from agent.lanes import LaneServer
 from agent.peers import Peer
-from agent.plan import Plan
 from agent.seats import Answer, Job, Seat
 from agent.services.api import Added, Described, Ticket
 from agent.shell import Shell
@@ -82,6 +81,7 @@ class Node:
             self.functions_of.code,
             WorkerLimits(config.memory_bytes, config.cpus, config.pids, config.open_files, config.scratch_bytes),
             Limits(config.result_limit_bytes, config.log_limit_bytes),
+            config.timeout_s,
         )
 
     @contextlib.asynccontextmanager
@@ -142,7 +142,7 @@ class Node:
         if len(arg) > self.config.arg_limit_bytes:
             raise TooLarge(f"the argument has {len(arg)} bytes; the limit is {self.config.arg_limit_bytes}")
         plan = self.functions_of.plan(user, name)
-        limit_s = timeout_s or self.timeout_of(plan)
+        limit_s = timeout_s or plan.root.manifest.timeout_s or self.config.timeout_s
         now = time.monotonic_ns()
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         job = Job(
@@ -167,10 +167,6 @@ class Node:
         record = self.history.find(id)
         if record.outcome is None:
             self._shell.tell(ev.CancelAsked(record.view.id, "it was called off"))
-
-    def timeout_of(self, plan: Plan) -> float:
-        """Seconds that a function may take."""
-        return plan.root.manifest.timeout_s or self.config.timeout_s
 
     # -- functions
 

@@ -99,11 +99,12 @@ class Seat:
         """Who takes its tasks."""
         return self.runtime if self.is_direct else self.proxy
 
-    def functions(self, code_path: Callable[[str, str], str]) -> dict[str, Function]:
+    def functions(self, code_path: Callable[[str, str], str], timeout_s: float) -> dict[str, Function]:
         """All that its plan reaches, as the worker needs them.
 
         Args:
             code_path: (name, sha256) -> the folder as seen from inside.
+            timeout_s: of functions that do not say.
         """
         assert self.plan is not None
         return {
@@ -114,7 +115,7 @@ class Seat:
                 path=code_path(name, record.sha256),
                 dependencies=record.manifest.outflows,
                 max_parallelism=record.manifest.max_parallelism,
-                timeout_s=record.manifest.timeout_s or 0.0,
+                timeout_s=record.manifest.timeout_s or timeout_s,
                 env=record.manifest.env,
             )
             for name, record in self.plan.functions.items()

@@ -21,7 +21,6 @@ from agent.core.scheduler import Scheduler
 from agent.core.worker import Worker
 from agent.drivers.base import Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec
 from agent.peers import Peer
-from agent.plan import Plan
 from agent.seats import Answer, Job, Seat
 from mee6.errors import Mee6Error, NotAllowed, ProtocolError
 from mee6.faults import exit_fault
@@ -49,6 +48,8 @@ EXIT_PATIENCE_S: Final = 0.2
 """How long a cut lane waits for the driver to say how its process ended."""
 TICK_NS: Final = 50_000_000
 """The grain of time limits, lingers and keep-alives."""
+
+NEVER: Final = 1 << 62
 
 _log: Final = logging.getLogger("mee6.agent")
 
@@ -84,10 +85,6 @@ class Observer(Protocol):
         """A function wrote something."""
         ...
 
-    def timeout_of(self, plan: Plan) -> float:
-        """Seconds that a function may take."""
-        ...
-
 
 class Shell:
     """Runs one scheduler against one driver.
@@ -95,6 +92,7 @@ class Shell:
     Args:
         spawn: begins a task that the node owns.
         code: SHA-256 -> the unpacked bundle.
+        timeout_s: of functions that do not say.
     """
 
     def __init__(
@@ -106,6 +104,7 @@ class Shell:
         code: Mapping[str, Path],
         worker_limits: WorkerLimits,
         lane_limits: Limits,
+        timeout_s: float,
     ) -> None:
         self.core = scheduler
         self._driver = driver
@@ -114,6 +113,7 @@ class Shell:
         self._code = code
         self._worker_limits = worker_limits
         self._lane_limits = lane_limits
+        self._timeout_s = timeout_s
         self.seats: dict[str, Seat] = {}
         self.jobs: dict[str, Job] = {}
         self._tokens: dict[str, Seat] = {}
@@ -121,6 +121,8 @@ class Shell:
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
+        self._wake_at = NEVER
+        self._now = 0
         self._stopping: set[asyncio.Task[None]] = set()
         self.idle = asyncio.Event()
         """Set while no job is live."""
@@ -144,22 +146,30 @@ class Shell:
         try:
             while self._inbox:
                 event = self._inbox.popleft()
-                for command in self.core.handle(event, time.monotonic_ns()):
+                self._now = time.monotonic_ns()
+                for command in self.core.handle(event, self._now):
                     _EXECUTE[type(command)](self, command)
         finally:
             self._busy = False
-        if self._timer is None:
-            self._arm()
+        # Any event may have brought the next time limit closer; the tick that looks is at most one grain away.
+        if self._wake_at > self._now + TICK_NS:
+            self._wake(self._now + TICK_NS)
 
-    def _arm(self) -> None:
-        wake = self.core.next_wake()
-        if wake is not None:
-            delay = max(wake - time.monotonic_ns(), TICK_NS) / 1e9
-            self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+    def _wake(self, at: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wake_at = at
+        delay = max(at - time.monotonic_ns(), 0) / 1e9
+        self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
     def _tick(self) -> None:
-        self._timer = None
+        self._wake_at = 0  # keeps `tell` from arming what is armed here
         self.tell(ev.Tick())
+        at = self.core.next_wake()
+        if at is None:
+            self._timer, self._wake_at = None, NEVER
+        else:
+            self._wake(max(at, self._now + TICK_NS))
 
     def submit(self, job: Job) -> None:
         """Has a job run; its `answer` is called once, maybe at once."""
@@ -248,7 +258,9 @@ class Shell:
     def _load(self, command: ev.Load) -> None:
         seat, job = self._seat_and_job(command)
         self._bind(seat, job)
-        functions = seat.functions(lambda name, sha256: self._driver.code_path(seat.worker, name, self._code[sha256]))
+        functions = seat.functions(
+            lambda name, sha256: self._driver.code_path(seat.worker, name, self._code[sha256]), self._timeout_s
+        )
         self._send(seat, Load(f"load/{job.id}", functions[job.name], functions))
 
     def _call(self, command: ev.Call) -> None:
@@ -446,12 +458,12 @@ class Shell:
         caller = job.plan.functions.get(chain[-1])
         if caller is None:
             raise ProtocolError(f"worker {seat.worker} calls for {chain[-1]!r}, which is not of its plan")
-        lane_caller = seat.functions(lambda name, _sha256: name)[chain[-1]]
+        lane_caller = seat.functions(lambda name, _sha256: name, self._timeout_s)[chain[-1]]
         if fault := refusal(lane_caller, chain, call.name, call.name in job.plan.functions):
             peer.send(Result(call.id, fault=fault))
             return
         plan = job.plan.sub(call.name)
-        timeout_s = self._observer.timeout_of(plan)
+        timeout_s = plan.root.manifest.timeout_s or self._timeout_s
         now = time.monotonic_ns()
         nested = Job(
             id=call.id,
