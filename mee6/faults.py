@@ -6,6 +6,8 @@ builds on it.
 
 from __future__ import annotations
 
+import signal
+
 from mee6.errors import Mee6Error, by_code
 from mee6.lane.messages import Fault
 
@@ -20,3 +22,22 @@ def error_of(fault: Fault) -> Mee6Error:
     return by_code(fault.code)(
         fault.message, function=fault.function, traceback=fault.traceback, error_type=fault.error_type
     )
+
+
+def exit_fault(function: str, status: int, cause: str = "") -> Fault:
+    """What to say of a function whose process has ended while it ran.
+
+    Args:
+        status: as `os.waitstatus_to_exitcode`: an exit code, or minus a signal's number.
+        cause: what the driver knows of it, e.g. `out of memory (limit 512 MiB)`.
+    """
+    if status < 0:
+        try:
+            name = f" ({signal.Signals(-status).name})"
+        except ValueError:
+            name = ""
+        how = f"was killed by signal {-status}{name}"
+    else:
+        how = f"exited with code {status}"
+    message = f"the process of {function!r} {how}" + (f": {cause}" if cause else "")
+    return Fault("function_exited", message, function=function)

@@ -206,17 +206,4 @@ class Goodbye(Message, frozen=True, gc=False):
     """server -> peer: you are no longer needed; leave at once."""
 
 
-AnyMessage = (
-    Hello
-    | Welcome
-    | Load
-    | Invoke
-    | Report
-    | Call
-    | Result
-    | Log
-    | Steps
-    | AskHandover
-    | Handover
-    | Goodbye
-)
+AnyMessage = Hello | Welcome | Load | Invoke | Report | Call | Result | Log | Steps | AskHandover | Handover | Goodbye
