@@ -73,34 +73,55 @@ class Fleet:
         if not self.holding[worker.digest]:
             del self.holding[worker.digest]
 
-    def supply(self, pool: Pool, waiting: int, depth: int, now: int) -> None:
-        """Starts as many workers as the pool wants and the node has room for, ending idle ones if it must.
+    def supply(self, demand: Mapping[PoolKey, int], limit: int, now: int) -> None:
+        """Starts workers: for those that wait, ending idle ones where room is needed, then for the pools' targets.
+
+        At most `parallel_starts` at once: a machine makes only a few a second, and a burst must not stampede it.
 
         Args:
-            waiting: invocations without a worker, which one of this pool could serve.
-            depth: of the deepest of them; 0 when there is none.
+            demand: invocations without a worker, by pool.
+            limit: workers that may exist.
         """
-        limit = self.settings.max_workers * max(depth, 1)
-        while len(self.workers) >= limit and waiting > len(pool.ready) + pool.starting and self.evict(now):
-            pass
-        parallelism = self.settings.parallel_starts - sum(other.starting for other in self.pools.values())
-        for _ in range(pool.wanted(waiting, parallelism, limit - len(self.workers), now)):
-            self._made += 1
-            worker = Worker(f"w{self._made}", pool.key, now)
-            self.workers[worker.id] = worker
-            pool.starting += 1
-            self.out.append(ev.StartWorker(worker.id, pool.key))
+        free = self.settings.parallel_starts - sum(pool.starting for pool in self.pools.values())
+        for key, waiting in demand.items():
+            pool = self.pool(key)
+            for _ in range(min(free, pool.missing(waiting, now))):
+                if not self._make_room(pool, limit, now):
+                    break
+                self._start(pool, now)
+                free -= 1
+        for pool in self.pools.values():
+            missing = pool.missing(demand.get(pool.key, 0) + pool.target, now)
+            for _ in range(min(free, missing, limit - len(self.workers))):
+                self._start(pool, now)
+                free -= 1
 
-    def evict(self, now: int) -> bool:
-        """Ends the least valuable idle worker; False when there is none."""
-        worker = least_valuable(worker for workers in self.holding.values() for worker in workers)
-        if worker is None:
-            # Ready ones of a pool that has more than it was asked to keep: from a language whose burst is over.
-            worker = next((pool.ready[0] for pool in self.pools.values() if len(pool.ready) > pool.target), None)
-        if worker is None:
-            return False
-        self.stop(worker, "room was needed", now)
+    def trim(self, limit: int, now: int) -> None:
+        """Ends idle workers, the least valuable first, while there are more than `limit` workers."""
+        while len(self.workers) > limit and (worker := self._spare()):
+            self.stop(worker, "it was one too many", now)
+
+    def _start(self, pool: Pool, now: int) -> None:
+        self._made += 1
+        worker = Worker(f"w{self._made}", pool.key, now)
+        self.workers[worker.id] = worker
+        pool.starting += 1
+        self.out.append(ev.StartWorker(worker.id, pool.key))
+
+    def _make_room(self, pool: Pool, limit: int, now: int) -> bool:
+        """Ends idle workers until one of this pool fits; at last those that other pools keep ready."""
+        while len(self.workers) >= limit:
+            others = (other.ready[0] for other in self.pools.values() if other is not pool and other.ready)
+            worker = self._spare() or next(others, None)
+            if worker is None:
+                return False
+            self.stop(worker, "room was needed", now)
         return True
+
+    def _spare(self) -> Worker | None:
+        """The idle worker that is missed least: of those with a function, else one that its pool need not keep."""
+        held = least_valuable(worker for workers in self.holding.values() for worker in workers)
+        return held or next((pool.ready[0] for pool in self.pools.values() if pool.surplus > 0), None)
 
     def stop(self, worker: Worker, reason: str, now: int) -> None:
         """Ends a worker that is not leased."""
@@ -122,15 +143,19 @@ class Fleet:
                 return worker.since + settings.load_timeout
             case WorkerState.PREWARMED | WorkerState.WARM if settings.pause:
                 return worker.idle_since + min(settings.linger, settings.keep_alive)
-            case WorkerState.WARM | WorkerState.PAUSED if worker.digest:
+            case WorkerState.PREWARMED | WorkerState.WARM | WorkerState.PAUSED if self._may_end(worker):
                 return worker.idle_since + settings.keep_alive
             case _:
                 return None
 
     def rest(self, worker: Worker, now: int) -> None:
         """Pauses an idle worker whose linger is over, or ends it where its keep-alive is."""
-        if worker.digest and worker.idle_since + self.settings.keep_alive <= now:
+        if self._may_end(worker) and worker.idle_since + self.settings.keep_alive <= now:
             self.stop(worker, "idle for longer than its keep-alive", now)
         else:
             worker.take(WorkerEvent.PAUSE_ASKED, now)
             self.out.append(ev.Pause(worker.id))
+
+    def _may_end(self, worker: Worker) -> bool:
+        """Whether an idle worker is one that time ends: it holds a function, or its pool has more than it keeps."""
+        return bool(worker.digest) or self.pool(worker.pool).surplus > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from agent.core.invocation import InvocationState
 from agent.core.scheduler import Scheduler
 from agent.core.worker import IDLE, LEASED, WorkerState
@@ -23,12 +25,13 @@ def check(scheduler: Scheduler) -> None:
         assert queued == (invocation in scheduler.line), f"{invocation.id} is {invocation.state}"
         holder = fleet.workers.get(invocation.worker)
         assert queued == (holder is None or holder.lease != invocation.id), f"{invocation.id} has its worker"
-        if queued and scheduler.may_lease(invocation.depth):
+        if queued and scheduler.capacity.room(invocation.depth) > 0:
             assert fleet.find(invocation.digest, invocation.pool) is None, f"{invocation.id} waits beside a free worker"
-    for depth in scheduler.leased:
-        held = sum(count for at, count in scheduler.leased.items() if at <= depth)
-        assert 0 <= held <= scheduler.settings.max_workers * depth, "the capacity rule"
-    assert sum(scheduler.leased.values()) == len(leases)
+    leased = scheduler.capacity.leased
+    for depth in leased:
+        held = sum(count for at, count in leased.items() if at <= depth)
+        assert held <= scheduler.settings.max_workers * depth, f"{held} workers are leased at depth {depth} or less"
+    assert leased == Counter(worker.lease_depth for worker in fleet.workers.values() if worker.lease)
     assert len(scheduler.line) == sum(one.state is InvocationState.QUEUED for one in scheduler.invocations.values())
     for pool in fleet.pools.values():
         starting = [w for w in fleet.workers.values() if w.state is WorkerState.STARTING and w.pool == pool.key]

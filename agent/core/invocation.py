@@ -94,6 +94,11 @@ class Invocation:
         """Its state."""
         return self.machine.state
 
+    @property
+    def waits_since(self) -> int:
+        """When it last came into the queue, while it stands there."""
+        return self.spans[-1][1]
+
     def next_span(self, kind: str, now: int) -> None:
         """Ends the span that goes on and begins another; an empty kind begins none."""
         self.end_span(now)

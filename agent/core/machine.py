@@ -51,7 +51,7 @@ class Machine(Generic[S, E]):
         """
         after = self._table.get((self.state, event))
         if after is None:
-            raise InvalidTransition(self.subject, self.state, event, self.story())
+            raise self._refused(event)
         self.state = after
         self._story.append((event, after))
         return after
@@ -60,9 +60,21 @@ class Machine(Generic[S, E]):
         """Whether `event` is in the table for the current state."""
         return (self.state, event) in self._table
 
+    def demand(self, event: E) -> None:
+        """Checks that `event` has its place now, for a step that changes other things first.
+
+        Raises:
+            InvalidTransition: the pair is not in the table.
+        """
+        if not self.can(event):
+            raise self._refused(event)
+
     def story(self) -> str:
         """The last events and the states they led to, oldest first."""
         return ", ".join(f"{event} -> {state}" for event, state in self._story)
+
+    def _refused(self, event: E) -> InvalidTransition:
+        return InvalidTransition(self.subject, self.state, event, self.story())
 
 
 def diagram(table: Mapping[tuple[S, E], S]) -> str:

@@ -1,8 +1,7 @@
 """The workers of one kind that no function has been loaded into: how many to keep, when to make more.
 
-Rules, without time or I/O of their own: keep `target` ready, make one behind each lease, at most
-`parallelism` at once (an engine makes only a few a second, and a burst must not stampede it), and after
-failures in a row wait longer each time.
+Rules, without time or I/O of their own: keep `target` ready, make one behind each lease, and after failures
+in a row wait longer each time.
 """
 
 from __future__ import annotations
@@ -33,18 +32,14 @@ class Pool:
     retry_at: int = 0
     last_failure: str = ""
 
-    def wanted(self, waiting: int, parallelism: int, room: int, now: int) -> int:
-        """How many workers to start now.
+    @property
+    def surplus(self) -> int:
+        """How many more are ready than it is asked to keep."""
+        return len(self.ready) - self.target
 
-        Args:
-            waiting: invocations that need a worker of this pool and have none.
-            parallelism: starts of all pools that may still be begun.
-            room: workers that still fit on the node.
-        """
-        if now < self.retry_at:
-            return 0
-        missing = waiting + self.target - len(self.ready) - self.starting
-        return max(0, min(missing, parallelism, room))
+    def missing(self, needed: int, now: int) -> int:
+        """How many workers to start so that `needed` are ready or on their way; none while it waits after a failure."""
+        return 0 if now < self.retry_at else max(0, needed - len(self.ready) - self.starting)
 
     def failed(self, reason: str, now: int) -> bool:
         """Takes note of a failed start; True when those waiting should be told."""

@@ -3,9 +3,7 @@
 One door: `handle(event, now) -> commands`. The shell (`agent.node`) carries the commands out in order and
 brings the outcomes back as events.
 
-No deadlock: an invocation of depth d (1 for a workflow's first function) may be leased a worker only while
-fewer than `max_workers * d` workers are leased at depth d or less. Whoever waits for a call holds a worker
-of lesser depth than the call needs, so at every depth some leases are never held by the call's own callers.
+Who may have a worker at all, so that callers never starve their callees, is `agent.core.capacity`'s to say.
 """
 
 from __future__ import annotations
@@ -13,14 +11,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Any, Final
 
 from agent.core import events as ev
+from agent.core.capacity import Capacity
 from agent.core.fleet import Fleet, Settings
 from agent.core.handover import HandoverEvent, HandoverState
 from agent.core.invocation import Invocation, InvocationEvent, InvocationState
-from agent.core.waiting import WaitingLine
+from agent.core.waiting import WaitingLine, rank
 from agent.core.worker import IDLE, Worker, WorkerEvent, WorkerState
+from agent.drivers.base import PoolKey
 from mee6.lane.messages import Fault
 
 MAX_ATTEMPTS: Final = 3
@@ -36,8 +37,7 @@ class Scheduler:
     invocations: dict[str, Invocation] = field(default_factory=dict)
     """Those that have not ended, by id."""
     line: WaitingLine = field(default_factory=WaitingLine)
-    leased: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
-    """Depth -> workers leased at it."""
+    capacity: Capacity = field(init=False)
     _callees: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _retired: set[str] = field(default_factory=set)
     _unsettled: bool = True
@@ -47,6 +47,7 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         self.fleet = Fleet(self.settings, self._out)
+        self.capacity = Capacity(self.settings.max_workers)
 
     def handle(self, event: ev.Event, now: int) -> list[ev.Command]:
         """Takes one event and returns what to do, in order.
@@ -72,15 +73,16 @@ class Scheduler:
         times += [pool.retry_at for pool in self.fleet.pools.values() if pool.retry_at]
         return min(times, default=None)
 
-    def may_lease(self, depth: int) -> bool:
-        """Whether the capacity rule lets an invocation of this depth have a worker."""
-        held = sum(count for at, count in self.leased.items() if at <= depth)
-        return held < self.settings.max_workers * depth
-
     # -- invocations
 
     def _submitted(self, event: ev.Submitted) -> None:
-        if event.depth == 1 and self.line and self.line.length(1) >= self.settings.queue_limit:
+        if event.caller and event.caller not in self.invocations:
+            self._out.append(ev.Complete(event.id, Fault("cancelled", "its caller has ended")))
+            return
+        if event.depth == 1:
+            self._retired.discard(event.digest)  # current again: what had replaced it has been removed
+        worker = self._find(event.digest, event.pool, event.depth)
+        if worker is None and event.depth == 1 and self.line.length(1) >= self.settings.queue_limit:
             message = f"{self.settings.queue_limit} invocations wait for a worker already; try again later"
             self._out.append(ev.Complete(event.id, Fault("exhausted", message)))
             return
@@ -90,7 +92,6 @@ class Scheduler:
         self.invocations[event.id] = invocation
         if event.caller:
             self._callees[event.caller].add(event.id)
-        worker = self.fleet.find(event.digest, event.pool) if self.may_lease(event.depth) else None
         if worker is None:
             self.line.append(invocation)
             self._unsettled = True
@@ -106,10 +107,10 @@ class Scheduler:
         worker = self._leased_to(event.worker, event.invocation)
         if worker is None or invocation is None:
             return  # the answer to something that was called off
-        self._end(invocation, InvocationEvent.SUCCEEDED if event.ok else InvocationEvent.FAILED)
+        worker.take(WorkerEvent.RELEASED, self._now)
         self._unlease(worker)
         worker.invocations += 1
-        worker.take(WorkerEvent.RELEASED, self._now)
+        self._end(invocation, InvocationEvent.SUCCEEDED if event.ok else InvocationEvent.FAILED)
         self._idle(worker)
 
     def _end(self, invocation: Invocation, how: InvocationEvent) -> None:
@@ -153,20 +154,24 @@ class Scheduler:
         found = self.fleet.workers.get(worker)
         return found if found is not None and found.lease == invocation else None
 
+    def _find(self, digest: str, pool: PoolKey, depth: int) -> Worker | None:
+        """The idle worker for an invocation like this; None when there is none, or none that it may have."""
+        return self.fleet.find(digest, pool) if self.capacity.room(depth) > 0 else None
+
     def _lease(self, invocation: Invocation, worker: Worker) -> None:
         """Gives an idle worker to an invocation and has it called, after a thaw and a load where needed."""
         self.fleet.remove_idle(worker)
         asleep = worker.state in (WorkerState.PAUSED, WorkerState.PAUSING)
         worker.take(WorkerEvent.LEASED, self._now)
         worker.lease, worker.lease_depth = invocation.id, invocation.depth
-        self.leased[invocation.depth] += 1
+        self.capacity.take(invocation.depth)
         invocation.machine.take(InvocationEvent.LEASED)
         invocation.worker = worker.id
         if worker.digest:
             invocation.start = "warm"
         else:
             self._unsettled = True  # the pool is one short
-            invocation.start = "prewarmed" if worker.started_at < invocation.accepted_at else "cold"
+            invocation.start = "prewarmed" if worker.started_at < invocation.waits_since else "cold"
             if invocation.start == "cold":
                 invocation.next_span("start", worker.started_at)
         if asleep:
@@ -186,12 +191,12 @@ class Scheduler:
             self._out.append(ev.Load(worker.id, invocation.id))
 
     def _unlease(self, worker: Worker) -> None:
-        self.leased[worker.lease_depth] -= 1
+        self.capacity.give_back(worker.lease_depth)
         worker.lease = ""
 
     def _idle(self, worker: Worker) -> None:
         """Lists a worker that has just become free, unless it has had its time."""
-        if worker.stale or worker.digest in self._retired:
+        if worker.digest in self._retired:
             self._stop(worker, "its function was replaced or removed", listed=False)
             return
         self.fleet.add_idle(worker, self._now)
@@ -200,20 +205,22 @@ class Scheduler:
 
     def _settle(self) -> None:
         """Gives idle workers to those that wait, and lets the pools make what is missing."""
-        self._unsettled = False
-        for head in self.line.heads():
-            first: Invocation | None = head
-            while first is not None and self.may_lease(first.depth):
-                worker = self.fleet.find(first.digest, first.pool)
-                if worker is None:
-                    break
+        heads = self.line.heads()
+        while heads:
+            *_rank, first = heappop(heads)
+            if self.capacity.room(first.depth) <= 0:
+                break  # nor is there room for those after it, which are no deeper
+            worker = self.fleet.find(first.digest, first.pool)
+            if worker is not None:
                 self.line.remove(first)
                 self._lease(first, worker)
-                first = self.line.behind(first)
-        for pool in list(self.fleet.pools.values()):
-            self.fleet.supply(pool, *self.line.demand(pool.key), self._now)
-        if len(self.fleet.workers) > self.settings.max_workers and not self.line:
-            self.fleet.evict(self._now)
+                if behind := self.line.behind(first):
+                    heappush(heads, rank(behind))
+        deepest = max(self.capacity.deepest, self.line.deepest, 1)
+        self.fleet.supply(self.line.demand(self.capacity.room), self.settings.max_workers * deepest, self._now)
+        if not self.line:
+            # One depth more than is in use: those that run may call again, and find their callees warm.
+            self.fleet.trim(self.settings.max_workers * (self.capacity.deepest + 1), self._now)
         self._unsettled = False
 
     # -- workers
@@ -243,6 +250,9 @@ class Scheduler:
         worker = self.fleet.workers.get(event.worker)
         if worker is None:
             return
+        if worker.state is not WorkerState.STARTING:  # it had connected before its start was seen to fail
+            self._lost(ev.WorkerLost(worker.id, Fault("worker_lost", event.reason)))
+            return
         pool = self.fleet.pool(worker.pool)
         give_up = pool.failed(event.reason, self._now)
         self._stop(worker, event.reason)
@@ -267,6 +277,7 @@ class Scheduler:
         worker = self._leased_to(event.worker, event.invocation)
         if worker is None or invocation is None:
             return
+        worker.machine.demand(WorkerEvent.LOADED)
         if event.fault is not None:
             self._out.append(ev.Complete(invocation.id, event.fault))
             self._end(invocation, InvocationEvent.FAILED)
@@ -282,10 +293,8 @@ class Scheduler:
     def _retire(self, event: ev.Retired) -> None:
         self._retired.add(event.digest)
         for worker in list(self.fleet.workers.values()):
-            if worker.digest == event.digest:
-                worker.stale = True
-                if worker.state in IDLE:
-                    self._stop(worker, "its function was replaced or removed")
+            if worker.digest == event.digest and worker.state in IDLE:
+                self._stop(worker, "its function was replaced or removed")
 
     def _drain(self, _event: ev.DrainBegan) -> None:
         for pool in self.fleet.pools.values():
@@ -328,15 +337,16 @@ class Scheduler:
             return
         if not event.error:
             worker.take(WorkerEvent.PAUSED, self._now)
-        elif worker.state is WorkerState.RESUMING:
-            worker.take(WorkerEvent.PAUSE_FAILED, self._now)
-        else:
+        elif worker.state is WorkerState.PAUSING:
             self._stop(worker, f"could not be paused: {event.error}")
+        else:
+            worker.take(WorkerEvent.PAUSE_FAILED, self._now)
 
     def _resume_ended(self, event: ev.ResumeEnded) -> None:
         worker = self.fleet.workers.get(event.worker)
         if worker is None:
             return
+        worker.machine.demand(WorkerEvent.RESUMED)
         if event.error:
             self._lost(ev.WorkerLost(worker.id, Fault("worker_lost", f"could not be resumed: {event.error}")))
             return
@@ -366,6 +376,7 @@ class Scheduler:
                 self._loaded(ev.FunctionLoaded(worker.id, worker.lease, fault, handed_over=False))
             case _:
                 self.fleet.rest(worker, self._now)
+                self._unsettled = True  # one that ended leaves room
 
 
 _HANDLERS: Final[dict[type[ev.Event], Callable[[Scheduler, Any], None]]] = {

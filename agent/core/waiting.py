@@ -6,7 +6,8 @@ queue, since one worker is as good for any of them; so a decision looks at a few
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.core.invocation import Invocation
@@ -35,10 +36,9 @@ class WaitingLine:
         if not self._queues[key]:
             del self._queues[key]
 
-    def heads(self) -> list[Invocation]:
-        """The first of each queue, in the order in which they are to be served."""
-        firsts = [next(iter(queue.values())) for queue in self._queues.values()]
-        return sorted(firsts, key=lambda invocation: (-invocation.depth, invocation.accepted_at))
+    def heads(self) -> list[tuple[int, int, str, Invocation]]:
+        """The first of each queue, in the order in which they are to be served: a heap of (rank..., invocation)."""
+        return sorted(rank(next(iter(queue.values()))) for queue in self._queues.values())
 
     def behind(self, invocation: Invocation) -> Invocation | None:
         """Who is first now in the queue that this one stood in."""
@@ -50,14 +50,27 @@ class WaitingLine:
         queues = (queue for queue in self._queues.values() if next(iter(queue.values())).pool == key)
         return [invocation for queue in queues for invocation in queue.values()]
 
-    def demand(self, key: PoolKey) -> tuple[int, int]:
-        """How many wait for a worker of this pool, and the depth of the deepest; (0, 0) when none does."""
-        waiting, deepest = 0, 0
-        for (depth, _digest), queue in self._queues.items():
-            if next(iter(queue.values())).pool == key:
-                waiting += len(queue)
-                deepest = max(deepest, depth)
-        return waiting, deepest
+    def demand(self, room: Callable[[int], int]) -> dict[PoolKey, int]:
+        """How many of those that wait could have a worker at once if there were enough, by pool.
+
+        In the order in which they are to be served, so that a pool with few waiting does not starve.
+
+        Args:
+            room: depth -> how many of that depth may be leased.
+        """
+        waiting: defaultdict[tuple[PoolKey, int], int] = defaultdict(int)
+        for *_rank, head in self.heads():
+            waiting[head.pool, head.depth] += len(self._queues[head.depth, head.digest])
+        demand: defaultdict[PoolKey, int] = defaultdict(int)
+        for (pool, depth), count in waiting.items():
+            if (most := room(depth)) > 0:
+                demand[pool] += min(count, most)
+        return demand
+
+    @property
+    def deepest(self) -> int:
+        """The greatest depth of those that wait; 0 when nobody does."""
+        return max((depth for depth, _digest in self._queues), default=0)
 
     def length(self, depth: int) -> int:
         """How many of this depth wait."""
@@ -71,3 +84,8 @@ class WaitingLine:
 
     def __contains__(self, invocation: Invocation) -> bool:
         return invocation.id in self._queues.get((invocation.depth, invocation.digest), ())
+
+
+def rank(invocation: Invocation) -> tuple[int, int, str, Invocation]:
+    """What decides who is served first, and the invocation; ids differ, so that two never compare equal."""
+    return -invocation.depth, invocation.accepted_at, invocation.id, invocation

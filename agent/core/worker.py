@@ -88,8 +88,6 @@ class Worker:
     """When it came into its present state."""
     idle_since: int = 0
     invocations: int = 0
-    stale: bool = False
-    """Holds what has been replaced; ends at its release."""
 
     def __post_init__(self) -> None:
         self.machine = Machine(f"worker {self.id}", TRANSITIONS, WorkerState.STARTING)

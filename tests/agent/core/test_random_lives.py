@@ -1,0 +1,387 @@
+"""Plays a shell at random: completes what the scheduler asks for in any order, loses, cancels, retires, waits.
+
+The model knows of each worker what a real one would: awake or frozen, which function, what runs in it. It
+refuses commands that a real worker could not carry out. At the end everything is completed as it should be, and
+then nobody may wait for ever.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from agent.core import events as ev
+from agent.core.fleet import Settings
+from agent.core.invariants import check
+from agent.core.invocation import InvocationState
+from agent.core.scheduler import Scheduler
+from agent.drivers.base import PoolKey
+from mee6.lane.messages import Fault
+from tests.agent.core.play import NODE, PYTHON, SECOND
+
+MAX_DEPTH = 16
+FOR_EVER = 1 << 62
+FUNCTIONS = {"f": PYTHON, "g": PYTHON, "h": NODE}
+
+
+@dataclass
+class ModelWorker:
+    """What a real worker is like."""
+
+    pool: PoolKey
+    connected: bool = False
+    frozen: bool = False
+    function: str = ""
+    running: str = ""
+    """The invocation whose function is being loaded or has been called."""
+    offered: bool = False
+    granted: bool = False
+    runtime_came: bool = False
+    direct: bool = False
+    freezer: list[ev.Command] = field(default_factory=list)
+    """Pauses and resumes, carried out in order."""
+    work: list[ev.Command] = field(default_factory=list)
+    """A start, a load, a call: one at a time."""
+    leaving: bool = False
+    """Its proxy has been sent away."""
+
+
+@dataclass
+class ModelInvocation:
+    """What a caller knows."""
+
+    digest: str
+    depth: int
+    caller: str
+    pressed: bool
+    """Has a deadline that may come."""
+    outcome: str = ""
+
+
+class RandomLives(RuleBasedStateMachine):
+    """See the module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = SECOND
+        self.workers: dict[str, ModelWorker] = {}
+        self.invocations: dict[str, ModelInvocation] = {}
+        self.versions = dict.fromkeys(FUNCTIONS, 1)
+        self.gone: list[str] = []
+        self.calm = False
+
+    @initialize(
+        max_workers=st.integers(1, 3),
+        parallel_starts=st.integers(1, 4),
+        prewarm=st.dictionaries(st.sampled_from([PYTHON, NODE]), st.integers(0, 2)),
+        pause=st.booleans(),
+        queue_limit=st.sampled_from([2, 100]),
+    )
+    def begin(
+        self, max_workers: int, parallel_starts: int, prewarm: dict[PoolKey, int], pause: bool, queue_limit: int
+    ) -> None:
+        self.core = Scheduler(
+            Settings(
+                prewarm,
+                max_workers=max_workers,
+                parallel_starts=parallel_starts,
+                pause=pause,
+                queue_limit=queue_limit,
+                keep_alive=5 * SECOND,
+                linger=SECOND // 10,
+                start_timeout=3 * SECOND,
+                load_timeout=4 * SECOND,
+            )
+        )
+        self.tell(ev.Tick())
+
+    # -- the shell
+
+    def tell(self, event: ev.Event) -> None:
+        for command in self.core.handle(event, self.now):
+            self.carry_out(command)
+
+    def carry_out(self, command: ev.Command) -> None:
+        """Takes a command as a real worker would, or fails the test."""
+        match command:
+            case ev.StartWorker(name, pool):
+                assert name not in self.workers
+                assert name not in self.gone
+                self.workers[name] = ModelWorker(pool, work=[command])
+            case ev.StopWorker(name):
+                del self.workers[name]
+                self.gone.append(name)
+            case ev.Pause(name):
+                one = self.workers[name]
+                assert not one.running, "what works is not paused"
+                assert not one.frozen
+                assert not one.freezer
+                one.freezer.append(command)
+            case ev.Resume(name):
+                one = self.workers[name]
+                assert one.frozen or one.freezer, "what is awake is not resumed"
+                one.freezer.append(command)
+            case ev.Load(name, invocation):
+                one = self.workers[name]
+                self.expect_ready(one)
+                assert not one.function, "a worker holds one function in its life"
+                assert self.pool_of(invocation) == one.pool
+                one.running = invocation
+                one.work.append(command)
+            case ev.Call(name, invocation):
+                one = self.workers[name]
+                assert one.running in ("", invocation)
+                one.running = ""
+                self.expect_ready(one)
+                assert one.function == self.invocations[invocation].digest
+                one.running = invocation
+                one.work.append(command)
+            case ev.GrantHandover(name):
+                self.workers[name].granted = True
+            case ev.RefuseHandover(name):
+                one = self.workers[name]
+                assert one.granted
+                one.granted = one.runtime_came = False
+            case ev.DismissProxy(name):
+                one = self.workers[name]
+                assert one.runtime_came, "a proxy leaves when its runtime is the agent's"
+                one.direct = one.leaving = True
+            case ev.Complete(name, fault):
+                assert not self.invocations[name].outcome, "an invocation ends once"
+                self.invocations[name].outcome = fault.code
+
+    def expect_ready(self, one: ModelWorker) -> None:
+        assert one.connected
+        assert not one.frozen, "a frozen worker cannot work"
+        assert not one.freezer
+        assert not one.work
+        assert not one.running
+
+    def pool_of(self, invocation: str) -> PoolKey:
+        return FUNCTIONS[self.invocations[invocation].digest[0]]
+
+    def live(self) -> list[str]:
+        return [name for name, one in self.invocations.items() if not one.outcome]
+
+    def running(self) -> list[str]:
+        return [w.work[0].invocation for w in self.workers.values() if w.work and isinstance(w.work[0], ev.Call)]
+
+    # -- what people do
+
+    def submit(self, digest: str, depth: int, caller: str, limit: int) -> None:
+        name = f"i{len(self.invocations) + 1}"
+        pressed = limit < FOR_EVER
+        self.invocations[name] = ModelInvocation(digest, depth, caller, pressed)
+        self.tell(ev.Submitted(name, digest, FUNCTIONS[digest[0]], depth, self.now + limit, caller))
+
+    @rule(function=st.sampled_from("fgh"), limit=st.sampled_from([SECOND, FOR_EVER, FOR_EVER, FOR_EVER]))
+    def invoke(self, function: str, limit: int) -> None:
+        self.submit(f"{function}{self.versions[function]}", 1, "", limit)
+
+    @precondition(lambda self: self.running())
+    @rule(data=st.data(), function=st.sampled_from("fgh"), skipped=st.sampled_from([0, 0, 0, 2]))
+    def call(self, data: st.DataObject, function: str, skipped: int) -> None:
+        caller = data.draw(st.sampled_from(self.running()))
+        depth = self.invocations[caller].depth + 1 + skipped
+        if depth <= MAX_DEPTH:
+            self.submit(f"{function}{self.versions[function]}", depth, caller, FOR_EVER)
+
+    @precondition(lambda self: self.invocations)
+    @rule(data=st.data())
+    def call_for_a_caller_that_may_have_ended(self, data: st.DataObject) -> None:
+        caller = data.draw(st.sampled_from(list(self.invocations)))
+        if self.invocations[caller].outcome:
+            self.submit("f1", 2, caller, FOR_EVER)
+            assert self.invocations[f"i{len(self.invocations)}"].outcome == "cancelled"
+
+    @precondition(lambda self: self.invocations)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        self.tell(ev.CancelAsked(data.draw(st.sampled_from(list(self.invocations))), "because"))
+
+    @rule(function=st.sampled_from("fgh"), step=st.sampled_from([1, 1, -1]))
+    def replace(self, function: str, step: int) -> None:
+        old = self.versions[function]
+        self.versions[function] = max(1, old + step)
+        if self.versions[function] != old:
+            self.tell(ev.Retired(f"{function}{old}"))
+
+    @rule(duration=st.sampled_from([SECOND // 1000, SECOND // 5, SECOND, 6 * SECOND]))
+    def wait(self, duration: int) -> None:
+        self.now += duration
+        self.tell(ev.Tick())
+
+    @precondition(lambda self: not self.calm)
+    @rule(really=st.integers(0, 20))
+    def drain(self, really: int) -> None:
+        if really == 0:
+            self.tell(ev.DrainBegan())
+
+    # -- what workers do
+
+    @precondition(lambda self: any(one.work for one in self.workers.values()))
+    @rule(data=st.data(), well=st.sampled_from([True, True, True, False]))
+    def work(self, data: st.DataObject, well: bool) -> None:
+        name = data.draw(st.sampled_from([name for name, one in self.workers.items() if one.work]))
+        self.do_work(name, well)
+
+    def do_work(self, name: str, well: bool) -> None:
+        one = self.workers[name]
+        match one.work.pop(0):
+            case ev.StartWorker():
+                one.connected = well
+                self.tell(ev.WorkerConnected(name) if well else ev.WorkerStartFailed(name, "no room"))
+            case ev.Load(_, invocation):
+                one.function = self.invocations[invocation].digest
+                fault = None if well else Fault("load_failed", "no such module")
+                # A proxy that could not load, or whose runtime did not come, has not handed it over.
+                self.tell(ev.FunctionLoaded(name, invocation, fault, handed_over=well and one.runtime_came))
+            case ev.Call(_, invocation):
+                one.running = ""
+                self.invocations[invocation].outcome = "answered"
+                self.tell(ev.Finished(name, invocation, ok=well))
+
+    @precondition(lambda self: any(one.freezer for one in self.workers.values()))
+    @rule(data=st.data(), error=st.sampled_from(["", "", "", "no freezer"]))
+    def freeze_or_thaw(self, data: st.DataObject, error: str) -> None:
+        name = data.draw(st.sampled_from([name for name, one in self.workers.items() if one.freezer]))
+        self.do_freezer(name, error)
+
+    def do_freezer(self, name: str, error: str) -> None:
+        one = self.workers[name]
+        match one.freezer.pop(0):
+            case ev.Pause():
+                one.frozen = not error
+                self.tell(ev.PauseEnded(name, error))
+            case ev.Resume():
+                one.frozen = bool(error)
+                self.tell(ev.ResumeEnded(name, error))
+
+    @precondition(lambda self: any(one.work and isinstance(one.work[0], ev.Load) for one in self.workers.values()))
+    @rule(data=st.data())
+    def go_on_with_a_handover(self, data: st.DataObject) -> None:
+        loading = [name for name, one in self.workers.items() if one.work and isinstance(one.work[0], ev.Load)]
+        name = data.draw(st.sampled_from(loading))
+        one = self.workers[name]
+        if not one.offered:
+            one.offered = True
+            self.tell(ev.HandoverAsked(name))
+            assert one.granted
+        elif one.granted and not one.runtime_came:
+            one.runtime_came = True
+            self.tell(ev.RuntimeConnected(name))
+
+    @precondition(lambda self: any(one.work and isinstance(one.work[0], ev.Load) for one in self.workers.values()))
+    @rule(data=st.data())
+    def give_the_runtime_to_nobody(self, data: st.DataObject) -> None:
+        loading = [name for name, one in self.workers.items() if one.work and isinstance(one.work[0], ev.Load)]
+        name = data.draw(st.sampled_from(loading))
+        one = self.workers[name]
+        if not one.runtime_came:
+            self.tell(ev.FunctionLoaded(name, one.running, None, handed_over=True))
+            assert name not in self.workers
+
+    @precondition(lambda self: any(one.leaving for one in self.workers.values()))
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from([name for name, one in self.workers.items() if one.leaving]))
+        self.workers[name].leaving = False
+        self.tell(ev.ProxyLeft(name))
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), code=st.sampled_from(["worker_lost", "worker_lost", "function_exited"]))
+    def lose(self, data: st.DataObject, code: str) -> None:
+        name = data.draw(st.sampled_from(list(self.workers)))
+        self.tell(ev.WorkerLost(name, Fault(code, "killed")))
+        assert name not in self.workers
+
+    @precondition(lambda self: self.gone)
+    @rule(data=st.data())
+    def hear_from_a_worker_that_is_gone(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.gone))
+        invocation = data.draw(st.sampled_from([*self.invocations, "i0"]))
+        before = len(self.workers), self.live()
+        for event in (
+            ev.WorkerConnected(name),
+            ev.WorkerStartFailed(name, "late"),
+            ev.WorkerLost(name, Fault("worker_lost", "late")),
+            ev.FunctionLoaded(name, invocation, None, handed_over=True),
+            ev.Finished(name, invocation, ok=True),
+            ev.PauseEnded(name),
+            ev.ResumeEnded(name),
+            ev.HandoverAsked(name),
+            ev.RuntimeConnected(name),
+            ev.ProxyLeft(name),
+        ):
+            self.tell(event)
+        assert (len(self.workers), self.live()) == before
+
+    # -- what must hold
+
+    @invariant()
+    def the_scheduler_is_in_order(self) -> None:
+        if hasattr(self, "core"):
+            check(self.core)
+            assert set(self.core.fleet.workers) == set(self.workers)
+            assert list(self.core.invocations) == self.live()
+            wake = self.core.next_wake()
+            assert wake is None or wake >= 0
+
+    @invariant()
+    def nobody_outlives_the_caller(self) -> None:
+        for one in self.invocations.values():
+            if one.caller and self.invocations[one.caller].outcome:
+                assert one.outcome
+
+    def teardown(self) -> None:
+        """Everything is completed as it should be: then every invocation ends, and not by its deadline."""
+        if not hasattr(self, "core"):
+            return
+        self.calm = True
+        patient = [name for name in self.live() if not self.invocations[name].pressed]
+        for _ in range(10_000):
+            if not self.live():
+                break
+            self.the_scheduler_is_in_order()
+            if not self.complete_something():
+                wake = self.core.next_wake()
+                assert wake is not None
+                assert wake < FOR_EVER, f"waits for ever: {self.stuck()}"
+                self.now = max(self.now + 1, wake)
+                self.tell(ev.Tick())
+        assert not self.live(), f"did not end: {self.stuck()}"
+        assert all(self.invocations[name].outcome != "timed_out" for name in patient)
+        self.the_scheduler_is_in_order()
+
+    def complete_something(self) -> bool:
+        waits_for_callees = {one.caller for one in self.invocations.values() if not one.outcome}
+        for name, one in self.workers.items():
+            if one.freezer:
+                self.do_freezer(name, "")
+                return True
+            if one.work and not (isinstance(one.work[0], ev.Call) and one.work[0].invocation in waits_for_callees):
+                self.do_work(name, well=True)
+                return True
+        return False
+
+    def stuck(self) -> str:
+        return ", ".join(
+            f"{one.id} ({one.digest}, depth {one.depth}) {one.state}"
+            for one in self.core.invocations.values()
+            if one.state is not InvocationState.RUNNING
+        )
+
+
+TestRandomLives = RandomLives.TestCase
+TestRandomLives.settings = settings(
+    max_examples=int(os.environ.get("MEE6_EXAMPLES", "80")),
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestRandomLives.pytestmark = [pytest.mark.slow]  # type: ignore[attr-defined]
