@@ -13,19 +13,26 @@
 const path = require("node:path");
 const { format } = require("node:util");
 const { pack } = require("./content.js");
+const { MAX_PAYLOAD_BYTES: MAX_ARG_BYTES } = require("./lane.js");
 
-/** A function that was called has failed: its `code`, `function`, `errorType` and remote traceback. */
+/**
+ * A call that failed, or was refused. `name` is that of the error's class in Python (`FunctionRaised`, `CallRefused`,
+ * ...), `code` the same for machines; `function`, `errorType` and `remoteStack` tell of the function that was called.
+ */
 class RemoteError extends Error {
-  constructor({ code, message, function: function_, errorType, traceback }) {
+  constructor({ code, message, function: function_ = "", errorType = "", traceback = "" }) {
     super(message);
-    this.name = "RemoteError";
+    this.name = code === "internal" ? "Mee6Error" : code.replace(/(?:^|_)([a-z])/g, (_, letter) => letter.toUpperCase());
     this.code = code;
     this.function = function_;
     this.errorType = errorType;
     this.remoteStack = traceback;
-    if (traceback) this.stack += `\nRemote traceback of '${function_}':\n${traceback.replace(/^/gm, "  ").trimEnd()}`;
+    this.stack = this.stack.replace(/^Error\b/, this.name);
+    if (traceback) this.stack += `\n\nTraceback of '${function_}':\n${traceback.trimEnd().replace(/^/gm, "  ")}`;
   }
 }
+
+const refusal = (code, message) => new RemoteError({ code, message });
 
 /**
  * @param {function(): string} act the worker's storage.
@@ -34,8 +41,8 @@ class RemoteError extends Error {
 function createBox(act, current) {
   const running = () => {
     const invocation = current();
-    if (invocation === null) throw new Error("no invocation is running: Box is of use only until the function has returned");
-    return invocation;
+    if (invocation !== null) return invocation;
+    throw refusal("conflict", "the Box is of use only while the function runs, not on load or after it has returned");
   };
 
   const box = {
@@ -47,7 +54,14 @@ function createBox(act, current) {
      */
     async invoke(name, arg = null) {
       if (typeof name !== "string") throw new TypeError(`Box.invoke takes a function's name, not ${format("%o", name)}`);
-      const { value, fault } = await running().call(name, ...pack(arg));
+      const [data, contentType] = pack(arg);
+      if (data.length > MAX_ARG_BYTES) {
+        throw refusal("too_large", `the argument for '${name}' is ${data.length} bytes, over the limit of ${MAX_ARG_BYTES}`);
+      }
+      if (current() === null) {
+        throw refusal("call_refused", "functions are called while the exported function runs, not on load or after it has returned");
+      }
+      const { value, fault } = await current().call(name, data, contentType);
       if (fault !== null) throw new RemoteError(fault);
       return value;
     },

@@ -12,17 +12,16 @@ const { TEXT, JSON: JSON_TYPE, BINARY } = require("./messages.js");
 
 const NOTHING = Buffer.alloc(0);
 
-/** A value that cannot be sent, or bytes that are not what they claim. */
-class ContentError extends TypeError {
-  get name() {
-    return "ContentError";
-  }
+/** A value that cannot be sent, or bytes that are not what they claim; named as its sibling in `mee6/errors.py`. */
+class InvalidInput extends TypeError {
+  name = "InvalidInput";
+  code = "invalid_input";
 }
 
 /**
  * The bytes and content type of a value; `undefined` and `null` are the JSON `null`.
  * @returns {[Uint8Array, string]}
- * @throws {ContentError} the value is of a kind that JSON cannot hold; names the kind.
+ * @throws {InvalidInput} the value is of a kind that JSON cannot hold; names the kind.
  */
 function pack(value) {
   if (typeof value === "string") return [value === "" ? NOTHING : Buffer.from(value, "utf8"), TEXT];
@@ -36,25 +35,25 @@ function pack(value) {
   } catch (error) {
     reason = String(error?.message ?? error).split("\n", 1)[0];
   }
-  if (text === undefined) throw new ContentError(`cannot send a value of type '${kindOf(value)}' as JSON: ${reason}`);
+  if (text === undefined) throw new InvalidInput(`cannot send a value of type '${kindOf(value)}' as JSON: ${reason}`);
   return [Buffer.from(text, "utf8"), JSON_TYPE];
 }
 
 /**
  * The value that `pack` made these bytes of; a Buffer of its own for a content type that is not text or JSON.
- * @throws {ContentError} the bytes are not what the content type says.
+ * @throws {InvalidInput} the bytes are not what the content type says.
  */
 function unpack(data, contentType) {
   const kind = contentType === TEXT || contentType === JSON_TYPE ? contentType : contentType.split(";", 1)[0].trim().toLowerCase();
   if (kind !== TEXT && kind !== JSON_TYPE && kind !== "") return Buffer.from(data);
-  if (!isUtf8(data)) throw new ContentError(`the bytes are not valid ${kind || TEXT}: they are not UTF-8`);
+  if (!isUtf8(data)) throw new InvalidInput(`the bytes are not valid ${kind || TEXT}: they are not UTF-8`);
   const text = data.toString("utf8");
   if (kind !== JSON_TYPE) return text;
   if (text === "") return null;
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new ContentError(`the bytes are not valid ${kind}: ${error.message}`);
+    throw new InvalidInput(`the bytes are not valid ${kind}: ${error.message}`);
   }
 }
 
@@ -62,4 +61,4 @@ function kindOf(value) {
   return typeof value === "object" ? (value?.constructor?.name ?? "object") : typeof value;
 }
 
-module.exports = { pack, unpack, ContentError };
+module.exports = { pack, unpack, InvalidInput };

@@ -1,14 +1,16 @@
 /**
- * What went wrong in a user's code, as the fields of a `Fault`: one line for people and a traceback that shows
- * only the user's own frames.
+ * What went wrong in a user's code, as the fields of a `Fault`: its kind, one line for people, and a traceback that
+ * shows only the user's own frames. The words are those of the Python runtime.
  */
 
 "use strict";
 
-const { inspect } = require("node:util");
+const { inspect, types } = require("node:util");
 
 const MAX_CAUSES = 8;
-const OURS = __dirname + "/";
+const MAX_LINE = 500;
+const MAX_TRACEBACK = 64 << 10; // characters; of a longer one the middle is left out
+const OURS = `${__dirname}/`;
 
 /** A function of the user's that could not be loaded; `fault` is ready to send. */
 class LoadError extends Error {
@@ -18,28 +20,54 @@ class LoadError extends Error {
   }
 }
 
+/** The fault of a function that threw, or whose promise was rejected. */
+function raised(thrown, name) {
+  return fault("function_raised", name, `'${name}' raised ${described(thrown)}`, thrown);
+}
+
+/** The fault of code that threw when it was loaded; `place` is where its syntax is wrong, or empty. */
+function notLoaded(thrown, name, file, place) {
+  const what = place === "" ? `loading ${file} raised ${described(thrown)}` : `${typeOf(thrown)} in ${place}: ${lineOf(thrown)}`;
+  return fault("load_failed", name, `cannot load '${name}': ${what}`, thrown);
+}
+
+function fault(code, name, message, thrown) {
+  return { code, message, function: name, errorType: typeOf(thrown), traceback: tracebackOf(thrown) };
+}
+
+const isError = (thrown) => thrown instanceof Error || types.isNativeError(thrown);
+
 /** The class of what was thrown, as people know it. */
 function typeOf(thrown) {
-  if (!(thrown instanceof Error)) return thrown === null ? "null" : (thrown?.constructor?.name ?? typeof thrown);
+  if (!isError(thrown)) return thrown?.constructor?.name ?? String(thrown);
   return thrown.name !== "Error" ? String(thrown.name) : (thrown.constructor?.name ?? "Error");
 }
 
 /** One line on what was thrown. */
 function lineOf(thrown) {
-  const text = thrown instanceof Error ? String(thrown.message) : inspect(thrown, { depth: 1, breakLength: Infinity });
-  return text.split("\n", 1)[0];
+  const text = isError(thrown) ? String(thrown.message) : inspect(thrown, { depth: 1, breakLength: Infinity });
+  const first = text.trim().split("\n", 1)[0];
+  return first.length > MAX_LINE ? `${first.slice(0, MAX_LINE)}...` : first;
+}
+
+function described(thrown) {
+  const line = lineOf(thrown);
+  return line === "" ? typeOf(thrown) : `${typeOf(thrown)}: ${line}`;
 }
 
 /** The stack of what was thrown and of its causes, without the frames of Node.js and of this runtime. */
-function tracebackOf(thrown, depth = 0) {
-  if (!(thrown instanceof Error)) return depth === 0 ? "" : inspect(thrown, { depth: 1 });
-  const own = trimmed(String(thrown.stack ?? thrown));
-  if (thrown.cause === undefined || depth >= MAX_CAUSES) return own;
-  return `${own}\nCaused by: ${tracebackOf(thrown.cause, depth + 1)}`;
+function tracebackOf(thrown) {
+  const parts = [];
+  for (let seen = thrown; seen !== undefined && parts.length < MAX_CAUSES; seen = isError(seen) ? seen.cause : undefined) {
+    parts.push(isError(seen) ? trimmed(String(seen.stack ?? seen)) : `${inspect(seen, { depth: 1 })} (thrown; no stack, for it is no Error)`);
+  }
+  const text = `${parts.join("\n\nCaused by: ")}\n`;
+  if (text.length <= MAX_TRACEBACK) return text;
+  return `${text.slice(0, MAX_TRACEBACK / 2)}\n[...]\n${text.slice(-MAX_TRACEBACK / 2)}`;
 }
 
 function trimmed(stack) {
-  const isOurs = (line) => /^(\s+at |- )/.test(line) && (line.includes(OURS) || line.includes("node:"));
+  const isOurs = (line) => /^\s*(at |- )/.test(line) && (line.includes(OURS) || line.includes("node:"));
   return stack
     .split("\n")
     .filter((line) => !isOurs(line))
@@ -47,10 +75,4 @@ function trimmed(stack) {
     .trimEnd();
 }
 
-/** The fields of a `Fault` for what a function threw. */
-function raised(thrown, name) {
-  const errorType = typeOf(thrown);
-  return { code: "function_raised", message: lineOf(thrown), function: name, errorType, traceback: tracebackOf(thrown) };
-}
-
-module.exports = { LoadError, typeOf, lineOf, tracebackOf, raised };
+module.exports = { LoadError, raised, notLoaded, typeOf, lineOf, tracebackOf };

@@ -13,6 +13,7 @@ const { Encoder, Decoder } = require("./vendor/msgpack.js");
 const { ENCODERS, DECODERS } = require("./messages.js");
 
 const MAX_FRAME_BYTES = 16 << 20;
+const MAX_PAYLOAD_BYTES = MAX_FRAME_BYTES - (64 << 10); // of an argument or a result, with room for the rest
 const READ_BYTES = 64 << 10;
 const KEPT_ENCODER_BYTES = 1 << 20; // a large frame grows the encoder's buffer, which is not to be kept
 
@@ -152,4 +153,4 @@ class Lane {
   }
 }
 
-module.exports = { Lane, MAX_FRAME_BYTES };
+module.exports = { Lane, MAX_PAYLOAD_BYTES };

@@ -10,7 +10,7 @@
 const fs = require("node:fs");
 const Module = require("node:module");
 const path = require("node:path");
-const { LoadError, typeOf, lineOf, tracebackOf } = require("./faults.js");
+const { LoadError, notLoaded } = require("./faults.js");
 
 const BOX = "@m6s/box";
 const FACADE = asModule(
@@ -39,19 +39,20 @@ async function load(record) {
     if (isModule) hookImports();
     exported = isModule ? await import(file) : require(file);
   } catch (thrown) {
-    throw new LoadError(failed(thrown, record, file));
+    const place = thrown instanceof SyntaxError ? syntaxPlace(thrown, record, file) : "";
+    throw new LoadError(notLoaded(thrown, record.name, path.basename(file), place));
   }
   const main = [exported, exported?.main, exported?.default, exported?.default?.main].find((value) => typeof value === "function");
   if (main !== undefined) return main;
   const rule = isModule ? "export default async (arg) => ..." : "module.exports = async (arg) => ...";
-  throw new LoadError(fault(record, `${path.basename(file)} of '${record.name}' exports no function; write: ${rule}`));
+  throw refused(record, `${path.basename(file)} exports no function; write: ${rule}`);
 }
 
 function find(record) {
   const at = (name) => path.join(record.path, name);
   if (fs.existsSync(at("main.js"))) return { file: at("main.js"), isModule: isModuleFolder(at("package.json")) };
   if (fs.existsSync(at("main.mjs"))) return { file: at("main.mjs"), isModule: true };
-  throw new LoadError(fault(record, `no main.js in the folder of '${record.name}'; it must export a function`));
+  throw refused(record, "no main.js in its folder");
 }
 
 function isModuleFolder(packageFile) {
@@ -80,14 +81,7 @@ function asModule(source) {
   return `data:text/javascript,${encodeURIComponent(source)}`;
 }
 
-function failed(thrown, record, file) {
-  const type = typeOf(thrown);
-  const where = thrown instanceof SyntaxError ? syntaxPlace(thrown, record, file) : "";
-  const message = `cannot load '${record.name}': ${where}${type}: ${lineOf(thrown)}`;
-  return { ...fault(record, message), errorType: type, traceback: tracebackOf(thrown) };
-}
-
-/** `main.js:3: ` of a syntax error: V8 puts the place before the message, or keeps it to itself for an ES module. */
+/** `main.js, line 3` of a syntax error, or nothing: V8 puts the place before the message, or keeps it to itself for an ES module. */
 function syntaxPlace(thrown, record, file) {
   let text = String(thrown.stack);
   if (!/^.+:\d+\n/.test(text)) {
@@ -95,11 +89,11 @@ function syntaxPlace(thrown, record, file) {
     text = spawnSync(process.execPath, ["--check", file], { encoding: "utf8", timeout: 5000 }).stderr ?? "";
   }
   const found = /^(?:file:\/\/)?(.+):(\d+)\n/.exec(text);
-  return found === null ? "" : `${path.relative(record.path, found[1])}:${found[2]}: `;
+  return found === null ? "" : `${path.relative(record.path, found[1])}, line ${found[2]}`;
 }
 
-function fault(record, message) {
-  return { code: "load_failed", message, function: record.name };
+function refused({ name }, why) {
+  return new LoadError({ code: "load_failed", message: `cannot load '${name}': ${why}`, function: name });
 }
 
 module.exports = { load, provide };

@@ -15,8 +15,8 @@ const FLUSH_CHARS = 16 << 10;
 const STREAMS = { out: "stdout", err: "stderr" };
 
 class Output {
-  #send;
-  #limit;
+  limit;
+  #lane = null;
   #invocation = ""; // empty: nothing is taken over
   #room = 0;
   #dropped = 0;
@@ -26,12 +26,10 @@ class Output {
   #timer = null;
 
   /**
-   * @param {function(object): void} send takes the fields of a `Log`.
    * @param {number} limit bytes carried of one invocation.
    */
-  constructor(send, limit) {
-    this.#send = send;
-    this.#limit = limit;
+  constructor(limit) {
+    this.limit = limit;
   }
 
   /** Takes the two streams over, once for the process; each is opened only when something is printed. */
@@ -48,10 +46,11 @@ class Output {
     }
   }
 
-  /** What is printed from now on belongs to `invocation`. */
-  begin(invocation) {
+  /** What is printed from now on belongs to `invocation`, the id of a run or of a load, and goes out on `lane`. */
+  begin(invocation, lane) {
     this.#invocation = invocation;
-    this.#room = this.#limit;
+    this.#lane = lane;
+    this.#room = this.limit;
   }
 
   /** Sends the rest; what is printed from now on belongs to no invocation. */
@@ -86,11 +85,11 @@ class Output {
       if (end > 0) this.#emit(chunk.stream, chunk.text.slice(0, end), chunk.atNs);
       if (end < chunk.text.length) this.#chunks.push({ ...chunk, text: chunk.text.slice(end) });
     }
-    if (all && this.#dropped > 0) this.#emit("out", "", process.hrtime.bigint());
+    if (all && this.#dropped > 0) this.#emit("err", "", process.hrtime.bigint());
   }
 
   #emit(stream, text, atNs) {
-    this.#send({ invocation: this.#invocation, stream, text, atNs, droppedBytes: this.#dropped });
+    this.#lane.send("log", { invocation: this.#invocation, stream, text, atNs, droppedBytes: this.#dropped });
     this.#dropped = 0;
   }
 

@@ -8,17 +8,17 @@
 
 "use strict";
 
-const { Lane } = require("./lane.js");
+const { Lane, MAX_PAYLOAD_BYTES } = require("./lane.js");
 const { createBox } = require("./box.js");
-const { pack, unpack, ContentError } = require("./content.js");
-const { LoadError, raised, tracebackOf, lineOf } = require("./faults.js");
+const { pack, unpack } = require("./content.js");
+const { LoadError, raised, notLoaded, lineOf, tracebackOf } = require("./faults.js");
 const { load, provide } = require("./loader.js");
 const { Output } = require("./output.js");
 const { Scratch } = require("./scratch.js");
 
 const NAME = "nodejs";
 const LANE_FD = 3;
-const HANDOVER_MS = 2000;
+const HANDOVER_MS = 800; // less than the proxy waits
 
 /** One run of the function, and the calls it is waiting for. */
 class Invocation {
@@ -123,25 +123,30 @@ class Runtime {
 
   #welcomed({ limits, act }) {
     this.#limits = limits;
-    if (this.#output !== null) return; // the agent's welcome after a handover: the worker is the same
+    if (act !== this.#act) this.#scratch = new Scratch(act);
     this.#act = act;
-    this.#scratch = new Scratch(act);
-    this.#output = new Output((fields) => this.#invocation?.lane.send("log", fields), limits.logBytes);
+    if (this.#output !== null) {
+      this.#output.limit = limits.logBytes;
+      return;
+    }
+    this.#output = new Output(limits.logBytes);
     this.#output.install();
   }
 
   async #loadFunction({ id, function: record }, lane) {
-    const loading = { id, lane, reported: false };
+    const loading = { id, lane, name: record.name, reported: false };
     this.#load = loading;
+    this.#output.begin(id, lane);
+    let fault = null;
     try {
       this.#loaded = { ...record, main: await load(record) };
     } catch (error) {
-      const fault = error instanceof LoadError ? error.fault : internal(error, record.name);
-      if (this.#load === loading) this.#reportLoad(fault, false);
-      return;
+      fault = error instanceof LoadError ? error.fault : notLoaded(error, record.name, "main.js", "");
     }
-    if (this.#grant !== null) await this.#takeOver(this.#grant);
-    else this.#reportLoad(null, false);
+    if (loading.reported) return; // by an error that nobody caught
+    this.#output.end();
+    if (fault === null && this.#grant !== null) await this.#takeOver(this.#grant);
+    else this.#reportLoad(fault, false);
   }
 
   #reportLoad(fault, handedOver) {
@@ -160,12 +165,11 @@ class Runtime {
   async #takeOver({ token, address }) {
     this.#grant = null;
     const old = this.#lane;
-    let handedOver = false;
+    let handedOver = true;
     try {
       this.#lane = await this.#connect(token, address);
-      handedOver = true;
-    } catch (error) {
-      process.stderr.write(`mee6: no handover: ${lineOf(error)}\n`);
+    } catch {
+      handedOver = false; // the proxy is told, and keeps this runtime
     }
     this.#reportLoad(null, handedOver);
     if (handedOver) old.close();
@@ -205,11 +209,18 @@ class Runtime {
     const { name, main } = this.#loaded;
     const invocation = new Invocation(message, this.#loaded, lane, this.#scratch);
     this.#invocation = invocation;
-    this.#output.begin(invocation.id);
-    let outcome;
+    this.#output.begin(invocation.id, lane);
+    let arg;
     try {
       this.#scratch.enter();
-      const arg = unpack(message.arg, message.contentType);
+      arg = unpack(message.arg, message.contentType);
+    } catch (error) {
+      const code = error.code === "invalid_input" ? error.code : "internal";
+      this.#report(invocation, { fault: { code, message: `cannot run '${name}': ${error.message}`, function: name } });
+      return;
+    }
+    let outcome;
+    try {
       outcome = main(arg);
       if (typeof outcome?.then === "function") {
         Promise.resolve(outcome).then(
@@ -219,25 +230,26 @@ class Runtime {
         return;
       }
     } catch (thrown) {
-      this.#report(invocation, { fault: thrown instanceof ContentError ? refusedArg(thrown, name) : raised(thrown, name) });
+      this.#report(invocation, { fault: raised(thrown, name) });
       return;
     }
     this.#returned(invocation, outcome);
   }
 
   #returned(invocation, value) {
-    const refused = (message, errorType = "") => ({ fault: { code: "result_refused", message, function: invocation.loaded.name, errorType } });
+    const { name } = invocation.loaded;
+    const refused = (message) => ({ fault: { code: "result_refused", message, function: name } });
     let packed;
     try {
       packed = pack(value);
     } catch (error) {
-      this.#report(invocation, refused(`the result of '${invocation.loaded.name}' is refused: ${lineOf(error)}`));
+      this.#report(invocation, refused(`'${name}' returned what cannot be sent: ${lineOf(error)}`));
       return;
     }
     const [result, contentType] = packed;
-    const limit = this.#limits.resultBytes;
+    const limit = Math.min(this.#limits.resultBytes, MAX_PAYLOAD_BYTES);
     if (result.length > limit) {
-      this.#report(invocation, refused(`the result of '${invocation.loaded.name}' is ${result.length} bytes, over the limit of ${limit}`));
+      this.#report(invocation, refused(`the result of '${name}' is ${result.length} bytes, over the limit of ${limit}`));
     } else {
       this.#report(invocation, { result, contentType });
     }
@@ -259,7 +271,8 @@ class Runtime {
     if (invocation !== null) {
       this.#report(invocation, { fault: raised(thrown, invocation.loaded.name) });
     } else if (this.#load !== null && !this.#load.reported) {
-      this.#reportLoad({ ...raised(thrown, ""), code: "load_failed" }, false);
+      this.#output.end();
+      this.#reportLoad(notLoaded(thrown, this.#load.name, "main.js", ""), false);
     } else {
       process.stderr.write(`${tracebackOf(thrown) || lineOf(thrown)}\n`);
     }
@@ -270,14 +283,6 @@ class Runtime {
     this.#ending = true;
     this.#lane.close(() => process.exit(status));
   }
-}
-
-function refusedArg(error, name) {
-  return { code: "invalid_input", message: `the argument of '${name}': ${error.message}`, function: name };
-}
-
-function internal(error, name) {
-  return { code: "internal", message: lineOf(error), function: name, traceback: tracebackOf(error) };
 }
 
 function withResolvers() {
