@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from agent.core import events as ev
+from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
 from agent.core.worker import Worker
 from agent.drivers.base import Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec
@@ -147,7 +148,12 @@ class Shell:
             while self._inbox:
                 event = self._inbox.popleft()
                 self._now = time.monotonic_ns()
-                for command in self.core.handle(event, self._now):
+                try:
+                    commands = self.core.handle(event, self._now)
+                except InvalidTransition as refusal:  # a peer that does things out of turn; nothing was changed
+                    _log.error("%s", refusal)
+                    continue
+                for command in commands:
                     _EXECUTE[type(command)](self, command)
         finally:
             self._busy = False
@@ -257,7 +263,8 @@ class Shell:
 
     def _load(self, command: ev.Load) -> None:
         seat, job = self._seat_and_job(command)
-        self._bind(seat, job)
+        if not self._bind(seat, job):
+            return
         functions = seat.functions(
             lambda name, sha256: self._driver.code_path(seat.worker, name, self._code[sha256]), self._timeout_s
         )
@@ -265,7 +272,8 @@ class Shell:
 
     def _call(self, command: ev.Call) -> None:
         seat, job = self._seat_and_job(command)
-        self._bind(seat, job)
+        if not self._bind(seat, job):
+            return
         if seat.is_direct and seat.plan is not None and seat.plan.root.manifest.is_workflow:
             manifest = seat.plan.root.manifest
             seat.gate = Gate(manifest.outflows, manifest.max_parallelism, can_stay=False)
@@ -279,15 +287,20 @@ class Shell:
         self._show(seat)
         return seat, job
 
-    def _bind(self, seat: Seat, job: Job) -> None:
-        """Shows the job's code and storage in the worker, where they are not there already."""
+    def _bind(self, seat: Seat, job: Job) -> bool:
+        """Shows the job's code and storage in the worker, unless they are there; False for a worker that is gone."""
         flow = job.flow_of or seat.worker
         if seat.plan is not None and seat.plan.digest == job.plan.digest and seat.bound_flow == flow:
-            return
+            return True
         seat.plan = job.plan
         seat.bound_flow = flow
         code = {name: self._code[record.sha256] for name, record in job.plan.functions.items()}
-        self._driver.bind(seat.worker, code, flow)
+        try:
+            self._driver.bind(seat.worker, code, flow)
+        except Mee6Error as error:
+            self._inbox.append(ev.WorkerLost(seat.worker, Fault("worker_lost", error.message, job.name)))
+            return False
+        return True
 
     def _send(self, seat: Seat, message: AnyMessage) -> None:
         if seat.peer is not None:  # else its end is on the way
@@ -408,7 +421,8 @@ class Shell:
         seat.gate = None
         seat.held_calls.clear()
         if seat.bound_flow == seat.worker:
-            self._driver.clear_flow(seat.worker)
+            with contextlib.suppress(Mee6Error):  # of a worker that has just gone, as we shall hear
+                self._driver.clear_flow(seat.worker)
         self.tell(ev.Finished(seat.worker, job.id, report.fault is None))
         self._finish(job, Answer(report.result, report.content_type, report.fault))
         self._show(seat)

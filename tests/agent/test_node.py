@@ -1,0 +1,314 @@
+"""The node and its shell, with workers played by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agent.core.worker import WorkerState
+from mee6.errors import (
+    Cancelled,
+    Conflict,
+    Exhausted,
+    FunctionNotFound,
+    FunctionRaised,
+    InvalidBundle,
+    InvalidManifest,
+    LoadFailed,
+    NotAllowed,
+    ProtocolError,
+    TimedOut,
+    TooLarge,
+    UnknownRuntime,
+    WorkerLost,
+)
+from mee6.lane.messages import (
+    AskHandover,
+    Fault,
+    Goodbye,
+    Handover,
+    Hello,
+    Invoke,
+    Load,
+    Log,
+    Report,
+    Result,
+    Span,
+    Step,
+    Steps,
+)
+from tests.support.played import PlayedPeer, played_node
+
+
+async def test_a_token_admits_one_peer_once(tmp_path: Path) -> None:
+    async with played_node(tmp_path, prewarm={"python": 1}) as play:
+        spec = await play.worker()
+        play.node.attach(PlayedPeer(), Hello(spec.token, "proxy", "python"), None)
+        for token in (spec.token, "", "made up"):
+            with pytest.raises(NotAllowed):
+                play.node.attach(PlayedPeer(), Hello(token, "proxy", "python"), None)
+
+
+async def test_a_process_that_is_not_the_workers_is_refused_and_the_token_stays_good(tmp_path: Path) -> None:
+    async with played_node(tmp_path, prewarm={"python": 1}) as play:
+        spec = await play.worker()
+        with pytest.raises(NotAllowed, match="does not belong to worker"):
+            play.node.attach(PlayedPeer(), Hello(spec.token, "proxy", "python"), 1)
+        play.node.attach(PlayedPeer(), Hello(spec.token, "proxy", "python"), None)
+
+
+async def test_a_handover_makes_the_runtime_the_nodes_own(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome = play.begin("echo")
+        proxy, runtime = await play.connected(), PlayedPeer()
+        load = await proxy.gets(Load)
+        play.node.received(proxy, AskHandover())
+        grant = await proxy.gets(Handover)
+        welcome = play.node.attach(runtime, Hello(grant.token, "runtime", "python", pid=9), None)
+        assert welcome.worker == "w1"
+        await asyncio.sleep(0)
+        play.node.received(proxy, Report(load.id, handed_over=True))
+        await proxy.gets(Goodbye)
+        task = await runtime.gets(Invoke)
+        play.node.detach(proxy, "")
+        play.node.received(runtime, Report(task.id, b"done"))
+        assert (await outcome).result == b"done"
+        step = play.node.history.latest().trace[0]
+        assert (step.via, step.pid, step.start) == ("direct", 9, "cold")
+
+
+async def test_a_report_of_a_handover_that_never_was_ends_the_worker_and_the_invocation_goes_on_elsewhere(
+    tmp_path: Path,
+) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome = play.begin("echo")
+        liar = await play.connected()
+        load = await liar.gets(Load)
+        play.node.received(liar, Report(load.id, handed_over=True))
+        assert liar.closed
+        honest = await play.connected()
+        play.node.received(honest, Report((await honest.gets(Load)).id))
+        play.node.received(honest, Report((await honest.gets(Invoke)).id, b"ok"))
+        assert (await outcome).result == b"ok"
+
+
+async def test_only_a_running_functions_own_calls_are_taken(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("caller", dependencies={"callee": {"outflow": "always"}})
+        await play.add("callee")
+        _outcome, peer, task = await play.running("caller")
+        with pytest.raises(ProtocolError, match="is not"):
+            play.calls(peer, Invoke("someone", b"", "", []), 1, "callee")
+        for message in (Hello("", "proxy", "python"), Steps([]), AskHandover(), Goodbye()):
+            with pytest.raises(ProtocolError, match="not its to send"):
+                play.node.received(peer, message)
+        assert task.chain == ["caller"]
+
+
+async def test_an_undeclared_call_is_refused_by_name(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("caller", dependencies={"callee": {"outflow": "always"}})
+        await play.add("other")
+        _outcome, peer, task = await play.running("caller")
+        call = play.calls(peer, task, 1, "other")
+        refusal = await peer.gets(Result)
+        assert (refusal.id, refusal.fault and refusal.fault.code) == (call, "call_refused")
+        play.calls(peer, task, 2, "callee")
+        refusal = await peer.gets(Result)
+        assert refusal.fault is not None
+        assert "has not been added" in refusal.fault.message
+
+
+async def test_a_direct_runtimes_calls_keep_its_parallelism(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("callee")
+        await play.add("caller", dependencies={"callee": {"outflow": "always"}}, maxParallelism=2)
+        outcome, peer, task = await play.running("caller")
+        calls = [play.calls(peer, task, number, "callee") for number in (1, 2, 3)]
+        first, second = await play.connected("runtime"), await play.connected("runtime")
+        for callee in (first, second):
+            play.node.received(callee, Report((await callee.gets(Load)).id))
+            await callee.gets(Invoke)
+        assert play.specs.empty(), "the third call waits"
+        play.node.received(first, Report(calls[0], b"1"))
+        assert (await peer.gets(Result)).result == b"1"
+        third = await first.gets(Invoke)
+        assert (third.id, third.chain) == (calls[2], ["caller", "callee"])
+        play.node.received(first, Report(calls[2], b"3"))
+        play.node.received(second, Report(calls[1], b"2"))
+        assert {(await peer.gets(Result)).result for _ in range(2)} == {b"2", b"3"}
+        play.node.received(peer, Report(task.id, b"all"))
+        assert (await outcome).result == b"all"
+        assert [step.parent for step in play.node.history.latest().trace[1:]] == [task.id] * 3
+
+
+async def test_a_callee_shares_the_flow_of_its_caller_and_its_deadline(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("callee")
+        await play.add("caller", dependencies={"callee": {"outflow": "always"}})
+        _outcome, peer, task = await play.running("caller")
+        play.calls(peer, task, 1, "callee")
+        callee = await play.connected("runtime")
+        await callee.gets(Load)
+        assert play.driver.workers["w2"].flow_of == "w1"
+
+
+async def test_an_invocation_that_times_out_takes_its_calls_along(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("callee")
+        await play.add("caller", dependencies={"callee": {"outflow": "always"}}, timeoutS=0.2)
+        outcome, peer, task = await play.running("caller")
+        play.calls(peer, task, 1, "callee")
+        callee = await play.connected("runtime")
+        with pytest.raises(TimedOut, match=r"'caller' took longer than its limit of 0\.2 s"):
+            await outcome
+        assert peer.closed
+        assert callee.closed
+        play.node.received(peer, Report(task.id, b"too late"))
+
+
+async def test_a_cancelled_invocation_ends_its_worker(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, peer, task = await play.running("echo")
+        play.node.cancel(task.id)
+        with pytest.raises(Cancelled):
+            await outcome
+        assert peer.closed
+        play.node.cancel(task.id)
+
+
+async def test_a_lost_proxy_is_worker_lost_and_a_lost_runtime_is_function_exited(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, peer, _task = await play.running("echo", "proxy")
+        play.node.detach(peer, "")
+        with pytest.raises(WorkerLost, match="closed its lane"):
+            await outcome
+        outcome, peer, _task = await play.running("echo", "runtime")
+        hooks = play.driver._hooks
+        assert hooks is not None
+        hooks.on_process_exit("w2", 7, -9, "out of memory (limit 512 MiB)")
+        play.node.detach(peer, "")
+        with pytest.raises(Exception, match=r"killed by signal 9 \(SIGKILL\): out of memory") as raised:
+            await outcome
+        assert raised.value.code == "function_exited"  # type: ignore[attr-defined]
+
+
+async def test_a_fault_is_an_answer_and_the_worker_stays_warm(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, peer, task = await play.running("echo")
+        fault = Fault("function_raised", "no", "echo", "ValueError", "Traceback ...")
+        play.node.received(peer, Report(task.id, fault=fault))
+        with pytest.raises(FunctionRaised) as raised:
+            await outcome
+        assert (raised.value.error_type, raised.value.traceback) == ("ValueError", "Traceback ...")
+        worker = play.node._shell.core.fleet.workers["w1"]
+        assert worker.state is WorkerState.WARM
+
+
+async def test_a_load_that_fails_ends_the_worker(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome = play.begin("echo")
+        peer = await play.connected()
+        play.node.received(peer, Report((await peer.gets(Load)).id, fault=Fault("load_failed", "SyntaxError")))
+        with pytest.raises(LoadFailed):
+            await outcome
+        assert peer.closed
+
+
+async def test_a_worker_that_cannot_be_started_is_said_to_those_who_wait(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        play.driver.trouble.start = Exhausted("no room")
+        with pytest.raises(Exhausted, match="no python worker could be started: no room"):
+            await play.begin("echo")
+
+
+async def test_steps_and_output_are_remembered_with_their_invocation(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("ponger")
+        await play.add("pinger", dependencies={"ponger": {}})
+        outcome, proxy, task = await play.running("pinger", "proxy")
+        span = Span("run", 1, 2)
+        step = Step(f"{task.id}.1", task.id, "ponger", 1, "w1", "warm", "proxy", "succeeded", 5, spans=[span])
+        forged = Step("another", "", "ponger", 1, "w1", "warm", "proxy", "succeeded")
+        play.node.received(proxy, Steps([step, forged]))
+        play.node.received(proxy, Log(step.id, "err", "oh\n"))
+        play.node.received(proxy, Report(task.id, b"ok"))
+        await outcome
+        record = play.node.history.latest()
+        assert [one.id for one in record.trace] == [task.id, step.id]
+        assert [(line.function, line.text) for line in record.lines] == [("ponger", "oh\n")]
+
+
+async def test_a_new_version_ends_idle_workers_and_leaves_running_ones_to_finish(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, peer, task = await play.running("echo")
+        await play.add("echo", description="second")
+        assert not peer.closed
+        play.node.received(peer, Report(task.id, b"first"))
+        assert (await outcome).result == b"first"
+        assert peer.closed
+        second = play.begin("echo")
+        fresh = await play.connected()
+        assert (await fresh.gets(Load)).function.version == 2
+        second.cancel()
+
+
+async def test_what_cannot_be_added_is_refused_with_its_reason(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        with pytest.raises(UnknownRuntime, match="'cobol' is not known here; known are: nodejs, python"):
+            await play.add("old", runtime="cobol")
+        with pytest.raises(InvalidManifest, match="names the function 'echo', not 'other'"):
+            await play.add("echo")
+            await play.node.add_folder("ann", "other", tmp_path / "sources" / "echo")
+        (tmp_path / "sources" / "echo" / "main.py").unlink()
+        with pytest.raises(InvalidBundle, match=r"needs 'main\.py'"):
+            await play.node.add_folder("ann", "", tmp_path / "sources" / "echo")
+        kept = {path.name for path in (tmp_path / "code").glob("[!.]*")}
+        assert kept == {record.sha256 for record in play.node.functions("ann")}
+
+
+async def test_limits_and_unknown_names_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    async with played_node(tmp_path, arg_limit_bytes=3) as play:
+        await play.add("echo")
+        with pytest.raises(TooLarge, match="4 bytes; the limit is 3"):
+            play.begin("echo", "four")
+        with pytest.raises(FunctionNotFound, match="no function 'nope' for user 'ann'; see: mee6 act ls"):
+            play.begin("nope")
+        assert play.specs.empty()
+
+
+async def test_a_draining_node_refuses_and_waits_for_what_runs(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, peer, task = await play.running("echo")
+        drain = asyncio.create_task(play.node.drain())
+        await asyncio.sleep(0)
+        with pytest.raises(Conflict, match="stopping"):
+            play.begin("echo")
+        assert not drain.done()
+        play.node.received(peer, Report(task.id, b"last"))
+        await asyncio.wait_for(drain, 5)
+        assert (await outcome).result == b"last"
+
+
+async def test_a_removed_functions_code_goes_once_nothing_runs_on_it(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, peer, task = await play.running("echo")
+        await play.node.remove("ann", "echo")
+        assert len(list((tmp_path / "code").glob("[!.]*"))) == 1
+        play.node.received(peer, Report(task.id, b"done"))
+        await outcome
+        await play.add("echo", description="again")
+        await play.node.remove("ann", "echo")
+        assert list((tmp_path / "code").glob("[!.]*")) == []
