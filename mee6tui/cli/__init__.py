@@ -1,0 +1,1 @@
+"""The command line: typer commands over `mee6.client`."""

@@ -1,0 +1,212 @@
+"""`mee6 act`: add, list, describe and remove functions; what runs them stands in `invoke`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mee6.errors import InvalidInput
+from mee6tui.cli import completion, invoke, output, units
+from mee6tui.cli.output import Column, column
+from mee6tui.cli.session import Session, connected, examples, group
+
+if TYPE_CHECKING:
+    from mee6.client import Client, Progress
+    from mee6.records import Added, Description, Function
+
+app = group("Add functions, run them and look at them.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The function's name.", autocompletion=completion.functions)]
+
+
+@app.command(epilog=examples("mee6 act add samples/python/echo", "mee6 act add samples/python/*"))
+@connected
+def add(
+    here: Session,
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders, each with an activity.json.")],
+    name: Annotated[str, typer.Option("--name", help="Refuse a folder whose manifest has another name.")] = "",
+) -> None:
+    """Add functions from their folders.
+
+    One that is there already gets a new version; what runs of the old one finishes on it.
+    """
+    if name and len(folders) > 1:
+        raise InvalidInput("--name is for one folder; leave it out, or add them one by one")
+    done: list[dict[str, Any]] = []
+
+    async def work(client: Client) -> None:
+        for folder in folders:
+            with _progress(folder) as on_progress:
+                added = await client.add(folder, name=name, on_progress=on_progress)
+            done.append(_added(added))
+            if here.form == "table":
+                output.write(_story(added))
+
+    here.run(work, quiet=True)
+    missing = sorted({one for row in done for one in row["missing"]} - {row["name"] for row in done})
+    if here.form != "table":
+        output.show(here.form, done, [])
+    elif missing:
+        sys.stderr.write(f"mee6: still missing, declared as dependencies: {', '.join(missing)}\n")
+
+
+@app.command("ls", epilog=examples("mee6 act ls", "mee6 act ls -o name", "mee6 act ls -o json"))
+@connected
+def ls(here: Session) -> None:
+    """List the functions."""
+    found = here.run(lambda client: client.list(), "listing")
+    output.show(here.form, [_row(function) for function in found], _COLUMNS)
+    if not found and here.form == "table":
+        sys.stderr.write("mee6: no functions yet; make one with: mee6 init NAME\n")
+
+
+@app.command(epilog=examples("mee6 act describe echo", "mee6 act describe echo -o yaml"))
+@connected
+def describe(here: Session, name: Name) -> None:
+    """Show all about one function."""
+    found = here.run(lambda client: client.describe(name))
+    row = {
+        **_row(found.function),
+        "versions": [_row(version) for version in found.versions],
+        "missing": list(found.missing),
+        "workers": list(found.workers),
+        "stats": asdict(found.stats),
+    }
+    output.show_one(here.form, row, lambda: _portrait(found))
+
+
+@app.command(epilog=examples("mee6 act rm echo", "mee6 act rm pinger ponger"))
+@connected
+def rm(
+    here: Session,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Functions.", autocompletion=completion.functions)
+    ],
+) -> None:
+    """Remove functions with all their versions.
+
+    What runs of them finishes.
+    """
+
+    async def work(client: Client) -> None:
+        for name in names:
+            await client.remove(name)
+            if here.form in {"table", "name"}:
+                output.write(f"removed {name}" if here.form == "table" else name)
+
+    here.run(work, quiet=True)
+    if here.form in {"json", "jsonl", "yaml"}:
+        output.show(here.form, [{"name": name} for name in names], [])
+
+
+invoke.mount(app)
+
+
+def _row(function: Function) -> dict[str, Any]:
+    import json
+
+    when = datetime.fromtimestamp(function.added_s, UTC).isoformat(timespec="seconds")
+    return {
+        "name": function.name,
+        "runtime": function.runtime,
+        "version": function.version,
+        "workflow": function.is_workflow,
+        "size": function.size,
+        "sha256": function.sha256,
+        "added": when.replace("+00:00", "Z"),
+        "user": function.user,
+        "manifest": json.loads(function.manifest) if function.manifest else None,
+    }
+
+
+def _added(added: Added) -> dict[str, Any]:
+    return {**_row(added.function), "unchanged": added.unchanged, "missing": list(added.missing)}
+
+
+def _story(added: Added) -> str:
+    function = added.function
+    what = "unchanged" if added.unchanged else "added" if function.version == 1 else "updated"
+    return f"{what} {function.name} ({function.runtime}, version {function.version})"
+
+
+def _ago(row: output.Row) -> str:
+    return units.age(time.time() - datetime.fromisoformat(row["added"]).timestamp())
+
+
+_COLUMNS = [
+    column("NAME", "name"),
+    column("RUNTIME", "runtime"),
+    column("VERSION", "version", right=True),
+    Column("KIND", lambda row: "workflow" if row["workflow"] else "function"),
+    Column("SIZE", lambda row: _size(row["size"]), right=True),
+    Column("ADDED", _ago, right=True),
+]
+
+
+def _size(count: int) -> str:
+    from mee6.bundle import size_text
+
+    return size_text(count)
+
+
+def _portrait(found: Description) -> Iterator[str]:
+    row, stats = _row(found.function), found.stats
+    manifest = row["manifest"] or {}
+    calls = {
+        name: (dependency or {}).get("outflow") or "no" for name, dependency in manifest.get("dependencies", {}).items()
+    }
+    yield from output.facts(
+        [
+            ("name", row["name"]),
+            ("description", manifest.get("description", "")),
+            ("runtime", row["runtime"]),
+            ("version", f"{row['version']} (added {row['added']}, {_size(row['size'])}, sha256 {row['sha256'][:12]})"),
+            ("calls", ", ".join(f"{name} (outflow {outflow})" for name, outflow in calls.items())),
+            ("missing", ", ".join(found.missing)),
+            ("workers", ", ".join(found.workers)),
+            ("invocations", f"{stats.invocations}, of which failed {stats.failures}"),
+            (
+                "starts",
+                f"{stats.cold} cold, {stats.prewarmed} prewarmed, {stats.warm} warm" if stats.invocations else "",
+            ),
+            ("latency", f"p50 {stats.p50_ms:.3g} ms, p99 {stats.p99_ms:.3g} ms" if stats.invocations else ""),
+        ]
+    )
+    if len(found.versions) > 1:
+        yield ""
+        rows = [_row(version) for version in found.versions]
+        yield from output.table(
+            rows, [_COLUMNS[2], _COLUMNS[4], _COLUMNS[5], Column("SHA256", lambda row: row["sha256"][:12])]
+        )
+
+
+@contextlib.contextmanager
+def _progress(folder: Path) -> Iterator[Progress | None]:
+    """A bar on standard error for an upload that takes over a second."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    began, bars = time.monotonic(), contextlib.ExitStack()
+    bar: Any = None
+
+    def on_progress(sent: int, total: int) -> None:
+        nonlocal bar
+        if bar is None and time.monotonic() - began > 1:
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+
+            bar = bars.enter_context(Bar(console=Console(stderr=True), transient=True))
+            bar.add_task(f"sending {folder.name}", total=total)
+        if bar is not None:
+            bar.update(0, completed=sent)
+
+    with bars:
+        yield on_progress

@@ -1,0 +1,236 @@
+"""`mee6 agent`: serve, stop, status, destroy."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from agent.config import DEFAULT_LISTEN, AgentConfig
+from mee6.config import state_path
+from mee6.errors import Conflict, InvalidInput, Mee6Error, NotFound
+from mee6tui.cli import daemon, output, units
+from mee6tui.cli.session import Session, connected, examples, group, waiting
+
+if TYPE_CHECKING:
+    from mee6.records import Node
+
+app = group("Run the agent, which runs the functions.")
+
+_DEFAULTS = AgentConfig(Path())
+
+StateDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        metavar="DIR",
+        envvar="MEE6_STATE_DIR",
+        help="The agent's folder.",
+        show_default="XDG state folder",
+    ),
+]
+
+
+@app.command(
+    epilog=examples(
+        "mee6 agent serve",
+        "mee6 agent serve --detach",
+        "mee6 agent serve --listen 127.0.0.1:0 --state-dir /tmp/two --prewarm python=4",
+    )
+)
+def serve(
+    ctx: typer.Context,
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="HOST:PORT", envvar="MEE6_LISTEN", help="Port 0 takes a free one.")
+    ] = DEFAULT_LISTEN,
+    state_dir: StateDir = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Go on in the background once it answers.")] = False,
+    driver: Annotated[Literal["process"], typer.Option("--driver", help="What makes workers.")] = "process",
+    prewarm: Annotated[
+        list[str] | None,
+        typer.Option("--prewarm", metavar="RUNTIME=N", help="Workers kept ready. May be given again."),
+    ] = None,
+    max_workers: Annotated[int, typer.Option("--max-workers", min=1, help="Workers at once.")] = _DEFAULTS.max_workers,
+    queue_limit: Annotated[
+        int, typer.Option("--queue-limit", min=0, help="Invocations that may wait.")
+    ] = _DEFAULTS.queue_limit,
+    keep_alive: Annotated[
+        str, typer.Option("--keep-alive", metavar="10m", help="How long a worker keeps an idle function.")
+    ] = "10m",
+    linger: Annotated[
+        str, typer.Option("--linger", metavar="1s", help="How long a worker is idle before it is paused.")
+    ] = "1s",
+    no_pause: Annotated[bool, typer.Option("--no-pause", help="Never pause workers.")] = False,
+    timeout: Annotated[str, typer.Option("--timeout", metavar="60s", help="For functions that say none.")] = "60s",
+    drain: Annotated[str, typer.Option("--drain", metavar="10s", help="How long a stop waits for what runs.")] = "10s",
+    memory: Annotated[str, typer.Option("--memory", metavar="512M", help="Of one worker.")] = "512M",
+    cpus: Annotated[float, typer.Option("--cpus", min=0.0, help="Cores of one worker; 0 = all.")] = 0.0,
+    bundle_limit: Annotated[
+        str, typer.Option("--bundle-limit", metavar="100M", help="Of a function's folder.")
+    ] = "100M",
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], typer.Option("--log-level", help="What to log.")
+    ] = "info",
+    debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of a failure.")] = False,  # noqa: ARG001 - looked at where failures are told
+) -> None:
+    """Serve until told to stop.
+
+    In the foreground, or with --detach in the background. Ctrl-C, SIGTERM or `mee6 agent stop` let what runs finish; a second one stops at once.
+    """
+    del driver  # there is one; the option is there so that scripts can name it
+    config = AgentConfig(
+        state_dir=(state_dir or state_path()).absolute(),
+        listen=listen,
+        prewarm={**_DEFAULTS.prewarm, **dict(map(_prewarm, prewarm or []))},
+        max_workers=max_workers,
+        queue_limit=queue_limit,
+        keep_alive_s=units.seconds(keep_alive),
+        linger_s=units.seconds(linger),
+        pause=not no_pause,
+        timeout_s=units.seconds(timeout),
+        drain_s=units.seconds(drain),
+        memory_bytes=units.size(memory),
+        cpus=cpus,
+        bundle_limit_bytes=units.size(bundle_limit),
+    )
+    if detach:
+        _detach(config.state_dir, _given(ctx))
+        return
+    logging.basicConfig(
+        level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s %(message)s", stream=sys.stderr
+    )
+    from agent.main import run
+
+    raise typer.Exit(run(config))
+
+
+@app.command(epilog=examples("mee6 agent stop", "mee6 agent stop --now"))
+def stop(
+    state_dir: StateDir = None,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait for what runs.")] = False,
+    timeout: Annotated[str, typer.Option("--timeout", metavar="60s", help="How long to wait for it.")] = "60s",
+) -> None:
+    """Stop the agent; what runs may finish first."""
+    state = state_dir or state_path()
+    with waiting("waiting for the agent to finish what runs"):
+        pid = daemon.stop(state, now=now, patience_s=units.seconds(timeout))
+    sys.stderr.write(f"mee6: the agent (pid {pid}) has stopped\n")
+
+
+@app.command(epilog=examples("mee6 agent status", "mee6 agent status -o json", "mee6 agent status --address edge:5122"))
+@connected
+def status(here: Session, state_dir: StateDir = None) -> None:
+    """Show what the agent can do and does."""
+    if state_dir is not None and here.settings.address.origin == "default":
+        here = here.at(daemon.serving(state_dir).address)
+    nodes = here.run(lambda client: client.nodes())
+    rows = [asdict(node) for node in nodes]
+    if here.form != "table":
+        output.show(here.form, rows, [], name="id")
+        return
+    output.write("\n\n".join("\n".join(_portrait(node)) for node in nodes))
+
+
+@app.command(epilog=examples("mee6 agent destroy", "mee6 agent destroy -y --state-dir /tmp/two"))
+def destroy(
+    state_dir: StateDir = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+) -> None:
+    """Stop the agent and remove its state folder.
+
+    All functions, results and logs go with it.
+    """
+    state = (state_dir or state_path()).absolute()
+    _check_is_an_agents(state)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InvalidInput(f"to remove {state} and all functions in it without a question, give -y")
+        typer.confirm(f"Remove {state} and all functions in it?", abort=True, err=True)
+    if daemon.running(state):
+        with waiting("stopping the agent"):
+            daemon.stop(state, now=True, patience_s=20.0)
+    try:
+        shutil.rmtree(state)
+    except OSError as error:
+        raise Mee6Error(f"cannot remove all of {state}: {error.strerror} ({error.filename})") from error
+    sys.stderr.write(f"mee6: removed {state}\n")
+
+
+def _detach(state: Path, options: list[str]) -> None:
+    if daemon.running(state):
+        raise Conflict(f"an agent already runs on {state}; see: mee6 agent status, or choose another --state-dir")
+    with waiting("starting the agent"):
+        found = daemon.start(state, options, answers)
+    output.write(f"mee6 agent listens on {found.listen} (pid {found.pid}, log {state / daemon.LOG})")
+
+
+def _given(ctx: typer.Context) -> list[str]:
+    """The options as they were given, for the agent in the background; its state folder is told apart."""
+    given: list[str] = []
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        value = ctx.params.get(name)
+        if name in {"detach", "state_dir", "debug"} or not value or value == parameter.default:
+            continue
+        option = parameter.opts[0]
+        values = value if isinstance(value, list | tuple) else [value]
+        given += [option] if value is True else [part for one in values for part in (option, str(one))]
+    return given
+
+
+def _prewarm(text: str) -> tuple[str, int]:
+    runtime, _, count = text.partition("=")
+    if not runtime or not count.isdecimal():
+        raise InvalidInput(f"--prewarm {text!r} is not RUNTIME=N, as in python=2")
+    return runtime, int(count)
+
+
+def answers(found: daemon.Facts) -> bool:
+    """Whether the agent answers where it says it listens."""
+    from mee6.client import Client
+
+    async def ask() -> bool:
+        async with Client(found.address) as client:
+            return bool(await asyncio.wait_for(client.nodes(), 2.0))
+
+    try:
+        return asyncio.run(ask())
+    except (Mee6Error, TimeoutError):
+        return False
+
+
+def _check_is_an_agents(state: Path) -> None:
+    if not state.is_dir():
+        raise NotFound(f"no state folder {state}; nothing to remove")
+    if not (state / "agent.lock").is_file() or state.is_symlink():
+        raise InvalidInput(f"{state} is not an agent's state folder; nothing was removed")
+
+
+def _portrait(node: Node) -> list[str]:
+    up_s = (node.now_ns - node.started_ns) / 1e9
+    idle = node.workers - node.busy - node.paused
+    return output.facts(
+        [
+            ("node", node.id),
+            ("version", f"{node.version} (API {node.api})"),
+            ("listens on", node.listen),
+            (
+                "state",
+                f"{'draining' if node.draining else 'serving'}, up {units.age(up_s)}, pid {node.pid}, {node.state_dir}",
+            ),
+            ("runtimes", ", ".join(node.runtimes)),
+            *(("missing", line) for line in node.missing),
+            ("driver", f"{node.driver} (isolation {node.isolation}, pause {node.pause}, limits {node.limits})"),
+            *(("note", line) for line in node.notes),
+            ("workers", f"{node.workers} of {node.max_workers}: {node.busy} busy, {idle} idle, {node.paused} paused"),
+            ("waiting", str(node.queued)),
+            ("invocations", f"{node.invocations}, of which failed {node.failures}"),
+            ("memory", f"{node.rss_bytes / (1 << 20):.0f} MiB"),
+        ]
+    )

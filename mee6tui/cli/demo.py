@@ -1,0 +1,149 @@
+"""`mee6 demo`: an agent of its own, the samples, a few invocations and their traces; then all of it is gone.
+
+The agent has a temporary state folder and a free port, so that it disturbs nobody. What is shown stands on
+standard output and reads like a terminal session; what each sample is given comes from `expected.json`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from mee6.errors import Mee6Error, NotFound
+from mee6tui.cli import daemon, output, waterfall
+from mee6tui.cli.session import waiting
+
+if TYPE_CHECKING:
+    from mee6.client import Client
+
+_SHOWN: Final = ("echo", "echo", "pinger", "pipeline", "wordcount")
+"""`echo` twice: its first run hands the worker over, its second goes straight to the runtime."""
+_LANGUAGES: Final = {"python": "Python", "nodejs": "Node.js"}
+_LINE: Final = 300
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the agent running, and say how to reach it.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of a failure.")] = False,  # noqa: ARG001 - looked at where failures are told
+) -> None:
+    """Run the samples and draw what they did.
+
+    It starts an agent, adds the samples and runs them in each language. It takes a free port and a temporary folder, and leaves nothing behind unless --keep is given.
+    """
+    import asyncio
+
+    samples = samples_folder()
+    state = Path(tempfile.mkdtemp(prefix="mee6-demo-"))
+    with _clean_up(state, keep=keep):
+        from mee6tui.cli.agent import answers
+
+        with waiting("starting an agent"):
+            found = daemon.start(state, ["--listen", "127.0.0.1:0"], answers)
+        output.write(f"$ mee6 agent serve --detach\nmee6 agent listens on {found.listen}")
+        asyncio.run(_tour(found.address, samples))
+    if keep:
+        output.write(
+            f"\nThe agent goes on. To use it:  export MEE6_ADDRESS={found.listen} MEE6_STATE_DIR={state}"
+            f"\nTo end it:                     mee6 agent destroy -y"
+        )
+    elif sys.stdout.isatty():
+        output.write(
+            "\nTo go on:  mee6 agent serve --detach; mee6 init hello; mee6 act add hello; mee6 act invoke hello you"
+        )
+
+
+def samples_folder() -> Path:
+    """Where the samples are: in the installed package, or beside it in a checkout.
+
+    Raises:
+        NotFound: in neither.
+    """
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "samples", package.parent / "samples"):
+        if (folder / "expected.json").is_file():
+            return folder
+    raise NotFound(f"no samples beside {package}; this installation is not whole")
+
+
+@contextlib.contextmanager
+def _clean_up(state: Path, *, keep: bool) -> Iterator[None]:
+    """Stops the agent and removes its folder however it ends; SIGTERM counts as Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except BaseException:
+        keep = False
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if not keep:
+            if daemon.running(state):
+                with waiting("stopping the agent"):
+                    daemon.stop(state, now=True, patience_s=20.0)
+            shutil.rmtree(state, ignore_errors=True)
+
+
+async def _tour(address: str, samples: Path) -> None:
+    from mee6.client import Client
+
+    calls = {call["name"]: call for call in json.loads((samples / "expected.json").read_text("utf-8"))}
+    async with Client(address, user="demo") as client:
+        node = (await client.nodes())[0]
+        output.write(f"\nisolation {node.isolation}, pause {node.pause}, limits {node.limits}")
+        for line in node.missing:
+            output.write(f"left out: {line}")
+        here = [language for language in _LANGUAGES if language in node.runtimes]
+        for language in here:
+            output.write(f"\n--- {_LANGUAGES[language]} ---")
+            await _add(client, samples, language)
+            for name in _SHOWN:
+                await _show(client, samples, calls[name])
+        if len(here) > 1:
+            output.write("\n--- both in one workflow ---")
+            await _add(client, samples, "mixed")
+            await _show(client, samples, calls["announce"])
+
+
+async def _add(client: Client, samples: Path, language: str) -> None:
+    output.write(f"\n$ mee6 act add samples/{language}/...")
+    added = [await client.add(path.parent) for path in sorted((samples / language).rglob("activity.json"))]
+    output.write(", ".join(f"{one.function.name} v{one.function.version}" for one in added))
+
+
+async def _show(client: Client, samples: Path, call: dict[str, Any]) -> None:
+    """Runs one and draws its trace.
+
+    Raises:
+        Mee6Error: it failed, or its result is not what it should be.
+    """
+    name = call["name"]
+    file = call.get("arg_file")
+    arg = (samples / file).read_text("utf-8") if file else call["arg"]
+    given = f"-f samples/{file}" if file else _quoted(arg)
+    output.write(f"\n$ mee6 act invoke {name} {given} --trace")
+    sys.stdout.flush()
+    with waiting(f"running {name}"):
+        outcome = await client.invoke_raw(name, arg.encode(), "text/plain")
+        trace = await client.trace(outcome.id)
+    text = outcome.data.decode("utf-8", "replace").rstrip("\n")
+    output.write(text if len(text) <= _LINE else text[:_LINE] + "...")
+    output.write("")
+    waterfall.draw(trace, sys.stdout, color=sys.stdout.isatty())
+    if "result" in call and outcome.value != call["result"]:
+        raise Mee6Error(f"{name!r} gave {text[:_LINE]!r}, which is not what the sample promises")
+
+
+def _quoted(arg: str) -> str:
+    """As a shell would take it."""
+    import shlex
+
+    return "$" + repr(arg) if "\n" in arg else shlex.quote(arg)

@@ -1,0 +1,70 @@
+"""How a failed command ends: one line on standard error that names the thing and the next step, and an exit code.
+
+0 ok               4 the function failed      8 exhausted
+1 general          5 agent unreachable      124 timeout
+2 usage            6 not allowed            130 interrupted
+3 not found        7 conflict
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Any, Final
+
+import typer
+
+from mee6.errors import FunctionError, FunctionRaised, Mee6Error
+
+INTERRUPTED: Final = 130
+
+_CLICK_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
+"""`ClickException`, wherever this typer keeps it."""
+
+
+def tell(error: Exception, *, debug: bool = False) -> int:
+    """Says what went wrong and returns the exit code.
+
+    Args:
+        debug: shows the Python traceback first.
+    """
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, typer.Abort):
+        return INTERRUPTED
+    if isinstance(error, _CLICK_ERROR):
+        say(_usage(error))
+        return 2
+    if isinstance(error, Mee6Error):
+        if error.traceback:
+            sys.stderr.write(error.traceback.rstrip("\n") + "\n")
+        say(_line(error))
+        return error.exit
+    hint = "" if debug else "; --debug shows where"
+    say(f"internal error: {type(error).__name__}: {error}{hint}")
+    return 1
+
+
+def say(message: str) -> None:
+    """One line on standard error."""
+    sys.stderr.write("mee6: " + " ".join(message.split("\n")) + "\n")
+
+
+def _line(error: Mee6Error) -> str:
+    if isinstance(error, FunctionRaised):
+        kind = f" {error.error_type}" if error.error_type else ""
+        return f"{error.function or 'the function'!r} raised{kind}: {error.message}"
+    if isinstance(error, FunctionError) and error.function and repr(error.function) not in error.message:
+        return f"{error.function!r}: {error.message}"
+    return error.message
+
+
+def _usage(error: Any) -> str:
+    """Click's message as ours: `no command 'lss'; did you mean 'ls'? see: mee6 act --help`."""
+    message = error.format_message().strip().rstrip(".")
+    message = message.replace("No such command", "no command").replace(". Did you mean", "; did you mean")
+    message = message.replace("No such option:", "no option").replace(" Did you mean", "; did you mean")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "mee6"
+    joint = " " if message.endswith("?") else "; "
+    return f"{message[:1].lower()}{message[1:]}{joint}see: {path} --help"

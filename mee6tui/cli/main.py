@@ -1,0 +1,40 @@
+"""The command `mee6`: mounts the commands, and does nothing else.
+
+What a command needs beyond typer is imported when it runs: `mee6 --help` loads neither grpc nor textual.
+"""
+
+from __future__ import annotations
+
+from mee6tui.cli import act, agent, completion, context, demo, scaffold, trace, version
+from mee6tui.cli.session import Root, examples, group
+
+app = group(
+    "Run functions and workflows on this machine, and see what happens.",
+    cls=Root,
+    epilog=examples(
+        "mee6 demo                       all of it in half a minute",
+        "mee6 agent serve --detach       start an agent",
+        "mee6 init hello                 write a function",
+        "mee6 act add hello              add it",
+        "mee6 act invoke hello you       run it",
+        "mee6 trace                      see what that did",
+    ),
+)
+
+app.add_typer(agent.app, name="agent")
+app.add_typer(act.app, name="act")
+app.command(epilog=examples("mee6 trace", "mee6 trace 0c4f", "mee6 trace -o json"))(trace.trace)
+app.command(epilog=examples("mee6 init hello", "mee6 init greeter --runtime nodejs --workflow"))(scaffold.init)
+app.command(epilog=examples("mee6 demo", "mee6 demo --keep"))(demo.demo)
+app.add_typer(context.app, name="context")
+app.command(epilog=examples("mee6 version", "mee6 version -o json"))(version.version)
+app.command(epilog=examples('eval "$(mee6 completion bash)"', "mee6 completion fish | source"))(completion.completion)
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Durations and sizes as people write them: `30s`, `1.5m`, `250ms`, `512M`, `1GiB`; and back."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mee6.errors import InvalidInput
+
+_DURATIONS: Final = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZES: Final = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30}
+_NUMBER: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)")
+
+
+def seconds(text: str) -> float:
+    """The seconds of `30`, `30s`, `250ms`, `2m`, `1h`.
+
+    Raises:
+        InvalidInput: it is none of these.
+    """
+    found = _NUMBER.fullmatch(text.strip())
+    if found is None or found[2] not in _DURATIONS:
+        raise InvalidInput(f"{text!r} is no duration; write it as 30s, 250ms, 2m or 1h")
+    return float(found[1]) * _DURATIONS[found[2]]
+
+
+def size(text: str) -> int:
+    """The bytes of `4096`, `512k`, `512M`, `1GiB`.
+
+    Raises:
+        InvalidInput: it is none of these.
+    """
+    found = _NUMBER.fullmatch(text.strip())
+    unit = found[2].lower().removesuffix("ib").removesuffix("b") if found else "?"
+    if found is None or unit not in _SIZES:
+        raise InvalidInput(f"{text!r} is no size; write it as 512k, 512M or 1G")
+    return int(float(found[1]) * (1 << _SIZES[unit]))
+
+
+def duration(ns: int) -> str:
+    """Nanoseconds in about three digits: `0`, `42us`, `1.25ms`, `310ms`, `12.4s`, `3m20s`."""
+    if ns <= 0:
+        return "0"
+    for limit, unit in ((1_000_000, "us"), (1_000_000_000, "ms"), (100_000_000_000, "s")):
+        if ns < limit:
+            amount = ns * 1000 / limit if unit != "s" else ns / 1e9
+            return (
+                f"{amount:.2f}{unit}"
+                if amount < 10
+                else f"{amount:.3g}{unit}"
+                if amount < 999.5
+                else f"{amount:.0f}{unit}"
+            )
+    minutes, rest = divmod(ns // 1_000_000_000, 60)
+    return f"{minutes}m{rest:02d}s"
+
+
+def age(seconds_ago: float) -> str:
+    """How long ago, in one unit: `5s`, `3m`, `2h`, `9d`."""
+    for limit, unit, size_s in ((100, "s", 1), (6000, "m", 60), (360_000, "h", 3600)):
+        if seconds_ago < limit:
+            return f"{max(0, int(seconds_ago / size_s))}{unit}"
+    return f"{int(seconds_ago / 86400)}d"
