@@ -177,6 +177,7 @@ class Runtime {
 
   async #connect(token, address) {
     const { promise, resolve, reject } = withResolvers();
+    promise.catch(() => {}); // it may be rejected while nobody waits for it yet
     const handlers = this.#handlers();
     const received = (message, lane) => {
       handlers.received(message, lane);
