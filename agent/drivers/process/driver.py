@@ -196,6 +196,8 @@ class ProcessDriver:
         """See `Driver.start`."""
         loop = asyncio.get_running_loop()
         link = await self._launch()
+        if spec.worker in self._workers:
+            raise Conflict(f"there is a worker {spec.worker} already")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)

@@ -10,8 +10,10 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from proxy import spawner
@@ -48,6 +50,9 @@ def proxy(lane: str, token: str, runtime: str, spawner_socket: socket.socket, ru
 
 def runtime(lane: socket.socket) -> None:
     _serve(lane, {})
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
 
 
 def _serve(sock: socket.socket, extra: dict[str, Callable[..., Any]]) -> None:
@@ -62,9 +67,9 @@ def _serve(sock: socket.socket, extra: dict[str, Callable[..., Any]]) -> None:
 
 
 def _evaluate(text: str) -> Any:
-    return eval(text, {"os": os, "sys": sys, "time": time, "socket": socket})
+    return eval(text, {"os": os, "sys": sys, "time": time, "socket": socket, "Path": Path})
 
 
 def _execute(text: str) -> Any:
-    exec(text, {"os": os, "sys": sys, "time": time, "socket": socket})
+    exec(text, {"os": os, "sys": sys, "time": time, "socket": socket, "Path": Path})
     return None
