@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 import grpc
 import grpc.aio
@@ -23,7 +23,7 @@ log = logging.getLogger("mee6.agent")
 
 _OURS: Final = ("/mee6aas.", "/mee6.")
 
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
 
@@ -101,7 +101,7 @@ def _like(handler: Handler, behaviour: Behaviour) -> Handler:
 def _checked(handler: Handler, level: str | bytes) -> Handler:
     """The handler, or one that refuses, for a client that named another API level than ours."""
     text = level if isinstance(level, str) else level.decode("ascii", "replace")
-    if text.isascii() and text.isdigit() and int(text) <= API_LEVEL:
+    if len(text) < 10 and text.isascii() and text.isdigit() and int(text) <= API_LEVEL:
         return handler
 
     async def refuse(_request: Any, context: Context) -> None:

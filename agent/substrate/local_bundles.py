@@ -75,7 +75,7 @@ class FolderBundles:
         for torn in (*self._packed.glob(f"{_TORN}*"), *self._code.glob(f"{_TORN}*")):
             _remove(torn)
         boot = _BOOT_ID.read_text() if _BOOT_ID.exists() else ""
-        mark = self._code / ".boot"
+        mark = self._code.with_name("boot-id")
         if not boot or not mark.exists() or mark.read_text() != boot:
             for folder in self._code.iterdir():
                 _remove(folder)

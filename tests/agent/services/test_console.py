@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import grpc
+import grpc.aio
+import pytest
+
+from agent.feed import RING_EVENTS, FunctionView, HandoverView, InvocationView, LogLine, WorkerView
+from agent.history import Outcome
+from mee6.api.v1 import console_pb2 as pb
+from mee6.api.v1 import invoker_pb2
+from mee6.errors import InvalidInput, InvocationNotFound
+from mee6.lane.messages import Span, Step
+from tests.agent.services.conftest import Rig
+from tests.agent.services.test_invoker import refused
+from tests.support.waiting import until
+
+
+async def invoke(rig: Rig, name: str = "echo", **fields: object) -> str:
+    reply = await rig.invoker.Invoke(invoker_pb2.InvokeRequest(actName=name, **fields))  # type: ignore[arg-type]
+    return str(reply.id)
+
+
+async def test_a_watcher_gets_a_snapshot_first(rig: Rig) -> None:
+    id_ = await invoke(rig, arg="x")
+    watch = rig.console.Watch(pb.WatchRequest())
+    snapshot = (await watch.read()).snapshot
+    assert (snapshot.node.id, snapshot.node.pid, list(snapshot.node.notes)) == ("n1", 42, ["a note"])
+    assert [(worker.id, worker.state) for worker in snapshot.workers] == [("w1", "warm")]
+    assert [(found.id, found.state) for found in snapshot.invocations] == [(id_, "succeeded")]
+    assert snapshot.seq == rig.node.feed.seq
+    watch.cancel()
+    await until(lambda: not rig.node.feed.watched)
+
+
+async def test_every_kind_of_event_reaches_a_watcher_whole(rig: Rig) -> None:
+    watch = rig.console.Watch(pb.WatchRequest(skip_snapshot=True))
+    await watch.initial_metadata()
+    feed = rig.node.feed
+    feed.publish(1, WorkerView("w1", "python", "gone", "ann", "echo", 2, "direct", "i1", 3, 4, "killed", 5))
+    feed.publish(2, InvocationView("i1", "ann", "echo", 2, "failed", "w1", "warm", 3, 4, "no"))
+    feed.publish(3, Step("i1.1", "i1", "echo", 2, "w1", "warm", "direct", "failed", 5, "no", [Span("run", 6, 7)]))
+    feed.publish(4, LogLine(4, "i1.1", "echo", "w1", "err", "half \udcff\n", 9))
+    feed.publish(5, HandoverView("w1", "direct", "why", 6))
+    feed.publish(6, FunctionView("ann", "echo", 2, "python", True, True))
+    feed.publish(7, rig.node.info())
+    batch = (await watch.read()).batch
+    assert batch.seq == 0
+    worker, invocation, step, log, handover, function, node = batch.events
+    assert [event.at_ns for event in batch.events] == [1, 2, 3, 4, 5, 6, 7]
+    assert worker.worker == pb.Worker(
+        id="w1", pool="python", state="gone", username="ann", function="echo", version=2, via="direct",
+        invocation="i1", since_ns=3, invocations=4, reason="killed", runtime_pid=5,
+    )  # fmt: skip
+    assert invocation.invocation == pb.Invocation(
+        id="i1", username="ann", function="echo", version=2, state="failed", worker="w1", start="warm",
+        accepted_ns=3, ended_ns=4, error="no",
+    )  # fmt: skip
+    assert step.step == pb.Step(
+        id="i1.1", parent="i1", function="echo", version=2, worker="w1", start="warm", via="direct", state="failed",
+        pid=5, error="no", spans=[pb.Span(kind="run", start_ns=6, end_ns=7)], invocation="i1",
+    )  # fmt: skip
+    assert log.log == pb.Log(
+        invocation="i1.1", function="echo", worker="w1", stream="err", text="half ?\n", dropped_bytes=9
+    )
+    assert handover.handover == pb.Handover(worker="w1", state="direct", reason="why", runtime_pid=6)
+    assert function.function == pb.Function(
+        username="ann", name="echo", version=2, runtime="python", is_workflow=True, removed=True
+    )
+    assert node.node.id == "n1"
+    watch.cancel()
+
+
+def test_every_field_of_a_node_has_its_place_in_the_proto(rig: Rig) -> None:
+    assert set(rig.node.info().__struct_fields__) == {field.name for field in pb.Node.DESCRIPTOR.fields}
+
+
+async def test_a_watcher_sees_only_what_it_asked_for(rig: Rig) -> None:
+    watch = rig.console.Watch(pb.WatchRequest(kinds=["log"], functions=["slow"], skip_snapshot=True))
+    await watch.initial_metadata()
+    await invoke(rig, "slow", detach=True)
+    rig.node.log("i1", "other's\n", function="other")
+    rig.node.log("i1", "mine\n")
+    assert [event.log.text for event in (await watch.read()).batch.events] == ["mine\n"]
+    watch.cancel()
+
+
+async def test_an_unknown_kind_is_refused(rig: Rig) -> None:
+    error = await refused(rig.console.Watch(pb.WatchRequest(kinds=["log", "wrong"])).read())
+    assert type(error) is InvalidInput
+    assert "'wrong'" in error.message
+
+
+@pytest.mark.slow
+async def test_a_watcher_that_does_not_read_costs_nothing_and_gets_a_fresh_snapshot(rig: Rig) -> None:
+    watch = rig.console.Watch(pb.WatchRequest())
+    await watch.read()
+    feed, lag = rig.node.feed, "x" * 500
+    # Until gRPC's own buffers are full, what is published goes out; after that the ring overtakes the watcher.
+    for _ in range(40):
+        for number in range(RING_EVENTS // 8):
+            feed.publish(1, InvocationView(f"i{number}", "ann", "echo", 1, "running", error=lag))
+        await asyncio.sleep(0.03)
+    for number in range(RING_EVENTS * 2):
+        feed.publish(1, InvocationView(f"i{number}", "ann", "echo", 1, "running", error=lag))
+    assert len(feed._ring) == RING_EVENTS
+    async with asyncio.timeout(10):
+        while not (await watch.read()).HasField("snapshot"):
+            pass
+        feed.publish(time.monotonic_ns(), WorkerView("w9", "python", "warm"))
+        while not any(event.worker.id == "w9" for event in (await watch.read()).batch.events):
+            pass
+    watch.cancel()
+
+
+async def test_a_trace_shows_the_steps_of_an_invocation(rig: Rig) -> None:
+    id_ = await invoke(rig, arg="four")
+    for request in (pb.TraceRequest(id=id_), pb.TraceRequest()):
+        reply = await rig.console.Trace(request)
+        assert (reply.invocation.id, reply.invocation.state) == (id_, "succeeded")
+        assert [(step.id, step.invocation) for step in reply.steps] == [(id_, id_)]
+        assert (reply.arg_bytes, reply.result_bytes, reply.wall_offset_ns) == (4, 4, 7)
+
+
+async def test_a_trace_that_is_not_there_is_not_found(rig: Rig) -> None:
+    assert type(await refused(rig.console.Trace(pb.TraceRequest()))) is InvocationNotFound
+    assert type(await refused(rig.console.Trace(pb.TraceRequest(id="zz")))) is InvocationNotFound
+
+
+async def test_the_node_tells_of_itself(rig: Rig) -> None:
+    reply = await rig.console.Nodes(pb.NodesRequest())
+    assert [(node.id, node.driver) for node in reply.nodes] == [("n1", "fake")]
+
+
+async def test_remembered_output_is_read_and_ends(rig: Rig) -> None:
+    await invoke(rig, "slow", detach=True)
+    for number in range(5):
+        rig.node.log("i1", f"line {number}\n")
+    lines = [reply async for reply in rig.console.Logs(pb.LogsRequest(invocation="i1", tail=2))]
+    assert [reply.log.text for reply in lines] == ["line 3\n", "line 4\n"]
+    assert all(reply.at_ns > 0 for reply in lines)
+    assert [reply async for reply in rig.console.Logs(pb.LogsRequest(username="bob"))] == []
+
+
+async def test_output_is_followed_without_gap_or_double(rig: Rig) -> None:
+    await invoke(rig, "slow", detach=True)
+    await invoke(rig, "slow", detach=True, username="bob")
+    rig.node.log("i1", "before\n")
+    logs = rig.console.Logs(pb.LogsRequest(follow=True))
+    assert (await logs.read()).log.text == "before\n"
+    await until(lambda: rig.node.feed.watched)
+    rig.node.log("i2", "bob's\n")
+    rig.node.log("i1", "after\n")
+    assert (await logs.read()).log.text == "after\n"
+    logs.cancel()
+    await until(lambda: not rig.node.feed.watched)
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [("ii", "root\n"), ("i1", "root\n"), ("i1.1", "step\n")])
+async def test_one_invocation_or_step_is_followed(rig: Rig, wanted: str, expected: str) -> None:
+    await invoke(rig, "slow", detach=True)
+    logs = rig.console.Logs(pb.LogsRequest(invocation=wanted.replace("ii", "i"), follow=True))
+    await until(lambda: rig.node.feed.watched)
+    rig.node.log("i2", "other's\n")
+    if wanted != "i1.1":
+        rig.node.log("i1", "root\n")
+    rig.node.log("i1.1", "step\n")
+    assert (await logs.read()).log.text == expected
+    logs.cancel()
+
+
+async def test_output_of_an_unknown_invocation_is_refused(rig: Rig) -> None:
+    logs = rig.console.Logs(pb.LogsRequest(invocation="zz"))
+    assert type(await refused(logs.read())) is InvocationNotFound
+
+
+async def test_ending_the_server_ends_its_watchers(rig: Rig) -> None:
+    watch = rig.console.Watch(pb.WatchRequest())
+    await watch.read()
+    await invoke(rig, "slow", detach=True)
+    rig.node.finish("i1", Outcome("i1", b"", "text/plain"))
+    started = time.monotonic()
+    await rig.server.close()
+    async with asyncio.timeout(5):
+        while await watch.read() is not grpc.aio.EOF:
+            pass
+    assert time.monotonic() - started < 2
