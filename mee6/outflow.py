@@ -83,8 +83,12 @@ class Gate:
 
     def ask(self, call: str, callee: str) -> list[tuple[str, Place]]:
         """Takes the call `call` to `callee`, which must be a declared dependency."""
-        self._waiting.append((call, callee))
-        return self._admit()
+        place = self._place(self.outflows[callee])
+        if place is None:
+            self._waiting.append((call, callee))
+            return []
+        self._let(call, place)
+        return [(call, place)]
 
     def done(self, call: str) -> list[tuple[str, Place]]:
         """Ends `call`, wherever it ran or waited; a call that is not known is ignored."""
@@ -94,7 +98,7 @@ class Gate:
             self._elsewhere.remove(call)
         else:
             self._waiting = deque(entry for entry in self._waiting if entry[0] != call)
-        return self._admit()
+        return self._admit() if self._waiting else []
 
     @property
     def running(self) -> int:
@@ -109,13 +113,16 @@ class Gate:
             if place is None:
                 still_waiting.append((call, callee))
                 continue
-            if place is Place.HERE:
-                self._here = call
-            else:
-                self._elsewhere.add(call)
+            self._let(call, place)
             admitted.append((call, place))
         self._waiting = still_waiting
         return admitted
+
+    def _let(self, call: str, place: Place) -> None:
+        if place is Place.HERE:
+            self._here = call
+        else:
+            self._elsewhere.add(call)
 
     def _place(self, outflow: str) -> Place | None:
         may_leave = len(self._elsewhere) < (self.max_parallelism or DEFAULT_PARALLELISM)

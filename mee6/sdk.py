@@ -128,7 +128,7 @@ def gather(*calls: CallTo | tuple[str, Any] | str, return_exceptions: bool = Fal
     return collected(backend().run(calls_of(calls)) if calls else [], return_exceptions)
 
 
-def calls_of(calls: Iterable[CallTo | tuple[str, Any] | str]) -> list[CallTo]:
+def calls_of(calls: Iterable[Any]) -> list[CallTo]:
     """The calls in one form.
 
     Raises:

@@ -8,9 +8,9 @@ answered with a fault or dropped; it never changes the state of another step.
 
 from __future__ import annotations
 
-import signal
 from typing import Final
 
+from mee6.faults import exit_fault
 from mee6.lane.messages import (
     AnyMessage,
     AskHandover,
@@ -90,6 +90,7 @@ class Proxy:
         self._counter = 0
         self._failed_starts = 0
         self._commands: list[Command] = []
+        self._do = self._commands.append
 
     def start(self) -> list[Command]:
         """The first commands; once."""
@@ -242,13 +243,13 @@ class Proxy:
             case RuntimeSpawned():
                 runtime.pid = event.pid
             case RuntimeNotSpawned():
-                self._lost(runtime, f"could not be started: {event.message}", now_ns)
+                self._lost(runtime, None, event.message, now_ns)
             case RuntimeClosed():
                 runtime.closed = True
             case RuntimeExited():
                 runtime.status = event.status
         if runtime.closed and runtime.status is not None:
-            self._lost(runtime, how_it_ended(runtime.status), now_ns)
+            self._lost(runtime, runtime.status, "", now_ns)
         elif runtime.closed or runtime.status is not None:
             runtime.due_ns = now_ns + DEATH_NS
 
@@ -269,6 +270,7 @@ class Proxy:
             else:
                 self._failed_starts = 0
                 self._advance(load, LoadEvent.LOADED, now_ns)
+            self._top_up()
         else:
             step = self._steps[report.id]
             if report.fault is not None:
@@ -278,7 +280,7 @@ class Proxy:
                 self._failed_starts = 0
                 runtime.take(_E.LOADED)
                 self._run(step, runtime, now_ns)
-        self._top_up()
+            self._top_up()
 
     def _called(self, runtime: Runtime, call: Call, now_ns: int) -> None:
         caller = self._steps.get(call.invocation)
@@ -412,7 +414,8 @@ class Proxy:
         runtime.step = None
         runtime.used_ns = now_ns
         self._conclude(step, report, now_ns)
-        self._evict()
+        if len(self.runtimes) > MAX_IDLE:
+            self._evict()
 
     def _fail(self, step: LocalStep, fault: Fault, now_ns: int) -> None:
         """Ends a step that has no runtime any more: its calls are forgotten, those running here ended."""
@@ -473,8 +476,8 @@ class Proxy:
 
     # Processes ------------------------------------------------------------------------------------------
 
-    def _lost(self, runtime: Runtime, how: str, now_ns: int) -> None:
-        """Takes note that a runtime is gone, and tells whoever it worked for."""
+    def _lost(self, runtime: Runtime, status: int | None, why: str, now_ns: int) -> None:
+        """Takes note that a runtime is gone, and tells whoever it worked for; `why` where there is no status."""
         if runtime.state in (_S.SPAWNING, _S.SPARE):
             self._failed_starts += 1
         function, step = runtime.function, self._steps.get(runtime.step or "")
@@ -487,13 +490,17 @@ class Proxy:
         if step is not None or load is not None:
             assert function is not None
             name = function.name
-            fault = _fault("function_exited", f"the process of {name!r} ended: {how}", name)
+            if status is not None:
+                fault = exit_fault(name, status)
+            else:
+                fault = _fault("function_exited", f"the process of {name!r} {why}", name)
             if step is not None:
                 self._fail(step, fault, now_ns)
             if load is not None:
                 self._advance(load, LoadEvent.FAILED, now_ns, fault)
         if self._failed_starts >= MAX_FAILED_STARTS:
-            self._give_up(f"cannot start a {runtime.language} runtime: the last one {how}", now_ns)
+            last = why or exit_fault(runtime.language, status or 0).message
+            self._give_up(f"cannot start a {runtime.language} runtime: {last}", now_ns)
         self._top_up()
 
     def _give_up(self, why: str, now_ns: int) -> None:
@@ -541,6 +548,7 @@ class Proxy:
         if self.root is None:
             return {self.language}
         held = {r.function.name for r in self.runtimes.values() if r.function is not None}
+        held.update(job.function.name for job in self._waiting)
         return {language for name, language in self._local.items() if name not in held}
 
     # Time -----------------------------------------------------------------------------------------------
@@ -549,9 +557,9 @@ class Proxy:
         for runtime in [r for r in self.runtimes.values() if r.due_ns and now_ns >= r.due_ns]:
             if runtime.status is None:
                 self._do(Kill(runtime.id))
-                self._lost(runtime, "closed its lane", now_ns)
+                self._lost(runtime, None, "closed its lane", now_ns)
             else:
-                self._lost(runtime, how_it_ended(runtime.status), now_ns)
+                self._lost(runtime, runtime.status, "", now_ns)
         load = self._load
         if load is not None and load.due_ns and now_ns >= load.due_ns:
             if load.state is LoadState.OFFERED:
@@ -599,22 +607,11 @@ class Proxy:
         if self._trace.due_ns:
             self._do(SendAgent(self._trace.take(self._welcome.worker if self._welcome else "")))
 
-    def _do(self, command: Command) -> None:
-        self._commands.append(command)
-
     def _taken(self) -> list[Command]:
-        commands, self._commands = self._commands, []
+        commands = self._commands
+        self._commands = []
+        self._do = self._commands.append
         return commands
-
-
-def how_it_ended(status: int) -> str:
-    """An exit status in words."""
-    if status >= 0:
-        return f"exited with code {status}"
-    try:
-        return f"killed by signal {-status} ({signal.Signals(-status).name})"
-    except ValueError:
-        return f"killed by signal {-status}"
 
 
 def _fault(code: str, message: str, function: str = "") -> Fault:

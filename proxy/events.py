@@ -63,14 +63,7 @@ class Ticked(_Record, frozen=True, gc=False):
 
 
 Event = (
-    AgentSaid
-    | AgentClosed
-    | RuntimeSaid
-    | RuntimeClosed
-    | RuntimeSpawned
-    | RuntimeNotSpawned
-    | RuntimeExited
-    | Ticked
+    AgentSaid | AgentClosed | RuntimeSaid | RuntimeClosed | RuntimeSpawned | RuntimeNotSpawned | RuntimeExited | Ticked
 )
 
 

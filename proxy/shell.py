@@ -8,11 +8,13 @@ and reaps the runtimes.
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic_ns
 from types import FrameType
 from typing import Final
@@ -46,6 +48,8 @@ AGENT: Final = 0
 CONNECT_S: Final = 5.0
 FAREWELL_S: Final = 1.0
 """How long the agent may take to read what is left when the proxy leaves."""
+_GC_THRESHOLD: Final = 50_000
+"""Steps leave no cycles behind; looking for them at Python's usual pace took a tenth of the proxy's time."""
 _READ_BYTES: Final = 256 << 10
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
@@ -63,6 +67,8 @@ def serve(lane_path: str, token: str, runtime: str, spawner: socket.socket, runt
     """
     shell = _Shell(lane_path, token, runtime, spawner, runtimes)
     previous = signal.signal(signal.SIGTERM, _leave)
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
     try:
         shell.run()
     except _Terminated:
@@ -113,6 +119,8 @@ class _Shell:
         self._condemned: set[int] = set()
         """Runtimes to be killed as soon as their pid is known."""
         self._leaving = False
+        self._buffer = memoryview(bytearray(_READ_BYTES))
+        """For all reads: a buffer of this size for each costs more than the rest of a step."""
 
     def run(self) -> None:
         """Serves until an `Exit`."""
@@ -145,10 +153,8 @@ class _Shell:
         agent = self._lanes.get(AGENT)
         if agent is not None and agent.out:
             agent.sock.settimeout(FAREWELL_S)
-            try:
+            with suppress(OSError):
                 agent.sock.sendall(agent.out)
-            except OSError:
-                pass
         for lane in self._lanes.values():
             lane.sock.close()
         self._epoll.close()
@@ -158,8 +164,8 @@ class _Shell:
 
     def _read(self, lane: _Lane) -> None:
         try:
-            data = lane.sock.recv(_READ_BYTES)
-            messages = lane.decoder.feed(data) if data else None
+            size = lane.sock.recv_into(self._buffer)
+            messages = lane.decoder.feed(self._buffer[:size]) if size else None
         except BlockingIOError:
             return
         except (OSError, ProtocolError):

@@ -27,6 +27,8 @@ class RuntimeState(StrEnum):
     CALLING = "calling"  # runs a step that has calls under way
     GONE = "gone"  # ended, killed, or handed over
 
+    __hash__ = str.__hash__  # Enum's own is a Python function, which a step pays for eight times
+
 
 class RuntimeEvent(StrEnum):
     """What can happen to a runtime."""
@@ -42,6 +44,8 @@ class RuntimeEvent(StrEnum):
     HANDED_OVER = "handed over"
     LOST = "lost"
     """Its process ended, or was ended."""
+
+    __hash__ = str.__hash__  # as above
 
 
 S, E = RuntimeState, RuntimeEvent

@@ -22,12 +22,13 @@ _READ_BYTES: Final = 128 << 10
 class BlockingLane:
     """Messages over a connected socket, which it owns."""
 
-    __slots__ = ("_decoder", "_ready", "_sending", "_sock")
+    __slots__ = ("_buffer", "_decoder", "_ready", "_sending", "_sock")
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(True)
         self._sock = sock
         self._decoder = Decoder()
+        self._buffer = memoryview(bytearray(_READ_BYTES))
         self._ready: deque[AnyMessage] = deque()
         self._sending = Lock()
 
@@ -71,14 +72,14 @@ class BlockingLane:
         messages = list(self._ready)
         self._ready.clear()
         try:
-            data = self._sock.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+            size = self._sock.recv_into(self._buffer, 0, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return messages
         except OSError:
-            data = b""
-        if not data:
+            size = 0
+        if not size:
             return messages or None
-        return messages + self._decoder.feed(data)
+        return messages + self._decoder.feed(self._buffer[:size])
 
     def fileno(self) -> int:
         """The socket's descriptor, for an event loop."""
@@ -89,15 +90,13 @@ class BlockingLane:
         self._sock.close()
 
     def _read(self, timeout_s: float | None) -> list[AnyMessage] | None:
+        if timeout_s is not None:
+            poll = select.poll()
+            poll.register(self._sock, select.POLLIN)
+            if not poll.poll(timeout_s * 1000):
+                raise TimeoutError(f"nothing was received for {timeout_s} s")
         try:
-            if timeout_s is not None:
-                poll = select.poll()
-                poll.register(self._sock, select.POLLIN)
-                if not poll.poll(timeout_s * 1000):
-                    raise TimeoutError(f"nothing was received for {timeout_s} s")
-            data = self._sock.recv(_READ_BYTES)
-        except TimeoutError:
-            raise
+            size = self._sock.recv_into(self._buffer)
         except OSError:
             return None
-        return self._decoder.feed(data) if data else None
+        return self._decoder.feed(self._buffer[:size]) if size else None

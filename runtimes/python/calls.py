@@ -14,7 +14,8 @@ from time import monotonic
 from typing import Final
 
 from mee6.content import pack, unpack
-from mee6.errors import CallRefused, TooLarge, by_code
+from mee6.errors import CallRefused, InvalidInput, TooLarge
+from mee6.faults import error_of
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
 from mee6.lane.messages import AnyMessage, Call, Function, Invoke, Result
@@ -37,7 +38,7 @@ class LaneBackend:
         self, lane: BlockingLane, on_message: Callable[[AnyMessage], None], on_end: Callable[[], None]
     ) -> None:
         self.lane = lane
-        self.scratch_folders: Scratch | None = None
+        self.folders: Scratch | None = None
         self._on_message = on_message
         self._on_end = on_end
         self._invocation: Invoke | None = None
@@ -69,6 +70,8 @@ class LaneBackend:
         for message in messages:
             outcomes[message.id] = None
         self.lane.send(*messages)
+        if self.folders is not None:
+            self.folders.prepare()
         self._wait([message.id for message in messages])
         self._restore()
         return [outcomes.pop(message.id) or Outcome() for message in messages]
@@ -87,15 +90,15 @@ class LaneBackend:
 
     def flow(self) -> Path:
         """See `mee6.sdk.Backend`."""
-        if self.scratch_folders is None:
+        if self.folders is None:
             raise outside("flow")
-        return self.scratch_folders.flow()
+        return self.folders.flow()
 
     def scratch(self) -> Path:
         """See `mee6.sdk.Backend`."""
-        if self._invocation is None or self.scratch_folders is None:
+        if self._invocation is None or self.folders is None:
             raise outside("scratch")
-        return self.scratch_folders.path(self._invocation.id)
+        return self.folders.named(self._invocation.id)
 
     def context(self) -> Context:
         """See `mee6.sdk.Backend`."""
@@ -169,18 +172,14 @@ class LaneBackend:
             future.set_result(_outcome(result))
 
     def _restore(self) -> None:
-        if self._invocation is not None and self.scratch_folders is not None:
-            self.scratch_folders.point(self._invocation.id)
-
-
+        if self._invocation is not None and self.folders is not None:
+            self.folders.enter()
 
 
 def _outcome(result: Result) -> Outcome:
-    fault = result.fault
-    if fault is None:
+    if result.fault is not None:
+        return Outcome(error=error_of(result.fault))
+    try:
         return Outcome(unpack(result.result, result.content_type))
-    return Outcome(
-        error=by_code(fault.code)(
-            fault.message, function=fault.function, traceback=fault.traceback, error_type=fault.error_type
-        )
-    )
+    except InvalidInput as error:
+        return Outcome(error=error)

@@ -49,7 +49,7 @@ def told(error: BaseException) -> str:
         story = traceback.TracebackException.from_exception(error, compact=True)
         _trim(story)
         text = "".join(story.format())
-    except Exception as broken:  # noqa: BLE001 - the exception is a stranger's; its __str__ may do anything
+    except Exception as broken:
         text = f"{type(error).__name__} (its traceback cannot be shown: {type(broken).__name__})\n"
     seen: BaseException | None = error
     for _ in range(8):
@@ -75,7 +75,7 @@ def _trim(story: traceback.TracebackException, depth: int = 0) -> None:
 def _one_line(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:
         text = "(its text cannot be had)"
     first = text.strip().partition("\n")[0]
     if len(first) > 500:

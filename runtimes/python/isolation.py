@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import sysconfig
-from pathlib import Path
+from os.path import realpath
 from types import ModuleType
 from typing import Final
 
@@ -18,29 +18,35 @@ OURS: Final = frozenset({"mee6", "msgspec"})
 _SITES: Final = ("site-packages", "dist-packages")
 
 
+_ROOTS: Final = tuple(
+    {
+        root + "/"
+        for name in ("stdlib", "platstdlib")
+        for path in [sysconfig.get_path(name)]
+        for root in (path, realpath(path))
+    }
+)
+
+
 def isolate() -> None:
     """Cuts `sys.path` and `sys.modules` down; modules of `OURS` stay importable by their packages' own paths."""
-    roots = {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib")}
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] not in OURS and name != "__main__" and not _is_standard(module, roots):
+        if not _may_stay(name, module):
             del sys.modules[name]
-    for package in OURS:
-        sys.modules.setdefault(package, __import__(package))
-    sys.path[:] = [entry for entry in sys.path if entry and (_within(entry, roots) or entry.endswith(".zip"))]
+    sys.path[:] = [entry for entry in sys.path if entry.endswith(".zip") or _is_standard(entry + "/")]
     sys.path_importer_cache.clear()
     sys.dont_write_bytecode = True  # the code's folder is shared by workers, and read-only where that can be had
 
 
-def _is_standard(module: ModuleType, roots: set[str]) -> bool:
+def _may_stay(name: str, module: ModuleType) -> bool:
+    if name == "__main__" or name.partition(".")[0] in OURS:
+        return True
     file = getattr(module, "__file__", None)
-    if file is None:
-        spec = getattr(module, "__spec__", None)
-        return spec is not None and spec.origin in ("built-in", "frozen")
-    return _within(file, roots)
+    if file is not None:
+        return _is_standard(file)
+    spec = getattr(module, "__spec__", None)
+    return spec is not None and spec.origin in ("built-in", "frozen")
 
 
-def _within(path: str, roots: set[str]) -> bool:
-    resolved = str(Path(path).resolve())
-    if any(site in resolved for site in _SITES):
-        return False
-    return any(resolved == root or resolved.startswith(root + "/") for root in roots)
+def _is_standard(path: str) -> bool:
+    return path.startswith(_ROOTS) and not any(site in path for site in _SITES)

@@ -43,13 +43,13 @@ class Output:
         self._prompt = _PROMPT_FLUSHES
         self._sent_ns = 0
         self._timer: threading.Timer | None = None
-        self._streams = tuple(_text_stream(self, name, fd) for name, fd in (("out", 1), ("err", 2)))
+        self._streams = (_text_stream(self, "out", 1), _text_stream(self, "err", 2))
         self._touched = False
 
     def install(self) -> None:
         """Puts the streams in the place of the process's own; a child of the function gets plain ones back."""
         sys.stdout, sys.stderr = self._streams
-        sys.__stdout__, sys.__stderr__ = self._streams
+        sys.__stdout__, sys.__stderr__ = self._streams  # type: ignore[misc] # it is what a fresh process would have
         os.register_at_fork(after_in_child=_plain_streams)
 
     def begin(self, invocation: str) -> None:
@@ -168,10 +168,11 @@ class _Sink(io.RawIOBase):
 
 
 def _text_stream(output: Output, stream: Stream, fd: int) -> io.TextIOWrapper:
-    buffered = io.BufferedWriter(_Sink(output, stream, fd), _BLOCK_BYTES)
+    raw: io.RawIOBase = _Sink(output, stream, fd)
+    buffered = io.BufferedWriter(raw, _BLOCK_BYTES)
     return io.TextIOWrapper(buffered, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def _plain_streams() -> None:
-    sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)  # noqa: SIM115, PTH123 - lives as long as the child
-    sys.stderr = sys.__stderr__ = open(2, "w", closefd=False, buffering=1)  # noqa: SIM115, PTH123 - likewise
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - lives as long as the child
+    sys.stderr = open(2, "w", closefd=False, buffering=1)  # noqa: SIM115 - likewise

@@ -14,12 +14,25 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NoReturn
 
-from mee6 import aio, sdk
+from mee6 import aio as _aio  # noqa: F401 - so that the fork has it, and importing it costs a function nothing
+from mee6 import sdk
 from mee6.content import pack, unpack
 from mee6.errors import InvalidInput, LoadFailed, ProtocolError
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
-from mee6.lane.messages import AnyMessage, Fault, Function, Goodbye, Handover, Hello, Invoke, Limits, Load, Report, Welcome
+from mee6.lane.messages import (
+    AnyMessage,
+    Fault,
+    Function,
+    Goodbye,
+    Handover,
+    Hello,
+    Invoke,
+    Limits,
+    Load,
+    Report,
+    Welcome,
+)
 from runtimes.python import faults, loading
 from runtimes.python.calls import LaneBackend
 from runtimes.python.isolation import isolate
@@ -28,7 +41,6 @@ from runtimes.python.scratch import Scratch
 
 HANDOVER_S: Final = 0.8
 """For reaching the agent and being welcomed; less than the proxy waits."""
-assert aio  # imported before the fork, so that `mee6.aio` costs a function nothing
 
 
 def serve(lane: socket.socket) -> NoReturn:
@@ -92,7 +104,8 @@ class _Runtime:
     def _welcomed(self, welcome: Welcome) -> None:
         self._limits = welcome.limits
         self._output.limit = welcome.limits.log_bytes
-        self._scratch = self._backend.scratch_folders = Scratch(welcome.act)
+        if self._scratch is None:  # the agent's welcome, after a handover, is about the same worker
+            self._scratch = self._backend.folders = Scratch(welcome.act)
 
     # Tasks ----------------------------------------------------------------------------------------------
 
@@ -106,7 +119,7 @@ class _Runtime:
             self._loaded_as = message.id
         except LoadFailed as error:
             fault = Fault(error.code, error.message, function=function.name)
-        except BaseException as error:  # noqa: BLE001 - a stranger's module may raise anything
+        except BaseException as error:
             fault = faults.of_load(error, function.name)
         self._lane.send(*self._output.end(), Report(message.id, fault=fault))
 
@@ -116,7 +129,7 @@ class _Runtime:
             self._lane.send(Report(message.id, fault=Fault("conflict", "no function is loaded")))
             return
         if self._scratch is not None:
-            self._scratch.make(message.id)
+            self._scratch.enter()
         self._output.begin(message.id)
         self._backend.begin(message, function)
         try:
@@ -124,12 +137,12 @@ class _Runtime:
             if hasattr(value, "__await__"):
                 value = self._awaited(value)
             report = self._answer(message.id, function.name, value)
-        except BaseException as error:  # noqa: BLE001 - a function may raise anything, and it is an answer
+        except BaseException as error:
             report = Report(message.id, fault=faults.of_exception(error, function.name))
         self._backend.end()
         self._lane.send(*self._output.end(), report)
         if self._scratch is not None:
-            self._scratch.remove(message.id)
+            self._scratch.leave()
 
     def _answer(self, number: str, name: str, value: Any) -> Report:
         try:
@@ -167,6 +180,8 @@ class _Runtime:
             self._loop.remove_reader(self._watched_fd)
             self._watched_fd = -1
         self._lane = self._backend.lane = self._output.lane = new
+        if self._scratch is not None:
+            self._scratch.alone = True
         old.close()
 
     def _reach(self, message: Handover) -> BlockingLane | None:

@@ -7,6 +7,7 @@ without, whoever holds the other end of FD asks for runtimes itself.
 
 from __future__ import annotations
 
+import gc
 import os
 import pkgutil
 import select
@@ -26,6 +27,7 @@ def main() -> None:
     for language in languages:
         if RUNTIMES[language].entry:
             pkgutil.resolve_name(RUNTIMES[language].entry)
+    gc.freeze()
     children: set[int] = set()
     requests = control
     if len(sys.argv) > 3:
