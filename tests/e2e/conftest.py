@@ -1,0 +1,52 @@
+"""The agents that tests share: one with the best isolation the machine has, one with none.
+
+A test that kills things, or counts them, starts its own. Each test is a user of its own, so that functions of
+the same name do not meet.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from mee6.client import Client
+from tests.support.agents import Agent
+
+SHARED = {"linger_s": 0.2, "prewarm": {"python": 2, "nodejs": 1}}
+
+
+@pytest.fixture(scope="session")
+def agent() -> Iterator[Agent]:
+    with Agent.start(**SHARED) as agent:
+        yield agent
+
+
+@pytest.fixture(scope="session")
+def bare_agent() -> Iterator[Agent]:
+    with Agent.start(isolation="none", **SHARED) as agent:
+        yield agent
+
+
+@pytest.fixture(params=["isolated", "bare"])
+def any_agent(request: pytest.FixtureRequest) -> Agent:
+    found: Agent = request.getfixturevalue("agent" if request.param == "isolated" else "bare_agent")
+    return found
+
+
+@pytest.fixture
+def user(request: pytest.FixtureRequest) -> str:
+    return f"u{zlib.crc32(request.node.nodeid.encode()):08x}"
+
+
+@pytest.fixture
+async def client(agent: Agent, user: str) -> AsyncIterator[Client]:
+    async with agent.client(user) as client:
+        yield client
+
+
+@pytest.fixture
+async def any_client(any_agent: Agent, user: str) -> AsyncIterator[Client]:
+    async with any_agent.client(user) as client:
+        yield client
