@@ -22,7 +22,8 @@ const { MAX_PAYLOAD_BYTES: MAX_ARG_BYTES } = require("./lane.js");
 class RemoteError extends Error {
   constructor({ code, message, function: function_ = "", errorType = "", traceback = "" }) {
     super(message);
-    this.name = code === "internal" ? "Mee6Error" : code.replace(/(?:^|_)([a-z])/g, (_, letter) => letter.toUpperCase());
+    const inCamelCase = code.replace(/(?:^|_)([a-z])/g, (_, letter) => letter.toUpperCase());
+    this.name = code === "internal" ? "Mee6Error" : inCamelCase;
     this.code = code;
     this.function = function_;
     this.errorType = errorType;
@@ -53,13 +54,14 @@ function createBox(act, current) {
      * @returns {Promise<*>} the result; rejected with a `RemoteError` when the call failed or was refused.
      */
     async invoke(name, arg = null) {
-      if (typeof name !== "string") throw new TypeError(`Box.invoke takes a function's name, not ${format("%o", name)}`);
+      if (typeof name !== "string") throw new TypeError(`Box.invoke takes a function's name, not a ${typeof name}`);
       const [data, contentType] = pack(arg);
       if (data.length > MAX_ARG_BYTES) {
-        throw refusal("too_large", `the argument for '${name}' is ${data.length} bytes, over the limit of ${MAX_ARG_BYTES}`);
+        const size = `${data.length} bytes, over the limit of ${MAX_ARG_BYTES}`;
+        throw refusal("too_large", `the argument for '${name}' is ${size}`);
       }
       if (current() === null) {
-        throw refusal("call_refused", "functions are called while the exported function runs, not on load or after it has returned");
+        throw refusal("call_refused", "functions are called while the caller runs, not on load or after its return");
       }
       const { value, fault } = await current().call(name, data, contentType);
       if (fault !== null) throw new RemoteError(fault);

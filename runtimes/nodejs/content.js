@@ -44,7 +44,8 @@ function pack(value) {
  * @throws {InvalidInput} the bytes are not what the content type says.
  */
 function unpack(data, contentType) {
-  const kind = contentType === TEXT || contentType === JSON_TYPE ? contentType : contentType.split(";", 1)[0].trim().toLowerCase();
+  const known = contentType === TEXT || contentType === JSON_TYPE;
+  const kind = known ? contentType : contentType.split(";", 1)[0].trim().toLowerCase();
   if (kind !== TEXT && kind !== JSON_TYPE && kind !== "") return Buffer.from(data);
   if (!isUtf8(data)) throw new InvalidInput(`the bytes are not valid ${kind || TEXT}: they are not UTF-8`);
   const text = data.toString("utf8");

@@ -27,7 +27,8 @@ function raised(thrown, name) {
 
 /** The fault of code that threw when it was loaded; `place` is where its syntax is wrong, or empty. */
 function notLoaded(thrown, name, file, place) {
-  const what = place === "" ? `loading ${file} raised ${described(thrown)}` : `${typeOf(thrown)} in ${place}: ${lineOf(thrown)}`;
+  let what = `loading ${file} raised ${described(thrown)}`;
+  if (place !== "") what = `${typeOf(thrown)} in ${place}: ${lineOf(thrown)}`;
   return fault("load_failed", name, `cannot load '${name}': ${what}`, thrown);
 }
 
@@ -58,8 +59,13 @@ function described(thrown) {
 /** The stack of what was thrown and of its causes, without the frames of Node.js and of this runtime. */
 function tracebackOf(thrown) {
   const parts = [];
-  for (let seen = thrown; seen !== undefined && parts.length < MAX_CAUSES; seen = isError(seen) ? seen.cause : undefined) {
-    parts.push(isError(seen) ? trimmed(String(seen.stack ?? seen)) : `${inspect(seen, { depth: 1 })} (thrown; no stack, for it is no Error)`);
+  let seen = thrown;
+  while (isError(seen) && parts.length < MAX_CAUSES) {
+    parts.push(trimmed(String(seen.stack ?? seen)));
+    seen = seen.cause;
+  }
+  if (!isError(seen) && (seen !== undefined || parts.length === 0)) {
+    parts.push(`${inspect(seen, { depth: 1 })} (no stack: it is no Error)`);
   }
   const text = `${parts.join("\n\nCaused by: ")}\n`;
   if (text.length <= MAX_TRACEBACK) return text;

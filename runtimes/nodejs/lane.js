@@ -72,7 +72,7 @@ class Lane {
     const body = this.#encoder.encodeSharedRef(ENCODERS[type](fields));
     const size = body.length;
     if (size > KEPT_ENCODER_BYTES) this.#encoder = new Encoder({ useBigInt64: true });
-    if (size > MAX_FRAME_BYTES) throw new RangeError(`a ${type} of ${size} bytes is over the lane's ${MAX_FRAME_BYTES}`);
+    if (size > MAX_FRAME_BYTES) throw tooLarge(type, size);
     const frame = Buffer.allocUnsafe(4 + size);
     frame.writeUInt32BE(size, 0);
     frame.set(body, 4);
@@ -117,7 +117,7 @@ class Lane {
   #cut(data, start) {
     const left = data.length - start;
     const size = left >= 4 ? data.readUInt32BE(start) : 0;
-    if (size > MAX_FRAME_BYTES) throw new RangeError(`a frame of ${size} bytes is over the lane's ${MAX_FRAME_BYTES}`);
+    if (size > MAX_FRAME_BYTES) throw tooLarge("frame", size);
     if (left >= 4 + size && left >= 4) {
       this.#dispatch(data.subarray(start + 4, start + 4 + size));
       return start + 4 + size;
@@ -134,7 +134,7 @@ class Lane {
     if (this.#filled < this.#partial.length) return start + copied;
     const partial = this.#partial;
     const size = partial.readUInt32BE(0);
-    if (size > MAX_FRAME_BYTES) throw new RangeError(`a frame of ${size} bytes is over the lane's ${MAX_FRAME_BYTES}`);
+    if (size > MAX_FRAME_BYTES) throw tooLarge("frame", size);
     if (partial.length < 4 + size) {
       this.#partial = Buffer.allocUnsafeSlow(4 + size); // only now is the length known
       partial.copy(this.#partial);
@@ -151,6 +151,10 @@ class Lane {
     if (decode === null) throw new TypeError("not a lane message");
     this.#received(decode(array), this);
   }
+}
+
+function tooLarge(what, size) {
+  return new RangeError(`a ${what} of ${size} bytes is over the lane's ${MAX_FRAME_BYTES}`);
 }
 
 module.exports = { Lane, MAX_PAYLOAD_BYTES };

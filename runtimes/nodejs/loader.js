@@ -14,7 +14,9 @@ const { LoadError, notLoaded } = require("./faults.js");
 
 const BOX = "@m6s/box";
 const FACADE = asModule(
-  `const box = globalThis[Symbol.for("${BOX}")]; export default box; export const { invoke, gather, log, RemoteError } = box;`,
+  `const box = globalThis[Symbol.for("${BOX}")];
+   export default box;
+   export const { invoke, gather, log, RemoteError } = box;`,
 );
 
 /** Makes `require("@m6s/box")` and `import "@m6s/box"` give `box`, from wherever they are said. */
@@ -42,7 +44,8 @@ async function load(record) {
     const place = thrown instanceof SyntaxError ? syntaxPlace(thrown, record, file) : "";
     throw new LoadError(notLoaded(thrown, record.name, path.basename(file), place));
   }
-  const main = [exported, exported?.main, exported?.default, exported?.default?.main].find((value) => typeof value === "function");
+  const candidates = [exported, exported?.main, exported?.default, exported?.default?.main];
+  const main = candidates.find((value) => typeof value === "function");
   if (main !== undefined) return main;
   const rule = isModule ? "export default async (arg) => ..." : "module.exports = async (arg) => ...";
   throw refused(record, `${path.basename(file)} exports no function; write: ${rule}`);
@@ -70,10 +73,12 @@ function hookImports() {
   if (hooked) return;
   hooked = true;
   if (Module.registerHooks) {
-    Module.registerHooks({ resolve: (name, context, next) => (name === BOX ? { url: FACADE, shortCircuit: true } : next(name, context)) });
+    const answer = { url: FACADE, shortCircuit: true };
+    Module.registerHooks({ resolve: (name, context, next) => (name === BOX ? answer : next(name, context)) });
   } else {
     const answer = JSON.stringify({ url: FACADE, shortCircuit: true });
-    Module.register(asModule(`export const resolve = (name, context, next) => (name === "${BOX}" ? ${answer} : next(name, context));`));
+    const choice = `name === "${BOX}" ? ${answer} : next(name, context)`;
+    Module.register(asModule(`export const resolve = (name, context, next) => (${choice});`));
   }
 }
 
@@ -81,7 +86,7 @@ function asModule(source) {
   return `data:text/javascript,${encodeURIComponent(source)}`;
 }
 
-/** `main.js, line 3` of a syntax error, or nothing: V8 puts the place before the message, or keeps it to itself for an ES module. */
+/** `main.js, line 3` of a syntax error; V8 puts it before the message, but keeps that of an ES module to itself. */
 function syntaxPlace(thrown, record, file) {
   let text = String(thrown.stack);
   if (!/^.+:\d+\n/.test(text)) {

@@ -58,7 +58,7 @@ class Invocation {
     try {
       resolve({ value: fault === null ? unpack(result, contentType) : null, fault });
     } catch (error) {
-      resolve({ value: null, fault: { code: "invalid_input", message: error.message, function: this.loaded.name, errorType: "", traceback: "" } });
+      resolve({ value: null, fault: { code: "invalid_input", message: error.message, function: this.loaded.name } });
     }
   }
 }
@@ -250,7 +250,8 @@ class Runtime {
     const [result, contentType] = packed;
     const limit = Math.min(this.#limits.resultBytes, MAX_PAYLOAD_BYTES);
     if (result.length > limit) {
-      this.#report(invocation, refused(`the result of '${name}' is ${result.length} bytes, over the limit of ${limit}`));
+      const size = `${result.length} bytes, over the limit of ${limit}`;
+      this.#report(invocation, refused(`the result of '${name}' is ${size}`));
     } else {
       this.#report(invocation, { result, contentType });
     }

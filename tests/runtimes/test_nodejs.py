@@ -14,8 +14,23 @@ import pytest
 
 from mee6.content import unpack
 from mee6.lane.blocking import BlockingLane
-from mee6.lane.messages import Call, Fault, Function, Handover, Hello, Invoke, Limits, Log, Report, Result, Welcome
-from tests.support.lane import WAIT_S, Bare
+from mee6.lane.messages import (
+    AskHandover,
+    Call,
+    Fault,
+    Function,
+    Goodbye,
+    Handover,
+    Hello,
+    Invoke,
+    Limits,
+    Load,
+    Log,
+    Report,
+    Result,
+    Welcome,
+)
+from tests.support.lane import WAIT_S, Bare, Worker
 
 RUNTIME = Path(__file__).parents[2] / "runtimes" / "nodejs"
 
@@ -495,6 +510,24 @@ def test_a_handover_that_fails_leaves_the_runtime_with_the_proxy(agent: str, fun
         runtime.lane.send(Handover("secret", address))
         assert runtime.report(loaded.id) == Report(loaded.id)
         assert value_of(runtime.invoke("still here")) == "still here"
+
+
+def test_a_proxy_hands_the_runtime_over_and_leaves(function: Made, tmp_path: Path) -> None:
+    made = function("module.exports = () => process.pid;")
+    with Worker(["nodejs"], tmp_path / "act", tmp_path, grants=True) as worker:
+        worker.lane.send(Load("l1", made, {"f": made}))
+        worker.until(AskHandover)
+        worker.lane.send(Handover("secret", worker.path))
+        agent, hello = worker.accept()
+        assert (hello.token, hello.role, hello.runtime) == ("secret", "runtime", "nodejs")
+        assert worker.report("l1") == Report("l1", handed_over=True)
+        worker.lane.send(Goodbye())
+        assert worker.receive() is None
+        agent.send(Invoke("i1", b"", "text/plain", ["f"]))
+        report = agent.receive(WAIT_S)
+        assert isinstance(report, Report)
+        assert value_of(report) == hello.pid
+        agent.close()
 
 
 def test_every_file_is_sound_javascript() -> None:
