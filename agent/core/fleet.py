@@ -25,6 +25,8 @@ class Settings:
     max_workers: int = 64
     queue_limit: int = 4096
     parallel_starts: int = 4
+    patience: int = 1_000_000_000
+    """How long an invocation lets younger ones go first that find their function loaded, on a full node."""
     keep_alive: int = 600_000_000_000
     linger: int = 1_000_000_000
     pause: bool = True
@@ -73,33 +75,34 @@ class Fleet:
         if not self.holding[worker.digest]:
             del self.holding[worker.digest]
 
-    def supply(self, demand: Mapping[PoolKey, int], limit: int, now: int) -> None:
-        """Starts workers: for those that wait, ending idle ones where room is needed, then for the pools' targets.
-
-        At most `parallel_starts` at once: a machine makes only a few a second, and a burst must not stampede it.
+    def supply(self, key: PoolKey, waiting: int, limit: int, now: int) -> None:
+        """Sees to it that as many workers are on their way as wait for one, ending idle ones where room is needed.
 
         Args:
-            demand: invocations without a worker, by pool.
+            waiting: invocations without a worker that may have one.
             limit: workers that may exist.
         """
-        free = self.settings.parallel_starts - sum(pool.starting for pool in self.pools.values())
-        for key, waiting in demand.items():
-            pool = self.pool(key)
-            for _ in range(min(free, pool.missing(waiting, now))):
-                if not self._make_room(pool, limit, now):
-                    break
-                self._start(pool, now)
-                free -= 1
+        pool = self.pool(key)
+        for _ in range(min(self._free_starts(), pool.missing(waiting, now))):
+            if not self._make_room(pool, limit, now):
+                break
+            self._start(pool, now)
+
+    def refill(self, demand: Mapping[PoolKey, int], limit: int, now: int) -> None:
+        """Starts what the pools are to keep ready, beside `demand`, as far as there is room."""
         for pool in self.pools.values():
             missing = pool.missing(demand.get(pool.key, 0) + pool.target, now)
-            for _ in range(min(free, missing, limit - len(self.workers))):
+            for _ in range(min(self._free_starts(), missing, limit - len(self.workers))):
                 self._start(pool, now)
-                free -= 1
 
     def trim(self, limit: int, now: int) -> None:
         """Ends idle workers, the least valuable first, while there are more than `limit` workers."""
         while len(self.workers) > limit and (worker := self._spare()):
             self.stop(worker, "it was one too many", now)
+
+    def _free_starts(self) -> int:
+        # A machine makes only a few workers a second, and a burst must not stampede it.
+        return self.settings.parallel_starts - sum(pool.starting for pool in self.pools.values())
 
     def _start(self, pool: Pool, now: int) -> None:
         self._made += 1

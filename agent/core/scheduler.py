@@ -200,11 +200,11 @@ class Scheduler:
             self._stop(worker, "its function was replaced or removed", listed=False)
             return
         self.fleet.add_idle(worker, self._now)
-        if self.line or not worker.digest:
+        if self.line or not worker.digest or len(self.fleet.workers) > self.settings.max_workers:
             self._unsettled = True
 
     def _settle(self) -> None:
-        """Gives idle workers to those that wait, and lets the pools make what is missing."""
+        """Gives idle workers to those that wait, and has made what is missing."""
         heads = self.line.heads()
         while heads:
             *_rank, first = heappop(heads)
@@ -216,12 +216,21 @@ class Scheduler:
                 self._lease(first, worker)
                 if behind := self.line.behind(first):
                     heappush(heads, rank(behind))
-        deepest = max(self.capacity.deepest, self.line.deepest, 1)
-        self.fleet.supply(self.line.demand(self.capacity.room), self.settings.max_workers * deepest, self._now)
-        if not self.line:
-            # One depth more than is in use: those that run may call again, and find their callees warm.
-            self.fleet.trim(self.settings.max_workers * (self.capacity.deepest + 1), self._now)
+            elif self._now - first.accepted_at >= self.settings.patience:
+                # Before younger ones take all that is idle: a busy function would keep this one out for ever.
+                self.fleet.supply(first.pool, 1, self._limit(), self._now)
+        demand = self.line.demand(self.capacity.room)
+        for key, waiting in demand.items():
+            self.fleet.supply(key, waiting, self._limit(), self._now)
+        self.fleet.refill(demand, self._limit(), self._now)
+        # What deep calls made is ended, but for one depth more than is in use: those that run may call again.
+        deepest = max(self.capacity.deepest + 1, self.line.deepest)
+        self.fleet.trim(self.settings.max_workers * deepest, self._now)
         self._unsettled = False
+
+    def _limit(self) -> int:
+        """How many workers may exist now."""
+        return self.settings.max_workers * max(self.capacity.deepest, self.line.deepest, 1)
 
     # -- workers
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from agent.core import events as ev
 from agent.core.fleet import Settings
@@ -22,6 +22,16 @@ LOST = Fault("worker_lost", "its process has ended")
 
 C = TypeVar("C", bound=ev.Command)
 
+ANSWERS: Final[dict[type[ev.Event], type[ev.Command]]] = {
+    ev.WorkerConnected: ev.StartWorker,
+    ev.WorkerStartFailed: ev.StartWorker,
+    ev.PauseEnded: ev.Pause,
+    ev.ResumeEnded: ev.Resume,
+    ev.FunctionLoaded: ev.Load,
+    ev.Finished: ev.Call,
+    ev.ProxyLeft: ev.DismissProxy,
+}
+
 
 class Play:
     """One scheduler, its clock, and what it has asked for."""
@@ -37,6 +47,10 @@ class Play:
     def tell(self, event: ev.Event) -> list[ev.Command]:
         """Brings an event; what it led to."""
         commands = self.core.handle(event, self.now)
+        asked_for = ANSWERS.get(type(event))
+        answered = [one for one in self.todo if type(one) is asked_for and one.worker == event.worker]  # type: ignore[attr-defined]
+        for one in answered[:1]:
+            self.todo.remove(one)
         check(self.core)
         self.asked += commands
         self.todo += commands
@@ -63,8 +77,9 @@ class Play:
     def oblige(self) -> None:
         """Carries out all that is asked for, but the calls of functions, until there is nothing more to do."""
         while work := [one for one in self.todo if not isinstance(one, ev.Call)]:
-            self.todo.remove(work[0])
-            if (answer := self.answer(work[0])) is not None:
+            if (answer := self.answer(work[0])) is None:
+                self.todo.remove(work[0])
+            else:
                 self.tell(answer)
 
     def answer(self, command: ev.Command) -> ev.Event | None:
@@ -82,9 +97,12 @@ class Play:
                 return ev.Finished(worker, invocation, ok=True)
             case ev.DismissProxy(worker):
                 return ev.ProxyLeft(worker)
-        return None
+            case _:
+                return None
 
-    def begin(self, invocation: str, digest: str = "f", pool: PoolKey = PYTHON, *, depth: int = 1, caller: str = "") -> str:
+    def begin(
+        self, invocation: str, digest: str = "f", pool: PoolKey = PYTHON, *, depth: int = 1, caller: str = ""
+    ) -> str:
         """Submits an invocation and obliges until its function has been called; the worker's id."""
         self.submit(invocation, digest, pool, depth=depth, caller=caller)
         self.oblige()

@@ -154,6 +154,8 @@ class RandomLives(RuleBasedStateMachine):
             case ev.Complete(name, fault):
                 assert not self.invocations[name].outcome, "an invocation ends once"
                 self.invocations[name].outcome = fault.code
+            case _:
+                raise AssertionError(command)
 
     def expect_ready(self, one: ModelWorker) -> None:
         assert one.connected
@@ -245,6 +247,8 @@ class RandomLives(RuleBasedStateMachine):
                 one.running = ""
                 self.invocations[invocation].outcome = "answered"
                 self.tell(ev.Finished(name, invocation, ok=well))
+            case other:
+                raise AssertionError(other)
 
     @precondition(lambda self: any(one.freezer for one in self.workers.values()))
     @rule(data=st.data(), error=st.sampled_from(["", "", "", "no freezer"]))
@@ -261,6 +265,8 @@ class RandomLives(RuleBasedStateMachine):
             case ev.Resume():
                 one.frozen = bool(error)
                 self.tell(ev.ResumeEnded(name, error))
+            case other:
+                raise AssertionError(other)
 
     @precondition(lambda self: any(one.work and isinstance(one.work[0], ev.Load) for one in self.workers.values()))
     @rule(data=st.data())
@@ -331,6 +337,12 @@ class RandomLives(RuleBasedStateMachine):
             assert list(self.core.invocations) == self.live()
             wake = self.core.next_wake()
             assert wake is None or wake >= 0
+
+    @invariant()
+    def the_node_is_not_overfull(self) -> None:
+        depths = [one.depth for one in self.invocations.values() if not one.outcome]
+        if hasattr(self, "core"):
+            assert len(self.workers) <= self.core.settings.max_workers * (max(depths, default=0) + 1)
 
     @invariant()
     def nobody_outlives_the_caller(self) -> None:

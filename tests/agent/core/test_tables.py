@@ -8,6 +8,7 @@ import pytest
 
 from agent.core import handover, invocation, worker
 from agent.core.machine import STORY_LENGTH, InvalidTransition, Machine
+from agent.drivers.base import PoolKey
 
 Table = Mapping[tuple[Any, Any], Any]
 
@@ -84,7 +85,7 @@ def test_every_event_has_its_place(life: str) -> None:
 
 
 def test_a_refusal_tells_the_story() -> None:
-    one = worker.Worker("w7", worker.PoolKey("python"), 0)
+    one = worker.Worker("w7", PoolKey("python"), 0)
     one.take(worker.WorkerEvent.CONNECTED, 1)
     one.take(worker.WorkerEvent.LEASED, 2)
     with pytest.raises(InvalidTransition) as refusal:
@@ -95,7 +96,7 @@ def test_a_refusal_tells_the_story() -> None:
 
 
 def test_a_story_keeps_the_last_events_only() -> None:
-    one = worker.Worker("w7", worker.PoolKey("python"), 0)
+    one = worker.Worker("w7", PoolKey("python"), 0)
     events = worker.WorkerEvent
     for event in (events.CONNECTED, events.LEASED, events.LOADED, events.RELEASED):
         one.take(event, 0)
