@@ -27,7 +27,7 @@ from agent.substrate.base import FunctionRecord
 from mee6.api.v1 import invoker_pb2 as pb
 from mee6.api.v1.invoker_pb2_grpc import InvokerServicer
 from mee6.bundle import size_text
-from mee6.errors import InvalidBundle, InvalidInput, TooLarge
+from mee6.errors import InvalidBundle, InvalidInput, InvocationNotFound, TooLarge
 
 MAX_WAIT_S: Final = 3600.0
 """Of `Result`."""
@@ -49,7 +49,8 @@ class Invoker(InvokerServicer):
         try:
             return response(await ticket.outcome, as_text=not request.content_type)
         except asyncio.CancelledError:
-            self._node.cancel(ticket.id)
+            with contextlib.suppress(InvocationNotFound):
+                self._node.cancel(ticket.id)
             raise
 
     async def InvokeStream(self, _requests: object, context: Context) -> None:
