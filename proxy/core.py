@@ -218,6 +218,7 @@ class Proxy:
         elif isinstance(message, Report):
             self._reported(runtime, message, now_ns)
         elif isinstance(message, Log):
+            self._flush()  # whose output it is, the agent must know by then
             self._do(SendAgent(message))
         elif isinstance(message, Hello) and runtime.state is _S.SPAWNING:
             runtime.take(_E.CONNECTED)

@@ -128,7 +128,7 @@ class _Shell:
         self._epoll.register(spawner_fd, _IN)
         core, by_fd, poll = self._core, self._by_fd, self._epoll.poll
         self._carry_out(core.start())
-        next_tick = 0
+        ticked = 0
         while not self._leaving:
             wait_ns = core.tick_after_ns()
             for fd, events in poll(wait_ns / 1e9 if wait_ns else None):
@@ -144,8 +144,8 @@ class _Shell:
                     self._read(lane)
             if wait_ns:
                 now = monotonic_ns()
-                if now >= next_tick:
-                    next_tick = now + wait_ns
+                if now >= ticked + wait_ns:  # of this turn: what is due sooner does not wait for a longer one
+                    ticked = now
                     self._carry_out(core.handle(Ticked(), now))
 
     def close(self) -> None:
