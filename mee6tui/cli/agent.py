@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
 import sys
@@ -81,7 +80,8 @@ def serve(
 ) -> None:
     """Serve until told to stop.
 
-    In the foreground, or with --detach in the background. Ctrl-C, SIGTERM or `mee6 agent stop` let what runs finish; a second one stops at once.
+    In the foreground, or with --detach in the background. Ctrl-C, SIGTERM or `mee6 agent stop` let what runs
+    finish; a second one stops at once.
     """
     del driver  # there is one; the option is there so that scripts can name it
     config = AgentConfig(
@@ -193,6 +193,8 @@ def _prewarm(text: str) -> tuple[str, int]:
 
 def answers(found: daemon.Facts) -> bool:
     """Whether the agent answers where it says it listens."""
+    import asyncio
+
     from mee6.client import Client
 
     async def ask() -> bool:

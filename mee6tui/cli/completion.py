@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,8 @@ _PATIENCE_S = 0.7
 def functions(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of functions that begin so; none where no agent answers quickly."""
     root = {**ctx.params}
+    import asyncio
+
     try:
         here = session.session(address=root.get("address"), user=root.get("user"), context=root.get("context"))
 

@@ -37,7 +37,8 @@ def demo(
 ) -> None:
     """Run the samples and draw what they did.
 
-    It starts an agent, adds the samples and runs them in each language. It takes a free port and a temporary folder, and leaves nothing behind unless --keep is given.
+    It starts an agent, adds the samples and runs them in each language. It takes a free port and a temporary
+    folder, and leaves nothing behind unless --keep is given.
     """
     import asyncio
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # grpc is imported when a connection is made, not for --help
 
 T = TypeVar("T")
 
+_PROGRAM = "mee6"
 _ORDER = ("demo", "init", "agent", "act", "trace", "context", "version", "completion")
 SLOW_S = 0.8
 """After which a wait shows that it is one."""
@@ -180,16 +181,27 @@ class Root(Group):
         return sorted(self.commands, key=_ORDER.index)
 
     def main(self, args: Any = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:
-        """Runs a command line and exits."""
+        """Runs a command line and exits; the name is always ours, however it was started."""
+        del prog_name
         said = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
         try:
-            code = super().main(said, prog_name or "mee6", **extra)
+            if os.environ.get("_MEE6_COMPLETE"):
+                _prepare_completion()
+            code = super().main(said, _PROGRAM, **extra)
         except Exception as error:
             code = failure.tell(error, debug="--debug" in said or bool(os.environ.get("MEE6_DEBUG")))
         except KeyboardInterrupt:
             code = failure.INTERRUPTED
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _prepare_completion() -> None:
+    """Has typer know its shells, which it does by itself only for apps that install their completion."""
+    import typer.completion
+
+    made: Any = typer.completion
+    made.completion_init()
 
 
 def group(help: str, **settings: Any) -> typer.Typer:  # noqa: A002 - typer's own word

@@ -41,16 +41,11 @@ def duration(ns: int) -> str:
     """Nanoseconds in about three digits: `0`, `42us`, `1.25ms`, `310ms`, `12.4s`, `3m20s`."""
     if ns <= 0:
         return "0"
-    for limit, unit in ((1_000_000, "us"), (1_000_000_000, "ms"), (100_000_000_000, "s")):
-        if ns < limit:
-            amount = ns * 1000 / limit if unit != "s" else ns / 1e9
-            return (
-                f"{amount:.2f}{unit}"
-                if amount < 10
-                else f"{amount:.3g}{unit}"
-                if amount < 999.5
-                else f"{amount:.0f}{unit}"
-            )
+    for size_ns, unit in ((1_000, "us"), (1_000_000, "ms"), (1_000_000_000, "s")):
+        amount = ns / size_ns
+        if amount < (99.95 if unit == "s" else 999.5):
+            places = 2 if amount < 9.995 else 1 if amount < 99.95 else 0
+            return f"{amount:.0f}{unit}" if unit == "us" else f"{amount:.{places}f}{unit}"
     minutes, rest = divmod(ns // 1_000_000_000, 60)
     return f"{minutes}m{rest:02d}s"
 

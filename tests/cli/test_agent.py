@@ -1,0 +1,122 @@
+"""`mee6 agent` with a real agent, in a state folder of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mee6.errors import Mee6Error
+from mee6tui.cli import daemon
+from tests.cli.conftest import Run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    state = tmp_path / "state"
+    yield state
+    if daemon.running(state):
+        daemon.stop(state, now=True, patience_s=20)
+
+
+@pytest.fixture
+def serving(mee6: Run, state: Path) -> Path:
+    result = mee6(
+        "agent", "serve", "--detach", "--listen", "127.0.0.1:0", "--prewarm", "python=0", "--prewarm", "nodejs=0"
+    )
+    assert result.exit_code == 0, result.stderr
+    return state
+
+
+def test_a_detached_agent_answers_when_the_command_returns(mee6: Run, serving: Path) -> None:
+    found = daemon.facts(serving)
+    assert found is not None
+    status = mee6("agent", "status", "--address", found.listen, "--json")
+    assert json.loads(status.stdout)[0]["pid"] == found.pid != os.getpid()
+    assert os.getsid(found.pid) == found.pid
+
+
+def test_status_finds_the_agent_by_its_state_folder(mee6: Run, serving: Path) -> None:
+    assert mee6("agent", "status", "--state-dir", str(serving)).exit_code == 0
+
+
+def test_a_second_agent_on_the_folder_is_a_conflict(mee6: Run, serving: Path) -> None:
+    result = mee6("agent", "serve", "--detach", "--listen", "127.0.0.1:0")
+    assert (result.stdout, result.exit_code) == ("", 7)
+    assert f"an agent already runs on {serving}" in result.stderr
+
+
+@pytest.mark.parametrize("how", [(), ("--now",)])
+def test_stop_waits_until_the_agent_is_gone(mee6: Run, serving: Path, how: tuple[str, ...]) -> None:
+    found = daemon.facts(serving)
+    assert found is not None
+    result = mee6("agent", "stop", *how)
+    assert (result.stdout, result.exit_code) == ("", 0)
+    assert f"(pid {found.pid}) has stopped" in result.stderr
+    assert not daemon.running(serving)
+    with pytest.raises(ProcessLookupError):
+        os.kill(found.pid, 0)
+
+
+def test_stop_without_an_agent_says_so(mee6: Run, state: Path) -> None:
+    result = mee6("agent", "stop")
+    assert (result.stdout, result.exit_code) == ("", 5)
+    assert result.stderr == f"mee6: no agent runs on {state}; start one with: mee6 agent serve --detach\n"
+
+
+def test_a_port_in_use_is_told_by_the_starting_command(mee6: Run, state: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = mee6("agent", "serve", "--detach", "--listen", address)
+    assert (result.stdout, result.exit_code) == ("", 7)
+    assert result.stderr.startswith("mee6: the agent did not start: ")
+    assert address.partition(":")[2] in result.stderr
+    assert not daemon.running(state)
+
+
+def test_destroy_removes_everything(mee6: Run, serving: Path) -> None:
+    assert mee6("agent", "destroy").exit_code == 2  # it may not ask: standard input is no terminal
+    assert daemon.running(serving)
+    result = mee6("agent", "destroy", "-y")
+    assert (result.stdout, result.exit_code) == ("", 0)
+    assert not serving.exists()
+
+
+def test_destroy_refuses_a_folder_that_is_not_an_agents(mee6: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "precious").write_text("x")
+    result = mee6("agent", "destroy", "-y", "--state-dir", str(folder))
+    assert result.exit_code == 2
+    assert "is not an agent's state folder; nothing was removed" in result.stderr
+    assert (folder / "precious").exists()
+    assert mee6("agent", "destroy", "-y", "--state-dir", str(tmp_path / "none")).exit_code == 3
+
+
+def test_a_stale_file_is_not_taken_for_an_agent(state: Path) -> None:
+    state.mkdir()
+    (state / "agent.json").write_text(json.dumps({"pid": os.getpid(), "listen": "h:1", "socket": "", "version": "x"}))
+    (state / "agent.lock").touch()
+    with pytest.raises(Mee6Error, match="no agent runs on"):
+        daemon.stop(state, now=True, patience_s=1)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--prewarm", "python"), "is not RUNTIME=N"),
+        (("--keep-alive", "soon"), "is no duration"),
+        (("--memory", "much"), "is no size"),
+        (("--driver", "magic"), "magic"),
+    ],
+)
+def test_wrong_options_are_one_line(mee6: Run, args: tuple[str, ...], says: str) -> None:
+    result = mee6("agent", "serve", *args)
+    assert (result.stdout, result.exit_code) == ("", 2)
+    assert says in result.stderr
