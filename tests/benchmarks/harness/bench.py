@@ -1,0 +1,118 @@
+"""What a question works with: an agent of its own, functions to call, rows to fill.
+
+Each question starts agents as processes with temporary state folders, and they leave nothing behind. Where a
+language is missing on this machine, its rows are left out and the report says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic_ns
+from typing import Any, Final
+
+from mee6.client import Client
+from mee6.records import Snapshot, Worker
+from runtimes.catalog import RUNTIMES
+from tests.benchmarks.harness.samples import Rounds, Row, row_of, rows_of
+from tests.support.agents import Agent, until, write_function
+
+PAYLOAD: Final = "x" * 64
+
+ECHO: Final = {
+    "python": "def main(arg):\n    return arg\n",
+    "nodejs": "module.exports = (arg) => arg;\n",
+}
+
+
+@dataclass(slots=True)
+class Bench:
+    """One question's run."""
+
+    quick: bool = False
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Those that this machine can run."""
+        missing = [why for runtime in RUNTIMES.values() if (why := runtime.missing())]
+        self.notes += [why for why in missing if why not in self.notes]
+        return tuple(name for name, runtime in RUNTIMES.items() if not runtime.missing())
+
+    def count(self, full: int) -> int:
+        """How often to repeat something: as often as said, or a tenth of that when it must be quick."""
+        return max(full // 10, 3) if self.quick else full
+
+    def add(self, what: str, samples: Sequence[int], unit: str, *, note: str = "") -> None:
+        """A row of samples; nothing where there are none."""
+        if samples:
+            self.rows.append(row_of(what, samples, unit, note=note))
+
+    def add_rounds(self, rounds: Rounds, unit: str, floor: str = "") -> None:
+        """A row for each contender."""
+        self.rows += rows_of(rounds, unit, floor)
+
+    @contextlib.asynccontextmanager
+    async def agent(self, **settings: Any) -> AsyncIterator[Running]:
+        """An agent of its own, with a client; `settings` as in `AgentConfig`."""
+        folder = Path(tempfile.mkdtemp(prefix="m6b"))
+        try:
+            with Agent.start(**settings) as agent:
+                async with agent.client() as client:
+                    yield Running(agent, client, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(slots=True)
+class Running:
+    """An agent under measurement."""
+
+    agent: Agent
+    client: Client
+    folder: Path
+    """For functions' folders."""
+
+    async def function(
+        self, name: str, code: str, *, runtime: str = "python", calls: dict[str, str] | None = None, **manifest: Any
+    ) -> None:
+        """Adds a function; arguments as `write_function`."""
+        await self.client.add(write_function(self.folder, name, code, runtime=runtime, calls=calls, **manifest))
+
+    async def workers(self) -> tuple[Worker, ...]:
+        """The agent's workers as they are now."""
+        watching = self.client.watch()
+        try:
+            async for found in watching:
+                if isinstance(found, Snapshot):
+                    return found.workers
+        finally:
+            await watching.aclose()
+        return ()
+
+    async def until_workers(self, holds: Callable[[tuple[Worker, ...]], object], what: str) -> tuple[Worker, ...]:
+        """Waits until `holds` is true of the workers."""
+
+        async def probe() -> tuple[Worker, ...] | None:
+            found = await self.workers()
+            return found if holds(found) else None
+
+        found: tuple[Worker, ...] | None = await until(probe, what)
+        return found or ()
+
+
+async def timed(count: int, call: Callable[[], Awaitable[Any]], *, warm_up: int = 20) -> list[int]:
+    """Nanoseconds of `count` calls one after the other, after some that do not count."""
+    for _ in range(warm_up):
+        await call()
+    took = []
+    for _ in range(count):
+        began = monotonic_ns()
+        await call()
+        took.append(monotonic_ns() - began)
+    return took

@@ -1,0 +1,59 @@
+"""The benchmarks' own arithmetic and command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import __main__ as command
+from tests.benchmarks.harness.samples import Contender, interleaved, percentile, row_of, rows_of
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "rank"),
+    [(1, 0.5, 1), (1, 0.99, 1), (2, 0.5, 1), (3, 0.5, 2), (20, 0.95, 19), (100, 0.99, 99), (101, 0.99, 100), (7, 1, 7)],
+)
+def test_a_percentile_is_the_least_sample_that_its_share_does_not_exceed(count: int, share: float, rank: int) -> None:
+    assert percentile(range(1, count + 1), share) == rank
+
+
+def test_a_row_tells_its_samples_in_its_unit_whatever_their_order() -> None:
+    row = row_of("step", [4_000_000, 1_000_000, 3_000_000, 2_000_000], "ms")
+    assert (row.n, row.p50, row.p95, row.p99, row.max) == (4, 2.0, 4.0, 4.0, 4.0)
+
+
+def test_a_ratio_is_the_median_of_the_rounds_so_that_one_bad_round_does_not_count() -> None:
+    rounds = {"floor": [[10], [10], [10]], "step": [[30], [9000], [30]]}
+    floor, step = rows_of(rounds, "us", "floor")
+    assert (step.ratio, step.floor) == (3.0, "floor")
+    assert (floor.ratio, floor.floor) == (None, "")
+
+
+async def test_every_round_runs_every_contender_and_each_is_first_in_turn() -> None:
+    ran: list[str] = []
+
+    def contender(name: str) -> Contender:
+        async def take() -> list[int]:
+            ran.append(name)
+            return [len(ran)]
+
+        return take
+
+    rounds = await interleaved(3, {name: contender(name) for name in "abc"})
+    assert "".join(ran) == "abcbcacab"
+    assert rounds["a"] == [[1], [6], [8]]
+
+
+def test_the_list_names_every_question_and_what_it_asks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--list"]) == 0
+    listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    files = {path.stem for path in Path(__file__).parent.glob("*.py")} - {"__init__", "__main__", "test_harness"}
+    assert listed.keys() == files
+    assert all(question.endswith("?") for question in listed.values())
+
+
+def test_a_question_that_does_not_exist_is_refused_with_the_ones_that_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["colour"])
+    assert "no benchmark colour; there are add, cold" in capsys.readouterr().err
