@@ -13,6 +13,7 @@ import gc
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -59,6 +60,7 @@ async def _serve(config: AgentConfig, on_ready: Callable[[str], None]) -> None:
     stop = _stop_on_signals()
     lane_dir = config.state_dir / "lane"
     lane_dir.mkdir(mode=0o700, exist_ok=True)
+    shutil.rmtree(config.state_dir / "tmp", ignore_errors=True)  # uploads that a killed agent left half done
     async with LocalSubstrate(config.state_dir) as substrate:
         node = Node(config, _driver(config, lane_dir), substrate, RUNTIMES)
         async with node.running(lane_dir / SOCKET), Server(node, config.listen, config.state_dir / SOCKET) as server:

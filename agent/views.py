@@ -19,7 +19,7 @@ _ENDED_AS = {
 
 def worker_view(worker: Worker | None, seat: Seat, reason: str = "") -> WorkerView:
     """A worker; None for one that is gone."""
-    plan = seat.plan if worker is not None and (worker.digest or worker.lease) else None
+    plan = seat.plan if worker is None or worker.digest or worker.lease else None
     return WorkerView(
         id=seat.worker,
         pool=str(seat.pool),
