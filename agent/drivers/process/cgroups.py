@@ -117,8 +117,10 @@ class Cgroups:
             except OSError as error:
                 self.notes.append(f"cgroup{tree.version} {'+'.join(sorted(names))}: {error.strerror} at {tree.own}")
         missing = [name for name in _CONTROLLERS if name not in self.controllers]
-        if missing:
-            self.notes.append(f"not limited by a cgroup: {', '.join(missing)}")
+        if "memory" in missing:
+            self.notes.append("memory is limited for each process (RLIMIT_DATA), not for the worker")
+        if left := [name for name in missing if name != "memory"]:
+            self.notes.append(f"not limited: {', '.join(left)}")
 
     def _wanted(self, tree: Hierarchy) -> set[str]:
         offered = {"freezer", *_CONTROLLERS} if tree.version == 2 else set(tree.controllers)
@@ -128,7 +130,13 @@ class Cgroups:
     def _try(self, tree: Hierarchy, base: Path, names: set[str]) -> None:
         base.mkdir(parents=True, exist_ok=True)
         if tree.version == 2:
-            names = {"freezer"} | _enable(tree.own, base, names - {"freezer"})
+            passed_on = _enable(tree.own, base, names - {"freezer"})
+            if lacking := names - passed_on - {"freezer"}:
+                self.notes.append(
+                    f"cgroup2 does not pass on {', '.join(sorted(lacking))} at {tree.own}; where it could: "
+                    "systemd-run --scope -p Delegate=yes mee6 agent serve"
+                )
+            names = {"freezer"} | passed_on
         trial = base / "probe"
         with suppress(FileExistsError):
             trial.mkdir()
@@ -375,6 +383,11 @@ async def _clear(folder: Path) -> None:
 def _enable(own: Path, base: Path, names: set[str]) -> set[str]:
     """Passes controllers of a version 2 tree down to `base`; returns those that arrived."""
     offered = set((own / "cgroup.controllers").read_text().split()) & names
+    if offered and (own / "cgroup.procs").read_text().split() == [str(os.getpid())] and (own / "cgroup.type").exists():
+        # A group that holds processes passes nothing on: alone in it, the agent steps down into one of its own.
+        leaf = own / "mee6-agent"
+        leaf.mkdir(exist_ok=True)
+        (leaf / "cgroup.procs").write_text(str(os.getpid()))
     for folder in (own, base.parent, base):
         for name in sorted(offered):
             try:

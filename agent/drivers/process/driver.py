@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import json
+import logging
 import os
 import shutil
 import signal
@@ -41,6 +42,7 @@ ISOLATION: Final = "MEE6_PROCESS_ISOLATION"
 """Set to `none`, it keeps the driver from using namespaces."""
 SOCKET_NAME: Final = "agent.sock"
 _RECORD: Final = "process-driver.json"
+_log: Final = logging.getLogger("mee6.agent")
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -137,8 +139,6 @@ class ProcessDriver:
                 link = await self._launch()
             except Mee6Error as again:
                 raise Conflict(f"cannot start workers: {again}") from again
-        if not self._cgroups.limits:
-            notes.append("without a pids cgroup, processes of a worker are not counted")
         return Capabilities(
             driver="process",
             isolation=link.isolation,
@@ -313,7 +313,10 @@ class ProcessDriver:
         """See `Driver.pause`."""
         found = self._known(worker)
         if found.group is not None and found.group.freezer is not None:
-            await found.group.freezer.freeze()
+            try:
+                await found.group.freezer.freeze()
+            except OSError as error:
+                raise WorkerLost(f"worker {worker} is gone") from error
         else:
             await self._ask_init(found, wire.Stop())
 
@@ -321,7 +324,10 @@ class ProcessDriver:
         """See `Driver.resume`."""
         found = self._known(worker)
         if found.group is not None and found.group.freezer is not None:
-            found.group.freezer.write(frozen=False)
+            try:
+                found.group.freezer.write(frozen=False)
+            except OSError as error:
+                raise WorkerLost(f"worker {worker} is gone") from error
         else:
             await self._ask_init(found, wire.Continue())
 
@@ -403,8 +409,13 @@ class ProcessDriver:
     def _in_background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
         return task
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s", error)
 
     # Facts
 
@@ -444,7 +455,7 @@ class ProcessDriver:
                 self._from_init(worker)  # what it still said comes before the news of its end
                 self._ended(worker, _why(status))
             case wire.Refused(worker=name, message=message) if name in self._workers:
-                self._ended(self._workers[name], message)
+                self._ended(self._workers[name], message, Exhausted)
             case _:
                 pass
 
@@ -452,14 +463,15 @@ class ProcessDriver:
         for worker in [worker for worker in self._workers.values() if worker.link is link]:
             self._ended(worker, "the launcher of workers ended")
 
-    def _ended(self, worker: _Worker, why: str) -> None:
+    def _ended(self, worker: _Worker, why: str, error: type[Mee6Error] = Mee6Error) -> None:
         if worker.ended.done():
             return
         if worker.group is not None and worker.group.new_ooms():
             why = f"{why}: {self._out_of_memory(worker)}"
         worker.ended.set_result(why)
         if not worker.up.done():
-            worker.up.set_exception(Mee6Error(f"worker {worker.id} could not start: {why}"))
+            worker.up.set_exception(error(f"worker {worker.id} could not start: {why}"))
+            worker.up.exception()  # seen, also where the start was cancelled
         elif not worker.stopping:
             self._clean(worker)
             if self._hooks is not None:
@@ -490,6 +502,7 @@ class ProcessDriver:
                 worker.up.set_result(pid)
             case wire.Failed(message=message) if not worker.up.done():
                 worker.up.set_exception(Mee6Error(f"worker {worker.id} could not start: {message}"))
+                worker.up.exception()
             case wire.Done(running=running) if worker.answer is not None and not worker.answer.done():
                 worker.answer.set_result(running)
             case wire.Output(stream=stream, data=data, dropped_bytes=dropped):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -514,3 +516,65 @@ async def test_an_entry_that_cannot_be_imported_is_an_error_of_open(tmp_path: Pa
     with pytest.raises(Mee6Error, match="cannot start workers"):
         await rig.open()
     await rig.close()
+
+
+ORDINARY = """
+import asyncio, json
+from pathlib import Path
+from tests.agent.drivers.test_process import make_driver
+from tests.agent.drivers.contract import Rig
+
+async def main():
+    base = Path({base!r})
+    rig = Rig(make_driver(base, "ordinary"), base / "lane" / "agent.sock", base / "state" / "code")
+    await rig.open()
+    try:
+        talk = await rig.start("w1")
+        await talk.spawn()
+        await rig.driver.pause("w1")
+        rig.driver.bind("w1", {{"f": rig.bundle("sha-1", "code")}}, "w1")
+        await rig.driver.resume("w1")
+        path = rig.driver.act_path("w1") + "/rsc/f/main.py"
+        read = await talk.ask("ask", 0, ["eval", f"Path({{path!r}}).read_text()"])
+        print(json.dumps([rig.capabilities.isolation, read, await talk.eval("os.getpid()")]))
+    finally:
+        await rig.close()
+
+asyncio.run(main())
+"""
+
+
+def _python_for_anybody() -> str:
+    """An interpreter that an ordinary user may run, of this version."""
+    for program in (sys.executable, "/usr/bin/python3"):
+        asked = [program, "-c", "import sys; print(sys.version_info[:2])"]
+        try:
+            answer = subprocess.run(asked, user=65534, group=65534, extra_groups=[], capture_output=True, check=True)
+        except (OSError, subprocess.SubprocessError):
+            continue
+        if answer.stdout.decode().strip() == str(sys.version_info[:2]):
+            return program
+    pytest.skip("an ordinary user may not run this interpreter")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as an ordinary user already")
+async def test_an_ordinary_user_gets_workers_too() -> None:
+    program = _python_for_anybody()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, 65534, 65534)
+        code = ORDINARY.format(base=folder)
+        environment = {"PYTHONPATH": ":".join([str(Path(__file__).parents[3]), *sys.path[1:]]), "HOME": folder}
+        answer = await asyncio.to_thread(
+            subprocess.run,
+            [program, "-B", "-c", code],
+            user=65534,
+            group=65534,
+            extra_groups=[],
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        assert answer.returncode == 0, answer.stderr.decode()[-2000:]
+        isolation, read, pid = json.loads(answer.stdout)
+        assert read == "code"
+        assert (pid == 2) == (isolation == "namespaces")
