@@ -7,7 +7,6 @@ closes it: a script that makes many calls holds a `mee6.SyncClient` or `mee6.Cli
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -22,40 +21,16 @@ class ClientBackend:
     """Calls through `mee6.client`; no surroundings."""
 
     def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
-        """Makes the calls through one connection and waits for them."""
-        from mee6.sync import SyncClient
+        """Makes the calls through one connection, at most `PARALLEL` at once, and waits for them."""
+        import asyncio
 
-        with SyncClient() as client:
-
-            def outcome(one: CallTo) -> Outcome:
-                try:
-                    return Outcome(client.invoke(one.name, one.arg))
-                except Mee6Error as error:
-                    return Outcome(error=error)
-
-            if len(calls) == 1:
-                return [outcome(calls[0])]
-            with ThreadPoolExecutor(min(len(calls), PARALLEL)) as pool:
-                return list(pool.map(outcome, calls))
+        return asyncio.run(_all(calls))
 
     def start(self, calls: Sequence[CallTo]) -> list[Awaitable[Outcome]]:
         """Makes the calls on the running event loop."""
         import asyncio
 
-        async def all_of_them() -> list[Outcome]:
-            from mee6.client import Client
-
-            async with Client() as client:
-
-                async def outcome(one: CallTo) -> Outcome:
-                    try:
-                        return Outcome(await client.invoke(one.name, one.arg))
-                    except Mee6Error as error:
-                        return Outcome(error=error)
-
-                return await asyncio.gather(*map(outcome, calls))
-
-        whole = asyncio.ensure_future(all_of_them())
+        whole = asyncio.ensure_future(_all(calls))
 
         async def part(index: int) -> Outcome:
             return (await asyncio.shield(whole))[index]
@@ -73,3 +48,21 @@ class ClientBackend:
     def context(self) -> Context:
         """Scripts have no invocation."""
         raise outside("context")
+
+
+async def _all(calls: Sequence[CallTo]) -> list[Outcome]:
+    import asyncio
+
+    from mee6.client import Client
+
+    places = asyncio.Semaphore(PARALLEL)
+    async with Client() as client:
+
+        async def outcome(one: CallTo) -> Outcome:
+            async with places:
+                try:
+                    return Outcome(await client.invoke(one.name, one.arg))
+                except Mee6Error as error:
+                    return Outcome(error=error)
+
+        return await asyncio.gather(*map(outcome, calls))
