@@ -27,7 +27,7 @@ app = group("Add functions, run them and look at them.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The function's name.", autocompletion=completion.functions)]
 
 
-@app.command(epilog=examples("mee6 act add samples/python/echo", "mee6 act add samples/python/*"))
+@app.command(epilog=examples("mee6 act add samples/python/echo", "mee6 act add samples/python/pingpong/*"))
 @connected
 def add(
     here: Session,

@@ -11,7 +11,6 @@ import json
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -41,6 +40,7 @@ def demo(
     folder, and leaves nothing behind unless --keep is given.
     """
     import asyncio
+    import tempfile
 
     samples = samples_folder()
     state = Path(tempfile.mkdtemp(prefix="mee6-demo-"))
