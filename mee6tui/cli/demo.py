@@ -97,7 +97,7 @@ async def _tour(address: str, samples: Path) -> None:
     from mee6.client import Client
 
     calls = {call["name"]: call for call in json.loads((samples / "expected.json").read_text("utf-8"))}
-    async with Client(address, user="demo") as client:
+    async with Client(address) as client:
         node = (await client.nodes())[0]
         output.write(f"\nisolation {node.isolation}, pause {node.pause}, limits {node.limits}")
         for line in node.missing:

@@ -51,7 +51,7 @@ def say(message: str) -> None:
 
 
 def _line(error: Mee6Error) -> str:
-    if isinstance(error, FunctionRaised):
+    if isinstance(error, FunctionRaised) and not error.message.startswith(repr(error.function)):
         kind = f" {error.error_type}" if error.error_type else ""
         return f"{error.function or 'the function'!r} raised{kind}: {error.message}"
     if isinstance(error, FunctionError) and error.function and repr(error.function) not in error.message:
