@@ -43,9 +43,24 @@ def test_roots_cannot_take_what_callees_need() -> None:
     play.begin("b.1", "g", depth=2, caller="b")
 
 
-def test_shallow_callers_do_not_come_in_behind_deep_ones_until_these_are_stuck() -> None:
-    # With a bound for each level alone: ten of depth 3 under one root, then more of depth 2 and 1 beside them,
-    # held 21 workers; no call of any depth had room left, and all waited for ever.
+def test_a_root_does_not_take_the_room_that_deeper_calls_have_left_no_more_of() -> None:
+    # A bound for each level alone would let it in: one root runs where two may. But then five workers are leased
+    # at depth 2 or less instead of four, and so on at every level, until callees find theirs filled.
+    play = Play(Settings({}, max_workers=2))
+    play.begin("r")
+    for name in ("r.1", "r.2", "r.3"):
+        play.begin(name, depth=2, caller="r")
+    play.begin("r.1.1", depth=3, caller="r.1")
+    play.finish("r.1.1")
+    assert play.submit("s") == []
+    assert play.state("s") is InvocationState.QUEUED
+    play.begin("r.1.2", depth=3, caller="r.1")
+    play.finish("r.3")
+    play.oblige()
+    assert play.state("s") is InvocationState.RUNNING
+
+
+def test_wide_and_deep_workflows_side_by_side_all_end() -> None:
     play = Play(Settings({}, max_workers=4, parallel_starts=100))
     play.begin("r1")
     play.begin("r1.1", depth=2, caller="r1")
@@ -56,17 +71,13 @@ def test_shallow_callers_do_not_come_in_behind_deep_ones_until_these_are_stuck()
     for n in range(4):
         play.submit(f"root{n}")
     play.oblige()
-    callers = [name for name, one in play.core.invocations.items() if one.state is InvocationState.RUNNING]
-    for caller in callers:
+    for caller in [name for name, one in play.core.invocations.items() if one.state is InvocationState.RUNNING]:
         play.submit(f"{caller}.x", depth=play.core.invocations[caller].depth + 1, caller=caller)
     for _ in range(200):
         play.oblige()
         waits = {one.caller for one in play.core.invocations.values()}
-        free = [
-            name
-            for name, one in play.core.invocations.items()
-            if one.state is InvocationState.RUNNING and name not in waits
-        ]
+        running = [name for name, one in play.core.invocations.items() if one.state is InvocationState.RUNNING]
+        free = [name for name in running if name not in waits]
         if not free:
             break
         play.finish(free[0])
