@@ -121,6 +121,8 @@ class Cgroups:
             self.notes.append("memory is limited for each process (RLIMIT_DATA), not for the worker")
         if left := [name for name in missing if name != "memory"]:
             self.notes.append(f"not limited: {', '.join(left)}")
+        if missing:
+            self.notes.append("a cgroup of its own helps: systemd-run --scope -p Delegate=yes mee6 agent serve")
 
     def _wanted(self, tree: Hierarchy) -> set[str]:
         offered = {"freezer", *_CONTROLLERS} if tree.version == 2 else set(tree.controllers)
@@ -131,11 +133,6 @@ class Cgroups:
         base.mkdir(parents=True, exist_ok=True)
         if tree.version == 2:
             passed_on = _enable(tree.own, base, names - {"freezer"})
-            if lacking := names - passed_on - {"freezer"}:
-                self.notes.append(
-                    f"cgroup2 does not pass on {', '.join(sorted(lacking))} at {tree.own}; where it could: "
-                    "systemd-run --scope -p Delegate=yes mee6 agent serve"
-                )
             names = {"freezer"} | passed_on
         trial = base / "probe"
         with suppress(FileExistsError):
