@@ -191,13 +191,10 @@ class Agent:
                     self._seen[child.pid] = child.create_time()
 
     def _processes_left(self) -> Iterable[str]:
-        mark = f"MEE6_AGENT_ID={self.id}".encode()
-        for pid in psutil.pids():
-            with suppress(OSError, psutil.Error):
-                marked = mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-                seen = pid in self._seen and psutil.Process(pid).create_time() == self._seen[pid]
-                if marked or seen:
-                    yield f"process {pid} ({' '.join(psutil.Process(pid).cmdline())[:60]})"
+        again = {pid for pid, since in self._seen.items() if _created(pid) == since}
+        for pid in self.marked() | again:
+            with suppress(psutil.Error):
+                yield f"process {pid} ({' '.join(psutil.Process(pid).cmdline())[:60]})"
 
     def _things_left(self) -> Iterable[str]:
         yield from (f"cgroup {path}" for path in self.groups())
@@ -225,6 +222,16 @@ class Agent:
         """All of its processes' descendants."""
         return {child.pid for child in psutil.Process(self.pid).children(recursive=True)}
 
+    def marked(self) -> set[int]:
+        """Processes of the whole machine that say that they are this agent's workers or launchers."""
+        mark = f"MEE6_AGENT_ID={self.id}".encode()
+        found = set()
+        for pid in psutil.pids():
+            with suppress(OSError):
+                if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                    found.add(pid)
+        return found
+
     def launcher(self) -> list[int]:
         """The launcher's processes, from the outside in."""
         (outer,) = psutil.Process(self.pid).children()
@@ -239,24 +246,25 @@ class Agent:
         Raises:
             LookupError: it has none.
         """
-        pids: set[int] = set()
+        parents: dict[int, int] = {}
         for path in self.groups():
             if path.name == worker:
                 with suppress(OSError):
-                    pids |= {int(line) for line in (path / "cgroup.procs").read_text().split()}
-        pids = {pid for pid in pids if alive(pid)}
+                    parents |= {int(pid): parent_of(int(pid)) for pid in (path / "cgroup.procs").read_text().split()}
         top = self.launcher()[-1]
-        first = next((pid for pid in pids if psutil.Process(pid).ppid() == top), None)
+        first = next((pid for pid, parent in parents.items() if parent == top), None)
         if first is None:
             raise LookupError(f"no processes of worker {worker}")
         proxy, runtimes, others = 0, [], []
-        for pid in sorted(pids - {first}):
-            if psutil.Process(pid).ppid() != first:
+        for pid, parent in sorted(parents.items()):
+            if parent == first:
+                with suppress(OSError):  # it has just ended
+                    if int(Path(f"/proc/{pid}/oom_score_adj").read_text()) == _PROXY_OOM:
+                        proxy = pid
+                    else:
+                        runtimes.append(pid)
+            elif parent and pid != first:
                 others.append(pid)
-            elif int(Path(f"/proc/{pid}/oom_score_adj").read_text()) == _PROXY_OOM:
-                proxy = pid
-            else:
-                runtimes.append(pid)
         return Inside(first, proxy, runtimes, others)
 
     def runtime(self, worker: str, pid_inside: int) -> int:
@@ -293,6 +301,12 @@ class Inside:
     """What functions have started."""
 
 
+def _created(pid: int) -> float:
+    with suppress(psutil.Error):
+        return float(psutil.Process(pid).create_time())
+    return 0.0
+
+
 def _own_groups() -> set[Path]:
     """This process's own group in every mounted tree: where an agent that it starts makes its own."""
     membership = Path("/proc/self/cgroup").read_text()
@@ -308,11 +322,17 @@ def number_inside(pid: int) -> int:
     return pid
 
 
+def parent_of(pid: int) -> int:
+    """The parent of a process; 0 for one that has ended, zombies included."""
+    with suppress(OSError):
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+        return 0 if state in "ZX" else int(parent)
+    return 0
+
+
 def alive(pid: int) -> bool:
     """Whether the process exists and is no zombie."""
-    with suppress(psutil.Error):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    return False
+    return parent_of(pid) > 0
 
 
 def kill(pid: int) -> None:
