@@ -53,13 +53,14 @@ class Fleet:
 
     def pool(self, key: PoolKey) -> Pool:
         """The pool of this key, made at its first use."""
-        if key not in self.pools:
-            self.pools[key] = Pool(key, 0)
-        return self.pools[key]
+        pool = self.pools.get(key)
+        if pool is None:
+            pool = self.pools[key] = Pool(key, 0)
+        return pool
 
     def find(self, digest: str, key: PoolKey) -> Worker | None:
         """The idle worker to lease to an invocation of this plan; None when none will do."""
-        return choose(self.holding.get(digest, ()), self.pool(key).ready)
+        return choose(self.holding.get(digest) or self.pool(key).ready)
 
     def add_idle(self, worker: Worker, now: int) -> None:
         """Lists a worker that has become free."""

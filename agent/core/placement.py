@@ -9,26 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agent.core.worker import Worker, WorkerState
+from agent.core.worker import AWAKE, Worker
 
 
-def choose(holding: Sequence[Worker], ready: Sequence[Worker]) -> Worker | None:
-    """The worker to lease; None when none will do.
+def choose(idle: Sequence[Worker]) -> Worker | None:
+    """The worker to lease of several that would do: an awake one, used last; None when there is none.
 
     Args:
-        holding: idle workers that hold the plan, the last one the most recently used.
-        ready: idle workers without a function, the last one the most recently used.
+        idle: the last one is the most recently used.
     """
-    for group in (holding, ready):
-        if group:
-            awake = group[-1]
-            if awake.state in (WorkerState.WARM, WorkerState.PREWARMED):
-                return awake
-            return next(
-                (worker for worker in reversed(group) if worker.state in (WorkerState.WARM, WorkerState.PREWARMED)),
-                awake,
-            )
-    return None
+    if not idle:
+        return None
+    last = idle[-1]
+    if last.state in AWAKE:  # nearly always: those that are used get no time to be paused
+        return last
+    return next((worker for worker in reversed(idle) if worker.state in AWAKE), last)
 
 
 def least_valuable(idle: Iterable[Worker]) -> Worker | None:

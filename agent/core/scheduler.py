@@ -206,6 +206,7 @@ class Scheduler:
     def _settle(self) -> None:
         """Gives idle workers to those that wait, and has made what is missing."""
         heads = self.line.heads()
+        unserved: list[Invocation] = []
         while heads:
             *_rank, first = heappop(heads)
             if self.capacity.room(first.depth) <= 0:
@@ -216,10 +217,12 @@ class Scheduler:
                 self._lease(first, worker)
                 if behind := self.line.behind(first):
                     heappush(heads, rank(behind))
-            elif self._now - first.accepted_at >= self.settings.patience:
+                continue
+            unserved.append(first)
+            if self._now - first.accepted_at >= self.settings.patience:
                 # Before younger ones take all that is idle: a busy function would keep this one out for ever.
                 self.fleet.supply(first.pool, 1, self._limit(), self._now)
-        demand = self.line.demand(self.capacity.room)
+        demand = self.line.demand(unserved, self.capacity.room)
         for key, waiting in demand.items():
             self.fleet.supply(key, waiting, self._limit(), self._now)
         self.fleet.refill(demand, self._limit(), self._now)

@@ -7,7 +7,7 @@ queue, since one worker is as good for any of them; so a decision looks at a few
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from agent.core.invocation import Invocation
@@ -50,16 +50,16 @@ class WaitingLine:
         queues = (queue for queue in self._queues.values() if next(iter(queue.values())).pool == key)
         return [invocation for queue in queues for invocation in queue.values()]
 
-    def demand(self, room: Callable[[int], int]) -> dict[PoolKey, int]:
-        """How many of those that wait could have a worker at once if there were enough, by pool.
+    def demand(self, heads: Iterable[Invocation], room: Callable[[int], int]) -> dict[PoolKey, int]:
+        """How many of the queues with these heads could have a worker at once if there were enough, by pool.
 
-        In the order in which they are to be served, so that a pool with few waiting does not starve.
+        In the order of the heads, so that a pool with few waiting does not starve.
 
         Args:
             room: depth -> how many of that depth may be leased.
         """
         waiting: defaultdict[tuple[PoolKey, int], int] = defaultdict(int)
-        for *_rank, head in self.heads():
+        for head in heads:
             waiting[head.pool, head.depth] += len(self._queues[head.depth, head.digest])
         demand: defaultdict[PoolKey, int] = defaultdict(int)
         for (pool, depth), count in waiting.items():

@@ -67,6 +67,7 @@ TRANSITIONS: Final[Mapping[tuple[WorkerState, WorkerEvent], WorkerState]] = {
 }
 
 IDLE: Final = frozenset({S.PREWARMED, S.WARM, S.PAUSING, S.PAUSED})
+AWAKE: Final = frozenset({S.PREWARMED, S.WARM})
 LEASED: Final = frozenset({S.LOADING, S.BUSY, S.RESUMING})
 
 
