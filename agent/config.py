@@ -13,6 +13,8 @@ class AgentConfig:
     """One agent's settings; seconds and bytes unless the name says otherwise."""
 
     state_dir: Path
+    driver: str = "process"
+    """What makes workers; a name in `agent.main.DRIVERS`."""
     listen: str = DEFAULT_LISTEN
     """host:port of gRPC; port 0 takes a free one."""
     prewarm: dict[str, int] = field(default_factory=lambda: {"python": 2, "nodejs": 1})

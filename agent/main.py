@@ -16,7 +16,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +37,8 @@ _log: Final = logging.getLogger("mee6.agent")
 LOCK: Final = "agent.lock"
 FACTS: Final = "agent.json"
 SOCKET: Final = "agent.sock"
+DRIVERS: Final[Mapping[str, Callable[[str, Path, Path], Driver]]] = {"process": ProcessDriver}
+"""Name -> what makes one of the agent's id, its state folder and the folder of its lane socket."""
 
 
 def run(config: AgentConfig, on_ready: Callable[[str], None] | None = None) -> int:
@@ -79,7 +81,9 @@ async def _serve(config: AgentConfig, on_ready: Callable[[str], None]) -> None:
 
 
 def _driver(config: AgentConfig, lane_dir: Path) -> Driver:
-    return ProcessDriver(agent_id(config.state_dir), config.state_dir, lane_dir)
+    if config.driver not in DRIVERS:
+        raise InvalidInput(f"driver {config.driver!r} is not known; known are: {', '.join(DRIVERS)}")
+    return DRIVERS[config.driver](agent_id(config.state_dir), config.state_dir, lane_dir)
 
 
 def _stop_on_signals() -> asyncio.Event:
@@ -137,4 +141,3 @@ def _facts(config: AgentConfig, address: str) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
-

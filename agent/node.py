@@ -382,7 +382,9 @@ def _settle(outcome: asyncio.Future[Outcome], id_: str, answer: Answer) -> None:
     if answer.fault is None:
         outcome.set_result(Outcome(id_, answer.result, answer.content_type))
         return
-    outcome.set_exception(error_of(answer.fault))
+    error = error_of(answer.fault)
+    error.invocation = id_
+    outcome.set_exception(error)
     outcome.exception()  # a detached invocation's failure is nobody's unretrieved exception
 
 

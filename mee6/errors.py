@@ -54,6 +54,8 @@ class Mee6Error(Exception):
         self.function = function
         self.traceback = traceback
         self.error_type = error_type
+        self.invocation = ""
+        """The invocation that ended with it, where there was one."""
 
 
 class InvalidInput(Mee6Error):

@@ -14,14 +14,16 @@ from mee6.lane.messages import Fault
 
 def fault_of(error: Mee6Error) -> Fault:
     """What `error` says, for the wire."""
-    return Fault(error.code, error.message, error.function, error.error_type, error.traceback)
+    return Fault(error.code, error.message, error.function, error.error_type, error.traceback, error.invocation)
 
 
 def error_of(fault: Fault) -> Mee6Error:
     """The error that a peer reported; `Mee6Error` for a code that this version does not know."""
-    return by_code(fault.code)(
+    error = by_code(fault.code)(
         fault.message, function=fault.function, traceback=fault.traceback, error_type=fault.error_type
     )
+    error.invocation = fault.invocation
+    return error
 
 
 def exit_fault(function: str, status: int, cause: str = "") -> Fault:

@@ -32,7 +32,9 @@ class FunctionRecord:
 class Registry(Protocol):
     """Functions and their versions."""
 
-    async def add(self, user: str, name: str, sha256: str, size: int, manifest: Manifest, now_s: float) -> FunctionRecord:
+    async def add(
+        self, user: str, name: str, sha256: str, size: int, manifest: Manifest, now_s: float
+    ) -> FunctionRecord:
         """Makes the next version and makes it current. On disk when it returns."""
         ...
 

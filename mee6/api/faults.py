@@ -83,12 +83,13 @@ def fault_to_pb(fault: Fault) -> invoker_pb2.Fault:
         function=fault.function,
         error_type=fault.error_type,
         traceback=fault.traceback,
+        invocation=fault.invocation,
     )
 
 
 def fault_from_pb(fault: invoker_pb2.Fault) -> Fault:
     """The reverse of `fault_to_pb`."""
-    return Fault(fault.code, fault.message, fault.function, fault.error_type, fault.traceback)
+    return Fault(fault.code, fault.message, fault.function, fault.error_type, fault.traceback, fault.invocation)
 
 
 def _unavailable(said: str, address: str) -> AgentUnreachable:
@@ -119,6 +120,7 @@ def _cut(fault: Fault, limit: int) -> Fault:
         _head(fault.function, limit // 8),
         _head(fault.error_type, limit // 8),
         _tail(fault.traceback, 2 * limit - 200),
+        _head(fault.invocation, 64),
     )
 
 

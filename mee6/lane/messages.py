@@ -53,6 +53,8 @@ class Fault(Frame, frozen=True, gc=False):
     """The remote exception's class, e.g. `ZeroDivisionError`."""
     traceback: str = ""
     """The remote traceback, ready to print; empty where there is none."""
+    invocation: str = ""
+    """Filled in by the agent, for whoever asked for it."""
 
 
 class Function(Frame, frozen=True, gc=False):

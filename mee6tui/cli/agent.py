@@ -50,7 +50,7 @@ def serve(
     ] = DEFAULT_LISTEN,
     state_dir: StateDir = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Go on in the background once it answers.")] = False,
-    driver: Annotated[Literal["process"], typer.Option("--driver", help="What makes workers.")] = "process",
+    driver: Annotated[str, typer.Option("--driver", metavar="NAME", help="What makes workers.")] = _DEFAULTS.driver,
     prewarm: Annotated[
         list[str] | None,
         typer.Option("--prewarm", metavar="RUNTIME=N", help="Workers kept ready. May be given again."),
@@ -83,9 +83,9 @@ def serve(
     In the foreground, or with --detach in the background. Ctrl-C, SIGTERM or `mee6 agent stop` let what runs
     finish; a second one stops at once.
     """
-    del driver  # there is one; the option is there so that scripts can name it
     config = AgentConfig(
         state_dir=(state_dir or state_path()).absolute(),
+        driver=driver,
         listen=listen,
         prewarm={**_DEFAULTS.prewarm, **dict(map(_prewarm, prewarm or []))},
         max_workers=max_workers,

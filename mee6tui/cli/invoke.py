@@ -69,8 +69,8 @@ def invoke(
         try:
             outcome = await client.invoke_raw(name, data, kind, timeout=limit_s)
         except FunctionError as error:
-            return error, await _trace(client, "", name) if trace else None
-        return outcome, await _trace(client, outcome.id, name) if trace else None
+            return error, await _trace(client, error.invocation) if trace else None
+        return outcome, await _trace(client, outcome.id) if trace else None
 
     found, traced = here.run(work, f"running {name}")
     if isinstance(found, str):
@@ -202,11 +202,12 @@ def _write_log(form: str, line: LogLine, *, alone: bool) -> None:
         sys.stderr.write(f"mee6: {line.log.dropped_bytes} bytes of output were over the limit and not kept\n")
 
 
-async def _trace(client: Client, identity: str, name: str) -> Trace | None:
+async def _trace(client: Client, identity: str) -> Trace | None:
     """The trace; None with a word on standard error where it cannot be had, which is not worth failing for."""
+    if not identity:  # refused before it became an invocation
+        return None
     try:
-        found = await client.trace(identity)
+        return await client.trace(identity)
     except Mee6Error as error:
         sys.stderr.write(f"mee6: no trace: {error.message}\n")
         return None
-    return found if found.invocation.function == name else None

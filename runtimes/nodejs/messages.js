@@ -25,8 +25,8 @@ function decodeLimits(a) {
 }
 
 /** Fault: Why something failed, in a form that crosses processes and languages. */
-function encodeFault({ code, message, function: function_ = "", errorType = "", traceback = "" }) {
-  return [code, message, function_, errorType, traceback];
+function encodeFault({ code, message, function: function_ = "", errorType = "", traceback = "", invocation = "" }) {
+  return [code, message, function_, errorType, traceback, invocation];
 }
 
 function decodeFault(a) {
@@ -36,6 +36,7 @@ function decodeFault(a) {
     function: a.length > 2 ? a[2] : "",
     errorType: a.length > 3 ? a[3] : "",
     traceback: a.length > 4 ? a[4] : "",
+    invocation: a.length > 5 ? a[5] : "",
   };
 }
 

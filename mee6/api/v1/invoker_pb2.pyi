@@ -47,18 +47,20 @@ class InvokeResponse(_message.Message):
     def __init__(self, result: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
 
 class Fault(_message.Message):
-    __slots__ = ("code", "message", "function", "error_type", "traceback")
+    __slots__ = ("code", "message", "function", "error_type", "traceback", "invocation")
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ERROR_TYPE_FIELD_NUMBER: _ClassVar[int]
     TRACEBACK_FIELD_NUMBER: _ClassVar[int]
+    INVOCATION_FIELD_NUMBER: _ClassVar[int]
     code: str
     message: str
     function: str
     error_type: str
     traceback: str
-    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., function: _Optional[str] = ..., error_type: _Optional[str] = ..., traceback: _Optional[str] = ...) -> None: ...
+    invocation: str
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., function: _Optional[str] = ..., error_type: _Optional[str] = ..., traceback: _Optional[str] = ..., invocation: _Optional[str] = ...) -> None: ...
 
 class InvokeStreamRequest(_message.Message):
     __slots__ = ("seq", "invoke", "cancel")
