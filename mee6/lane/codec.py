@@ -19,7 +19,7 @@ MAX_FRAME_BYTES: Final = 16 << 20
 
 _HEADER: Final = struct.Struct(">I")
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(AnyMessage)
+_decoder: Final[msgspec.msgpack.Decoder[AnyMessage]] = msgspec.msgpack.Decoder(AnyMessage)
 
 
 def encode(message: AnyMessage) -> bytearray:
