@@ -36,6 +36,11 @@ protos: $(DEV_STAMP) ## Make the generated files again
 	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. --pyi_out=. mee6/api/v1/*.proto
 	@$(BIN)/python -m mee6.lane.schema --write
 
+vendor: ## Fetch the Node.js runtime's one library again
+	@cd "$$(mktemp -d)" && npm pack --silent @msgpack/msgpack@3.1.3 >/dev/null && tar xzf ./*.tgz && \
+		cp package/dist.umd/msgpack.js $(CURDIR)/runtimes/nodejs/vendor/ && \
+		cp package/LICENSE $(CURDIR)/runtimes/nodejs/vendor/LICENSE.msgpack
+
 clean: ## Remove what was made here
 	@rm -rf $(VENV) bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
