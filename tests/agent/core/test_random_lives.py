@@ -19,13 +19,13 @@ from agent.core import events as ev
 from agent.core.fleet import Settings
 from agent.core.invariants import check
 from agent.core.invocation import InvocationState
-from agent.core.scheduler import Scheduler
+from agent.core.scheduler import MAX_ATTEMPTS, Scheduler
 from agent.drivers.base import PoolKey
 from mee6.lane.messages import Fault
 from tests.agent.core.play import NODE, PYTHON, SECOND
 
 MAX_DEPTH = 16
-FOR_EVER = 1 << 62
+FOR_EVER = 1 << 60
 FUNCTIONS = {"f": PYTHON, "g": PYTHON, "h": NODE}
 
 
@@ -73,7 +73,6 @@ class RandomLives(RuleBasedStateMachine):
         self.invocations: dict[str, ModelInvocation] = {}
         self.versions = dict.fromkeys(FUNCTIONS, 1)
         self.gone: list[str] = []
-        self.calm = False
 
     @initialize(
         max_workers=st.integers(1, 3),
@@ -81,9 +80,16 @@ class RandomLives(RuleBasedStateMachine):
         prewarm=st.dictionaries(st.sampled_from([PYTHON, NODE]), st.integers(0, 2)),
         pause=st.booleans(),
         queue_limit=st.sampled_from([2, 100]),
+        keep_alive=st.sampled_from([5 * SECOND, FOR_EVER]),
     )
     def begin(
-        self, max_workers: int, parallel_starts: int, prewarm: dict[PoolKey, int], pause: bool, queue_limit: int
+        self,
+        max_workers: int,
+        parallel_starts: int,
+        prewarm: dict[PoolKey, int],
+        pause: bool,
+        queue_limit: int,
+        keep_alive: int,
     ) -> None:
         self.core = Scheduler(
             Settings(
@@ -92,7 +98,7 @@ class RandomLives(RuleBasedStateMachine):
                 parallel_starts=parallel_starts,
                 pause=pause,
                 queue_limit=queue_limit,
-                keep_alive=5 * SECOND,
+                keep_alive=keep_alive,
                 linger=SECOND // 10,
                 start_timeout=3 * SECOND,
                 load_timeout=4 * SECOND,
@@ -218,10 +224,16 @@ class RandomLives(RuleBasedStateMachine):
         self.now += duration
         self.tell(ev.Tick())
 
-    @precondition(lambda self: not self.calm)
-    @rule(really=st.integers(0, 20))
-    def drain(self, really: int) -> None:
-        if really == 0:
+    @rule(duration=st.sampled_from([0, SECOND // 5]), calls=st.booleans())
+    def all_goes_well_for_a_while(self, duration: int, calls: bool) -> None:
+        while self.complete_something(calls=calls):
+            pass
+        self.now += duration
+        self.tell(ev.Tick())
+
+    @rule(really=st.sampled_from([True, *[False] * 20]))
+    def drain(self, really: bool) -> None:
+        if really:
             self.tell(ev.DrainBegan())
 
     # -- what workers do
@@ -303,8 +315,17 @@ class RandomLives(RuleBasedStateMachine):
     @rule(data=st.data(), code=st.sampled_from(["worker_lost", "worker_lost", "function_exited"]))
     def lose(self, data: st.DataObject, code: str) -> None:
         name = data.draw(st.sampled_from(list(self.workers)))
+        invocation = self.core.invocations.get(self.core.fleet.workers[name].lease)
+        again = (
+            code == "worker_lost"
+            and invocation is not None
+            and invocation.state is InvocationState.STARTING
+            and invocation.attempts + 1 < MAX_ATTEMPTS
+        )
         self.tell(ev.WorkerLost(name, Fault(code, "killed")))
         assert name not in self.workers
+        if invocation is not None:
+            assert bool(self.invocations[invocation.id].outcome) != again
 
     @precondition(lambda self: self.gone)
     @rule(data=st.data())
@@ -359,7 +380,6 @@ class RandomLives(RuleBasedStateMachine):
         """Everything is completed as it should be: then every invocation ends, and not by its deadline."""
         if not hasattr(self, "core"):
             return
-        self.calm = True
         patient = [name for name in self.live() if not self.invocations[name].pressed]
         for _ in range(10_000):
             if not self.live():
@@ -368,22 +388,27 @@ class RandomLives(RuleBasedStateMachine):
             if not self.complete_something():
                 wake = self.core.next_wake()
                 assert wake is not None
-                assert wake < FOR_EVER, f"waits for ever: {self.stuck()}"
+                assert wake < FOR_EVER // 2, f"waits for ever: {self.stuck()}"
                 self.now = max(self.now + 1, wake)
                 self.tell(ev.Tick())
         assert not self.live(), f"did not end: {self.stuck()}"
         assert all(self.invocations[name].outcome != "timed_out" for name in patient)
         self.the_scheduler_is_in_order()
 
-    def complete_something(self) -> bool:
+    def complete_something(self, *, calls: bool = True) -> bool:
         waits_for_callees = {one.caller for one in self.invocations.values() if not one.outcome}
         for name, one in self.workers.items():
             if one.freezer:
                 self.do_freezer(name, "")
                 return True
-            if one.work and not (isinstance(one.work[0], ev.Call) and one.work[0].invocation in waits_for_callees):
-                self.do_work(name, well=True)
-                return True
+            match one.work:
+                case [ev.Call(_, invocation)] if not calls or invocation in waits_for_callees:
+                    continue
+                case [_]:
+                    self.do_work(name, well=True)
+                    return True
+                case _:
+                    continue
         return False
 
     def stuck(self) -> str:
@@ -396,7 +421,7 @@ class RandomLives(RuleBasedStateMachine):
 
 TestRandomLives = RandomLives.TestCase
 TestRandomLives.settings = settings(
-    max_examples=int(os.environ.get("MEE6_EXAMPLES", "80")),
+    max_examples=int(os.environ.get("MEE6_EXAMPLES", "200")),
     derandomize="MEE6_EXAMPLES" not in os.environ,  # the same ones each time, unless asked for more
     stateful_step_count=60,
     deadline=None,
