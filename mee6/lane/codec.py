@@ -59,6 +59,8 @@ class Decoder:
                 use after that.
         """
         buffer = self._buffer
+        if not buffer and len(data) > 4 and len(data) - 4 == _HEADER.unpack_from(data)[0] <= self._limit:
+            return [_decode(memoryview(data)[4:])]  # nearly always: one whole frame, which needs no copy
         buffer += data
         messages: list[AnyMessage] = []
         start, end = 0, len(buffer)

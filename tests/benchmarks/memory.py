@@ -11,7 +11,7 @@ WORKERS = 4
 
 async def measure(bench: Bench) -> None:
     """Rows: the agent, the launcher, and each kind of process of idle workers."""
-    async with bench.agent(linger_s=0.05, prewarm=dict.fromkeys(bench.languages, WORKERS)) as running:
+    async with bench.agent(linger_s=0.5, prewarm=dict.fromkeys(bench.languages, WORKERS)) as running:
         wanted = WORKERS * len(bench.languages)
         await running.until_workers(lambda found: sum(one.state == "paused" for one in found) == wanted, "all paused")
         agent = psutil.Process(running.agent.pid)

@@ -52,6 +52,16 @@ def test_garbage_is_refused_or_waited_for_and_nothing_else(junk: bytes) -> None:
 def test_a_frame_over_the_limit_is_refused_before_it_is_there() -> None:
     with pytest.raises(ProtocolError, match="over the lane's limit"):
         Decoder(limit=1024).feed(struct.pack(">I", 1025))
+    with pytest.raises(ProtocolError, match="over the lane's limit"):  # and no less when all of it is
+        Decoder(limit=1024).feed(struct.pack(">I", 1025) + bytes(1025))
+
+
+def test_a_message_keeps_its_bytes_when_the_buffer_it_was_read_into_is_used_again() -> None:
+    sent = Invoke("1", b"x" * 64, "text/plain", ["echo"])
+    buffer = encode(sent)
+    (message,) = Decoder().feed(memoryview(buffer))
+    buffer[:] = bytes(len(buffer))
+    assert message == sent
 
 
 def test_a_message_over_the_limit_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:

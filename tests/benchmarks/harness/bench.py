@@ -98,12 +98,16 @@ class Running:
     async def until_workers(self, holds: Callable[[tuple[Worker, ...]], object], what: str) -> tuple[Worker, ...]:
         """Waits until `holds` is true of the workers."""
 
-        async def probe() -> tuple[Worker, ...] | None:
-            found = await self.workers()
-            return found if holds(found) else None
+        found: tuple[Worker, ...] = ()
 
-        found: tuple[Worker, ...] | None = await until(probe, what)
-        return found or ()
+        async def probe() -> bool:
+            nonlocal found
+            found = await self.workers()
+            return bool(holds(found))
+
+        held: bool = await until(probe, what)
+        assert held
+        return found
 
 
 async def timed(count: int, call: Callable[[], Awaitable[Any]], *, warm_up: int = 20) -> list[int]:
