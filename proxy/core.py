@@ -78,6 +78,8 @@ class Proxy:
         self.root: Function | None = None
         self._welcome: Welcome | None = None
         self._connected = False
+        self._moved = False
+        """The runtime is the agent's; nothing is left to do but to be sent away."""
         self._load: PendingLoad | None = None
         self._steps: dict[str, LocalStep] = {}
         self._calls: dict[str, tuple[LocalStep, Call, int]] = {}
@@ -153,8 +155,8 @@ class Proxy:
         for caller, _call, _asked in self._calls.values():
             assert self._steps.get(caller.id) is caller, "every call has a caller that still runs"
         for job in self._waiting:
-            free = [r for r in self.runtimes.values() if r.state is _S.SPARE and r.language == job.function.runtime]
-            assert not free, "nobody waits beside a spare"
+            spares = [r for r in self.runtimes.values() if r.state is _S.SPARE and not r.due_ns]
+            assert job.function.runtime not in {r.language for r in spares}, "nobody waits beside a spare"
         assert sum(r.state is _S.IDLE for r in self.runtimes.values()) <= MAX_IDLE
 
     # The agent ------------------------------------------------------------------------------------------
@@ -186,6 +188,7 @@ class Proxy:
             self._do(SendAgent(Report(message.id, fault=_fault("conflict", "the worker is busy"))))
             return
         function = message.function
+        self._moved = False
         self.root = function
         self.functions = {**message.functions, function.name: function}
         self._local = self._reachable(function)
@@ -206,6 +209,7 @@ class Proxy:
             why = "no function is loaded" if self.root is None else "the worker is busy"
             self._do(SendAgent(Report(message.id, fault=_fault("conflict", why))))
             return
+        self._moved = False  # the agent has not taken it after all
         chain = message.chain or [self.root.name]
         step = LocalStep(message.id, "", self.root, message.arg, message.content_type, chain)
         self._begin(step, now_ns)
@@ -314,7 +318,8 @@ class Proxy:
             load.due_ns = now_ns + ANSWER_NS
             self._do(SendRuntime(runtime.id, load.grant))
         elif after is not LoadState.DONE:
-            load.due_ns = 0 if after is not LoadState.ASKED else load.due_ns
+            if after is not LoadState.AWAITING:
+                load.due_ns = 0
         else:
             self._load = None
             if event is LoadEvent.FAILED:
@@ -323,6 +328,7 @@ class Proxy:
             elif runtime is not None:
                 runtime.step = None
                 if event is LoadEvent.MOVED:
+                    self._moved = True
                     runtime.take(_E.HANDED_OVER)
                     del self.runtimes[runtime.id]
                     self._do(Release(runtime.id))
@@ -546,6 +552,8 @@ class Proxy:
 
     def _spares(self) -> set[str]:
         """Languages of which a spare is wanted: those of functions that run here and that no runtime holds."""
+        if self._moved:
+            return set()
         if self.root is None:
             return {self.language}
         held = {r.function.name for r in self.runtimes.values() if r.function is not None}
@@ -556,6 +564,8 @@ class Proxy:
 
     def _tick(self, now_ns: int) -> None:
         for runtime in [r for r in self.runtimes.values() if r.due_ns and now_ns >= r.due_ns]:
+            if runtime.id not in self.runtimes:  # ended with its caller
+                continue
             if runtime.status is None:
                 self._do(Kill(runtime.id))
                 self._lost(runtime, None, "closed its lane", now_ns)

@@ -105,6 +105,8 @@ class LaneBackend:
         invocation, function = self._invocation, self._function
         if invocation is None or function is None:
             raise outside("context")
+        if self.folders is not None:
+            self.folders.named(invocation.id)  # who knows the id may look for the folder of that name
         return Context(invocation.id, function.name, function.version, tuple(invocation.chain), self._deadline)
 
     def readable(self) -> None:

@@ -2,7 +2,7 @@
 
 `sys.stdout` and `sys.stderr` are ordinary text streams over a sink that makes frames of what is flushed to it:
 at each new line while that is seldom, in blocks when it comes thick. Over `Limits.log_bytes` output is counted
-and dropped, and the streams stop caring about lines, so that a function that prints a gigabyte pays for little
+and dropped, by streams that do not care about lines, so that a function that prints a gigabyte pays for little
 more than its own formatting. Order is kept across both streams.
 """
 
@@ -43,7 +43,10 @@ class Output:
         self._prompt = _PROMPT_FLUSHES
         self._sent_ns = 0
         self._timer: threading.Timer | None = None
-        self._streams = (_text_stream(self, "out", 1), _text_stream(self, "err", 2))
+        self._sinks = (_Sink(self, "out", 1), _Sink(self, "err", 2))
+        self._streams = tuple(_text_stream(sink, line_buffering=True) for sink in self._sinks)
+        self._wide = tuple(_text_stream(sink, line_buffering=False) for sink in self._sinks)
+        """What stands in `sys` once the limit is reached."""
         self._touched = False
 
     def install(self) -> None:
@@ -59,14 +62,12 @@ class Output:
             self._touched = False
             self._prompt = _PROMPT_FLUSHES
             self._dropped = 0
-            if self._carried >= self.limit:
-                for stream in self._streams:
-                    stream.reconfigure(line_buffering=True)
             self._carried = 0
+            self._swap(self._wide, self._streams)
 
     def end(self) -> list[Log]:
         """What has not been sent yet, to go out before the invocation's report."""
-        for stream in self._streams:
+        for stream in self._streams + self._wide:
             try:
                 stream.flush()
             except ValueError:  # the function closed it
@@ -126,9 +127,15 @@ class Output:
 
     def _overflow(self, size: int) -> None:
         if not self._dropped:
-            for stream in self._streams:
-                stream.reconfigure(line_buffering=False)
+            self._swap(self._streams, self._wide)
         self._dropped += size
+
+    def _swap(self, old: tuple[io.TextIOWrapper, ...], new: tuple[io.TextIOWrapper, ...]) -> None:
+        """Puts other streams in place, where the function has not put its own."""
+        if sys.stdout is old[0]:
+            sys.stdout = new[0]
+        if sys.stderr is old[1]:
+            sys.stderr = new[1]
 
     def _send_later(self) -> None:
         if self._timer is None:
@@ -167,10 +174,9 @@ class _Sink(io.RawIOBase):
         return size
 
 
-def _text_stream(output: Output, stream: Stream, fd: int) -> io.TextIOWrapper:
-    raw: io.RawIOBase = _Sink(output, stream, fd)
-    buffered = io.BufferedWriter(raw, _BLOCK_BYTES)
-    return io.TextIOWrapper(buffered, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+def _text_stream(sink: io.RawIOBase, *, line_buffering: bool) -> io.TextIOWrapper:
+    buffered = io.BufferedWriter(sink, _BLOCK_BYTES)
+    return io.TextIOWrapper(buffered, encoding="utf-8", errors="backslashreplace", line_buffering=line_buffering)
 
 
 def _plain_streams() -> None:

@@ -128,12 +128,18 @@ class _Runtime:
         if function is None or main is None:
             self._lane.send(Report(message.id, fault=Fault("conflict", "no function is loaded")))
             return
+        try:
+            arg = unpack(message.arg, message.content_type)
+        except InvalidInput as error:
+            fault = Fault(error.code, f"the argument of {function.name!r}: {error.message}", function=function.name)
+            self._lane.send(Report(message.id, fault=fault))
+            return
         if self._scratch is not None:
             self._scratch.enter()
         self._output.begin(message.id)
         self._backend.begin(message, function)
         try:
-            value = main(unpack(message.arg, message.content_type))
+            value = main(arg)
             if hasattr(value, "__await__"):
                 value = self._awaited(value)
             report = self._answer(message.id, function.name, value)

@@ -14,6 +14,8 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from proxy import spawner as wire
@@ -28,100 +30,108 @@ def main() -> None:
         if RUNTIMES[language].entry:
             pkgutil.resolve_name(RUNTIMES[language].entry)
     gc.freeze()
-    children: set[int] = set()
-    requests = control
-    if len(sys.argv) > 3:
-        requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    _Init(control, _proxy(control, languages) if len(sys.argv) > 3 else control).serve()
+
+
+def _proxy(control: socket.socket, languages: list[str]) -> socket.socket:
+    requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        control.close()
+        requests.close()
+        lane, token, language = sys.argv[3:6]
+        _leave_after(lambda: serve_proxy(lane, token, language, theirs, languages))
+    theirs.close()
+    return requests
+
+
+class _Init:
+    def __init__(self, control: socket.socket, requests: socket.socket) -> None:
+        self.control = control
+        self.requests = requests
+        self.children: set[int] = set()
+
+    def serve(self) -> NoReturn:
+        wake, waker = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(waker, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(waker)
+        poll = select.poll()
+        for fd in (self.control.fileno(), self.requests.fileno(), wake):
+            poll.register(fd, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == wake:
+                    os.read(wake, 100)
+                    self.reap()
+                elif fd == self.requests.fileno():
+                    if not self.obey():
+                        poll.unregister(fd)
+                        self.requests.close()
+                elif fd == self.control.fileno():
+                    self.end()
+
+    def obey(self) -> bool:
+        """Does what the next packet asks; False when there will be none."""
+        try:
+            packet, fd = wire.receive(self.requests)
+        except ConnectionResetError:  # the other end was closed with something unread
+            packet, fd = None, None
+        if isinstance(packet, wire.Spawn):
+            assert fd is not None
+            self.spawn(packet, fd)
+        elif isinstance(packet, wire.Kill) and packet.pid in self.children:
+            os.kill(packet.pid, signal.SIGKILL)
+        elif packet is None and self.requests is self.control:
+            self.end()
+        return packet is not None
+
+    def spawn(self, packet: wire.Spawn, fd: int) -> None:
+        runtime = RUNTIMES.get(packet.runtime)
+        if runtime is None:
+            os.close(fd)
+            wire.send(self.requests, wire.SpawnFailed(packet.id, f"no runtime {packet.runtime!r}"))
+            return
         pid = os.fork()
         if pid == 0:
-            control.close()
-            requests.close()
-            _leave_after(lambda: serve_proxy(*sys.argv[3:6], theirs, languages))
-        theirs.close()
-    wake, waker = os.pipe()
-    os.set_blocking(wake, False)
-    os.set_blocking(waker, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(waker)
-    poll = select.poll()
-    for one in {control, requests}:
-        poll.register(one, select.POLLIN)
-    poll.register(wake, select.POLLIN)
-    while True:
-        ready = {fd for fd, _ in poll.poll()}
-        if wake in ready:
-            os.read(wake, 100)
-            _reap(children, requests)
-        if requests.fileno() in ready:
-            packet, fd = wire.receive(requests)
-            if packet is None:
-                if requests is control:
-                    _end(children)
-                poll.unregister(requests)
-                requests.close()
-                requests = control
-                continue
-            if isinstance(packet, wire.Spawn):
-                assert fd is not None
-                _spawn(packet, fd, children, requests, [control, requests])
-            elif isinstance(packet, wire.Kill) and packet.pid in children:
-                os.kill(packet.pid, signal.SIGKILL)
-        elif control.fileno() in ready:
-            _end(children)
-
-
-def _spawn(
-    packet: wire.Spawn, fd: int, children: set[int], requests: socket.socket, close: list[socket.socket]
-) -> None:
-    runtime = RUNTIMES.get(packet.runtime)
-    if runtime is None:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self.control.close()
+            self.requests.close()
+            if runtime.kind == "exec":
+                os.dup2(fd, LANE_FD, inheritable=True)
+                argv = runtime.argv()
+                _leave_after(lambda: os.execv(argv[0], argv))
+            _leave_after(lambda: pkgutil.resolve_name(runtime.entry)(socket.socket(fileno=fd)))
         os.close(fd)
-        wire.send(requests, wire.SpawnFailed(packet.id, f"no runtime {packet.runtime!r}"))
-        return
-    pid = os.fork()
-    if pid == 0:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for sock in close:
-            sock.close()
-        if runtime.kind == "exec":
-            os.dup2(fd, LANE_FD, inheritable=True)
-            argv = runtime.argv()
-            _leave_after(lambda: os.execv(argv[0], argv))
-        _leave_after(lambda: pkgutil.resolve_name(runtime.entry)(socket.socket(fileno=fd)))
-    os.close(fd)
-    children.add(pid)
-    wire.send(requests, wire.Spawned(packet.id, pid))
+        self.children.add(pid)
+        wire.send(self.requests, wire.Spawned(packet.id, pid))
+
+    def reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self.children:
+                self.children.discard(pid)
+                with suppress(OSError):
+                    wire.send(self.requests, wire.Exited(pid, os.waitstatus_to_exitcode(status)))
+
+    def end(self) -> NoReturn:
+        for pid in self.children:
+            os.kill(pid, signal.SIGKILL)
+        os._exit(0)
 
 
-def _leave_after(what: object) -> NoReturn:
+def _leave_after(what: Callable[[], object]) -> NoReturn:
     try:
-        what()  # type: ignore[operator]
+        what()
     except BaseException:
         sys.excepthook(*sys.exc_info())
         os._exit(70)
-    os._exit(0)
-
-
-def _reap(children: set[int], requests: socket.socket) -> None:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        if pid in children:
-            children.discard(pid)
-            try:
-                wire.send(requests, wire.Exited(pid, os.waitstatus_to_exitcode(status)))
-            except OSError:
-                continue
-
-
-def _end(children: set[int]) -> NoReturn:
-    for pid in children:
-        os.kill(pid, signal.SIGKILL)
     os._exit(0)
 
 
