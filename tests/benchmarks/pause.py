@@ -18,8 +18,9 @@ async def measure(bench: Bench) -> None:
             await _replies(bench, running, language, count)
             folder = write_function(running.folder, "inside", ECHO[language], runtime=language)
             found = await inside.samples(folder, count * 10, "pause")
-        for kind in ("pause", "resume"):
-            bench.add(f"{language}, the driver's {kind}", found[kind], "us")
+        bench.add(f"{language}, the driver's pause", found["pause"], "us", note="until the kernel says so")
+        bench.add(f"{language}, the driver's resume", found["resume"], "us", note="the call alone")
+        bench.add(f"{language}, thaw to answer", found["answer"], "us", note="without gRPC")
 
 
 async def _replies(bench: Bench, running: Running, language: str, count: int) -> None:

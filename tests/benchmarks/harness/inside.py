@@ -41,7 +41,7 @@ async def _measure(folder: Path, count: int, pausing: bool) -> dict[str, list[in
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(50_000, 20, 50)
-                found: dict[str, list[int]] = {"begin": [], "pause": [], "resume": []}
+                found: dict[str, list[int]] = {"begin": [], "pause": [], "resume": [], "answer": []}
                 for number in range(-WARM_UP, count):
                     began = monotonic_ns()
                     await node.begin("default", name, b"x" * 64, TEXT, None).outcome
@@ -49,11 +49,23 @@ async def _measure(folder: Path, count: int, pausing: bool) -> dict[str, list[in
                         found["begin"].append(monotonic_ns() - began)
                 (worker,) = (await node.describe("default", name)).workers
                 for _ in range(count // 10 if pausing else 0):
-                    for kind, freeze in (("pause", driver.pause), ("resume", driver.resume)):
-                        began = monotonic_ns()
-                        await freeze(worker)
-                        found[kind].append(monotonic_ns() - began)
+                    await _freeze_and_thaw(node, driver, name, worker, found)
                 return found
+
+
+async def _freeze_and_thaw(
+    node: Node, driver: ProcessDriver, name: str, worker: str, found: dict[str, list[int]]
+) -> None:
+    """One pause of a worker that has just run, and its resume up to an answer: only then has it left the freezer."""
+    began = monotonic_ns()
+    await driver.pause(worker)
+    found["pause"].append(monotonic_ns() - began)
+    await asyncio.sleep(0.001)  # frozen for a moment, as it would be
+    began = monotonic_ns()
+    await driver.resume(worker)
+    found["resume"].append(monotonic_ns() - began)
+    await node.begin("default", name, b"x" * 64, TEXT, None).outcome
+    found["answer"].append(monotonic_ns() - began)
 
 
 async def samples(folder: Path, count: int, *options: str) -> dict[str, list[int]]:
