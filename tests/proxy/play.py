@@ -24,6 +24,7 @@ from proxy.events import (
     Command,
     Event,
     Kill,
+    RuntimeClosed,
     RuntimeExited,
     RuntimeSaid,
     RuntimeSpawned,
@@ -123,8 +124,6 @@ class Play:
         return next(r.id for r in self.core.runtimes.values() if r.step == step)
 
     def dies(self, runtime: int, status: int = -9) -> None:
-        from proxy.events import RuntimeClosed
-
         self.event(RuntimeExited(runtime, status))
         self.event(RuntimeClosed(runtime))
 

@@ -22,6 +22,7 @@ from mee6.lane.messages import (
     Handover,
     Invoke,
     Limits,
+    Load,
     Log,
     Report,
     Result,
@@ -468,8 +469,6 @@ def test_a_call_that_nobody_waits_for_still_ends_before_its_caller(worker: Worke
 
 def test_a_function_without_calls_is_handed_over(language: Language, tmp_path: Path) -> None:
     with Worker([language.name], tmp_path / "act", tmp_path, grants=True) as worker:
-        from mee6.lane.messages import Load
-
         function = language.function()
         worker.lane.send(Load("load", function, {"f": function}))
         worker.until(AskHandover)
@@ -496,8 +495,6 @@ def test_a_function_without_calls_is_handed_over(language: Language, tmp_path: P
 
 def test_a_handover_that_cannot_connect_leaves_it_to_the_proxy(language: Language, tmp_path: Path) -> None:
     with Worker([language.name], tmp_path / "act", tmp_path, grants=True) as worker:
-        from mee6.lane.messages import Load
-
         function = language.function()
         worker.lane.send(Load("load", function, {"f": function}))
         worker.until(AskHandover)

@@ -24,6 +24,7 @@ from mee6.lane.messages import (
     AskHandover,
     Call,
     Function,
+    Handover,
     Hello,
     Invoke,
     Limits,
@@ -190,8 +191,6 @@ class Worker(_Processes):
     def receive(self, timeout_s: float = WAIT_S) -> AnyMessage | None:
         message = super().receive(timeout_s)
         if isinstance(message, AskHandover) and not self.grants:
-            from mee6.lane.messages import Handover
-
             self.lane.send(Handover("", ""))
         return message
 
