@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from agent.core import events as ev
+from agent.core.invocation import InvocationState
 from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
 from agent.core.worker import Worker
@@ -412,11 +413,16 @@ class Shell:
         job = seat.job
         if job is None or peer is not seat.peer:
             return  # the answer to something that was called off
+        record = self.core.invocations.get(job.id)
         if report.id == f"load/{job.id}":
+            if record is None or record.state is not InvocationState.STARTING:
+                raise ProtocolError(f"worker {seat.worker} reports a load out of turn")
             self.tell(ev.FunctionLoaded(seat.worker, job.id, report.fault, report.handed_over))
             return
         if report.id != job.id:
             return
+        if record is None or record.state is not InvocationState.RUNNING:
+            raise ProtocolError(f"worker {seat.worker} reports on {job.id!r} before it was called")
         seat.job = None
         seat.gate = None
         seat.held_calls.clear()
@@ -447,17 +453,19 @@ class Shell:
                 while pid not in seat.exits:
                     seat.exited.clear()
                     await seat.exited.wait()
-        if seat.stopped:
-            return
+        if not seat.stopped:
+            closed = f"worker {seat.worker} closed its lane{f': {reason}' if reason else ''}"
+            self.tell(ev.WorkerLost(seat.worker, self._loss(seat, closed)))
+
+    def _loss(self, seat: Seat, otherwise: str) -> Fault:
+        """Why a worker is lost: how the process that served it ended, where that is known."""
         name = seat.job.name if seat.job is not None else ""
-        if pid not in seat.exits:
-            fault = Fault("worker_lost", f"worker {seat.worker} closed its lane{f': {reason}' if reason else ''}", name)
-        elif seat.is_direct:
-            fault = exit_fault(name, *seat.exits[pid])
-        else:
-            how = exit_fault("proxy", *seat.exits[pid]).message
-            fault = Fault("worker_lost", f"worker {seat.worker} was lost: {how}", name)
-        self.tell(ev.WorkerLost(seat.worker, fault))
+        ended = seat.exits.get(seat.runtime_pid if seat.is_direct else seat.proxy_pid)
+        if ended is None:
+            return Fault("worker_lost", otherwise, name)
+        if seat.is_direct:
+            return exit_fault(name, *ended)
+        return Fault("worker_lost", f"worker {seat.worker} was lost: {exit_fault('proxy', *ended).message}", name)
 
     # -- calls of running functions
 
@@ -468,6 +476,8 @@ class Shell:
             return
         if not call.id.startswith(f"{job.id}."):
             raise ProtocolError(f"worker {seat.worker} makes a call {call.id!r} that is not {job.id!r}'s")
+        if call.id in self.jobs or call.id in seat.held_calls:
+            raise ProtocolError(f"worker {seat.worker} makes the call {call.id!r} twice")
         chain = call.chain or job.chain
         caller = job.plan.functions.get(chain[-1])
         if caller is None:
@@ -513,10 +523,8 @@ class Shell:
     # -- hooks of the driver
 
     def _worker_exited(self, worker: str, reason: str) -> None:
-        if worker in self.seats:
-            seat = self.seats[worker]
-            name = seat.job.name if seat.job is not None else ""
-            self.tell(ev.WorkerLost(worker, Fault("worker_lost", f"worker {worker} was lost: {reason}", name)))
+        if seat := self.seats.get(worker):  # a runtime alone in its worker ends it: both news come at once
+            self.tell(ev.WorkerLost(worker, self._loss(seat, f"worker {worker} was lost: {reason}")))
 
     def _process_exited(self, worker: str, pid: int, status: int, cause: str) -> None:
         if seat := self.seats.get(worker):
