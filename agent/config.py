@@ -20,7 +20,7 @@ class AgentConfig:
     prewarm: dict[str, int] = field(default_factory=lambda: {"python": 2, "nodejs": 1})
     """Workers to keep ready for each runtime, paused and connected."""
     max_workers: int = 64
-    """Workers at once, per depth of calls (see `agent.core.scheduler`)."""
+    """Workers at once, for each depth of calls in use (see `agent.core.capacity`)."""
     queue_limit: int = 4096
     """Invocations that may wait for a worker before new ones are refused."""
     keep_alive_s: float = 600.0

@@ -47,6 +47,8 @@ from runtimes.catalog import Runtime
 LOG_EVERY_S: Final = 0.2
 """Canonical lines are written in batches, off the invocations' path."""
 PARALLEL_STARTS: Final = 4
+REFILL_GRACE_NS: Final = 30_000_000
+"""Measured on 2 cores: beside a refill, a workflow's first call found its runtime in 12 ms instead of 3."""
 
 _log: Final = logging.getLogger("mee6.agent")
 _canonical: Final = logging.getLogger("mee6.agent.invocation")
@@ -403,6 +405,7 @@ def _settings(config: AgentConfig, runtimes: Mapping[str, Runtime]) -> Settings:
         max_workers=config.max_workers,
         queue_limit=config.queue_limit,
         parallel_starts=PARALLEL_STARTS,
+        refill_grace=REFILL_GRACE_NS,
         keep_alive=int(config.keep_alive_s * 1e9),
         linger=int(config.linger_s * 1e9),
         pause=config.pause,

@@ -27,6 +27,8 @@ class Settings:
     parallel_starts: int = 4
     patience: int = 1_000_000_000
     """How long an invocation lets younger ones go first that find their function loaded, on a full node."""
+    refill_grace: int = 0
+    """How long a pool stays short: what makes a worker would take the processor from the one just leased."""
     keep_alive: int = 600_000_000_000
     linger: int = 1_000_000_000
     pause: bool = True
@@ -88,6 +90,10 @@ class Fleet:
             if not self._make_room(pool, limit, now):
                 break
             self._start(pool, now)
+
+    def is_short(self, demand: Mapping[PoolKey, int], now: int) -> bool:
+        """Whether a pool has less than it is to keep ready beside `demand`."""
+        return any(pool.missing(demand.get(pool.key, 0) + pool.target, now) > 0 for pool in self.pools.values())
 
     def refill(self, demand: Mapping[PoolKey, int], limit: int, now: int) -> None:
         """Starts what the pools are to keep ready, beside `demand`, as far as there is room."""

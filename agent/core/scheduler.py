@@ -9,7 +9,7 @@ Who may have a worker at all, so that callers never starve their callees, is `ag
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any, Final
@@ -40,6 +40,8 @@ class Scheduler:
     capacity: Capacity = field(init=False)
     _callees: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _retired: set[str] = field(default_factory=set)
+    _refill_at: int = 0
+    """When the pools are to be filled up; 0 while none is short."""
     _unsettled: bool = True
     """Something may have become possible for those that wait, or for the pools."""
     _out: list[ev.Command] = field(default_factory=list)
@@ -71,6 +73,7 @@ class Scheduler:
         times = [invocation.deadline for invocation in self.invocations.values()]
         times += [due for worker in self.fleet.workers.values() if (due := self.fleet.due(worker)) is not None]
         times += [pool.retry_at for pool in self.fleet.pools.values() if pool.retry_at]
+        times += [self._refill_at] if self._refill_at else []
         return min(times, default=None)
 
     # -- invocations
@@ -225,11 +228,21 @@ class Scheduler:
         demand = self.line.demand(unserved, self.capacity.room)
         for key, waiting in demand.items():
             self.fleet.supply(key, waiting, self._limit(), self._now)
-        self.fleet.refill(demand, self._limit(), self._now)
+        self._refill(demand)
         # What deep calls made is ended, but for one depth more than is in use: those that run may call again.
         deepest = max(self.capacity.deepest + 1, self.line.deepest)
         self.fleet.trim(self.settings.max_workers * deepest, self._now)
         self._unsettled = False
+
+    def _refill(self, demand: Mapping[PoolKey, int]) -> None:
+        """Has the pools' missing workers made, once the invocation that took one has had a quiet moment."""
+        if not self.fleet.is_short(demand, self._now):
+            self._refill_at = 0
+        elif not self._refill_at and self.settings.refill_grace:
+            self._refill_at = self._now + self.settings.refill_grace
+        elif self._now >= self._refill_at:
+            self._refill_at = 0
+            self.fleet.refill(demand, self._limit(), self._now)
 
     def _limit(self) -> int:
         """How many workers may exist now."""
@@ -373,6 +386,8 @@ class Scheduler:
             due = self.fleet.due(worker)
             if due is not None and due <= self._now:
                 self._overdue(worker)
+        if self._refill_at and self._refill_at <= self._now:
+            self._unsettled = True
         for pool in self.fleet.pools.values():
             if pool.retry_at and pool.retry_at <= self._now:
                 pool.retry_at = 0

@@ -1,6 +1,6 @@
 """The contract of a driver: what makes, pauses and ends workers.
 
-Defined by the node, which needs it; passed by every driver in `tests/driver_contract.py`.
+Defined by the node, which needs it; passed by every driver in `tests/agent/drivers/contract.py`.
 
 - `open` comes first and once; it removes whatever an earlier agent of the same id left behind, also after
   a kill -9. `close` comes last; after it no process, file, mount, cgroup or socket of any worker is left.
@@ -10,8 +10,8 @@ Defined by the node, which needs it; passed by every driver in `tests/driver_con
 - `pause` and `resume` act on all processes of the worker and return when it is so. The node serialises them
   per worker and never pauses a paused worker.
 - `bind` comes before the `Load` or `Invoke` that needs it; it works on a paused worker too.
-- `on_exit` is called once for every worker that ends without `stop`, `on_process_exit` for every process of
-  a worker that ends, and `on_output` with what a worker wrote past the SDK (raw descriptors 1 and 2).
+- `on_exit` is called once for every worker that ends without `stop`, `on_process_exit` for its
+  proxy and each runtime that ends, and `on_output` with what a worker wrote past the SDK (raw descriptors 1 and 2).
   All three run on the event loop, and must not block.
 """
 

@@ -92,12 +92,12 @@ class FakeDriver:
         (act.parent / "flow").mkdir()
         (act / "flow").symlink_to(act.parent / "flow")
         if self._proxy is not None:
-            worker.tasks.append(asyncio.create_task(self._play(spec, self._proxy(spec))))
+            worker.tasks.append(asyncio.create_task(self._play(spec, self._proxy)))
         if self.trouble.exit_after_s is not None:
             worker.tasks.append(asyncio.create_task(self._exit_later(spec.worker, self.trouble.exit_after_s)))
 
-    async def _play(self, spec: WorkerSpec, proxy: Coroutine[None, None, None]) -> None:
-        await proxy
+    async def _play(self, spec: WorkerSpec, proxy: Callable[[WorkerSpec], Coroutine[None, None, None]]) -> None:
+        await proxy(spec)
         self.lose(spec.worker, "all of its processes have ended")
 
     async def _exit_later(self, worker: str, seconds: float) -> None:

@@ -103,6 +103,9 @@ async def test_only_a_running_functions_own_calls_are_taken(tmp_path: Path) -> N
         _outcome, peer, task = await play.running("caller")
         with pytest.raises(ProtocolError, match="is not"):
             play.calls(peer, Invoke("someone", b"", "", []), 1, "callee")
+        play.calls(peer, task, 1, "callee")
+        with pytest.raises(ProtocolError, match="twice"):
+            play.calls(peer, task, 1, "callee")
         for message in (Hello("", "proxy", "python"), Steps([]), AskHandover(), Goodbye()):
             with pytest.raises(ProtocolError, match="not its to send"):
                 play.node.received(peer, message)
@@ -212,6 +215,22 @@ async def test_a_fault_is_an_answer_and_the_worker_stays_warm(tmp_path: Path) ->
         assert worker.state is WorkerState.WARM
 
 
+async def test_a_report_out_of_turn_breaks_the_rules(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome = play.begin("echo")
+        peer = await play.connected()
+        load = await peer.gets(Load)
+        with pytest.raises(ProtocolError, match="before it was called"):
+            play.node.received(peer, Report(load.id.removeprefix("load/"), b"made up"))
+        play.node.received(peer, Report(load.id))
+        task = await peer.gets(Invoke)
+        with pytest.raises(ProtocolError, match="out of turn"):
+            play.node.received(peer, Report(load.id))
+        play.node.received(peer, Report(task.id, b"true"))
+        assert (await outcome).result == b"true"
+
+
 async def test_a_load_that_fails_ends_the_worker(tmp_path: Path) -> None:
     async with played_node(tmp_path) as play:
         await play.add("echo")
@@ -267,8 +286,8 @@ async def test_what_cannot_be_added_is_refused_with_its_reason(tmp_path: Path) -
     async with played_node(tmp_path) as play:
         with pytest.raises(UnknownRuntime, match="'cobol' is not known here; known are: nodejs, python"):
             await play.add("old", runtime="cobol")
+        await play.add("echo")
         with pytest.raises(InvalidManifest, match="names the function 'echo', not 'other'"):
-            await play.add("echo")
             await play.node.add_folder("ann", "other", tmp_path / "sources" / "echo")
         (tmp_path / "sources" / "echo" / "main.py").unlink()
         with pytest.raises(InvalidBundle, match=r"needs 'main\.py'"):

@@ -15,6 +15,15 @@ def test_prewarmed_workers_are_made_at_once() -> None:
     assert play.wait(0) == [ev.StartWorker("w1", PYTHON), ev.StartWorker("w2", PYTHON), ev.StartWorker("w3", NODE)]
 
 
+def test_a_pool_is_filled_up_only_after_its_grace_but_who_waits_is_served_at_once() -> None:
+    play = Play(Settings({PYTHON: 1}, refill_grace=30))
+    assert play.wait(0) == []
+    assert play.core.next_wake() == play.now + 30
+    assert of(play.submit("a"), ev.StartWorker) == [ev.StartWorker("w1", PYTHON)]
+    assert of(play.wait(30), ev.StartWorker) == [ev.StartWorker("w2", PYTHON)]
+    assert of(play.wait(1000), ev.StartWorker) == []
+
+
 def test_no_more_than_parallel_starts_are_under_way_at_once() -> None:
     play = Play(Settings({PYTHON: 3, NODE: 3}, parallel_starts=2))
     play.wait(0)
