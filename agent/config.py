@@ -41,6 +41,12 @@ class AgentConfig:
     open_files: int = 1024
     scratch_bytes: int = 256 << 20
     bundle_limit_bytes: int = 100 << 20
+    dependency_timeout_s: float = 300.0
+    """For resolving the packages of one function, when it is added."""
+    dependency_bytes: int = 1 << 30
+    """Of the packages of one function."""
+    dependency_memory_bytes: int = 2 << 30
+    """While they are being resolved."""
     arg_limit_bytes: int = 8 << 20
     result_limit_bytes: int = 8 << 20
     log_limit_bytes: int = 1 << 20

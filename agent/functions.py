@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from agent.dependencies.resolver import Say
+from agent.dependencies.store import Dependencies
 from agent.plan import Plan, resolve
-from agent.services.api import Added
+from agent.services.api import NO_ENV, Added, check_env, silent
 from agent.substrate.base import FunctionRecord
 from agent.substrate.local import LocalSubstrate
 from mee6 import bundle
@@ -32,15 +35,25 @@ class Functions:
         substrate: open, and open for as long as this is used.
         runtimes: the languages this agent knows, by name.
         bundle_limit_bytes: of a packed function.
+        dependencies: open, and open for as long as this is used.
     """
 
-    def __init__(self, substrate: LocalSubstrate, runtimes: Mapping[str, Runtime], bundle_limit_bytes: int) -> None:
+    def __init__(
+        self,
+        substrate: LocalSubstrate,
+        runtimes: Mapping[str, Runtime],
+        bundle_limit_bytes: int,
+        dependencies: Dependencies,
+    ) -> None:
         self._substrate = substrate
         self._runtimes = runtimes
         self._limit = bundle_limit_bytes
         self._current: dict[str, dict[str, FunctionRecord]] = {}
         self._plans: dict[tuple[str, str], Plan] = {}
         self._adding = asyncio.Lock()
+        self._dependencies = dependencies
+        self._held: Counter[str] = Counter()
+        """Bundles of functions that are being added."""
         self.code: dict[str, Path] = {}
         """SHA-256 -> the unpacked bundle, for every version that a plan may name."""
 
@@ -50,7 +63,7 @@ class Functions:
             self._current.setdefault(record.user, {})[record.name] = record
             with contextlib.suppress(NotFound):  # told to whoever invokes it
                 self.code[record.sha256] = await self._substrate.bundles.unpacked(record.sha256)
-        await self._substrate.bundles.keep_only(await self._substrate.registry.referenced())
+        await self._keep_only(set(), set())
 
     def of(self, user: str) -> Mapping[str, FunctionRecord]:
         """A user's functions by name, in their current versions."""
@@ -72,34 +85,68 @@ class Functions:
             lost = [record.name for record in plan.functions.values() if record.sha256 not in self.code]
             if lost:
                 raise NotFound(f"the code of {lost[0]!r} is missing from the agent's state folder; add it again")
+            bare = [
+                record.name for record in plan.functions.values() if not self._dependencies.is_there(record.packages)
+            ]
+            if bare:
+                raise NotFound(f"the packages of {bare[0]!r} are missing from the agent's state folder; add it again")
             self._plans[user, name] = plan
         return plan
 
-    async def add(self, user: str, act_name: str, packed: Path, sha256: str, size: int) -> Added:
+    def packages(self, record: FunctionRecord) -> Path | None:
+        """The folder of what a version depends on; None for nothing."""
+        return self._dependencies.path(record.packages) if record.packages else None
+
+    async def add(
+        self,
+        user: str,
+        act_name: str,
+        packed: Path,
+        sha256: str,
+        size: int,
+        env: Mapping[str, str] = NO_ENV,
+        say: Say = silent,
+    ) -> Added:
         """Adds the function in a packed bundle; see `NodeApi.add`."""
-        async with self._adding:
-            substrate = self._substrate
-            await substrate.bundles.put(packed, sha256)
-            try:
+        check_env(env)
+        substrate = self._substrate
+        self._held[sha256] += 1
+        try:
+            async with self._adding:
+                await substrate.bundles.put(packed, sha256)
                 folder = await substrate.bundles.unpacked(sha256)
                 manifest = await asyncio.to_thread(self._manifest, folder, act_name)
+            # Outside of the lock: it may take minutes, and others shall be added meanwhile.
+            async with self._dependencies.provided(folder, manifest.runtime, say) as packages, self._adding:
                 current = self.of(user).get(manifest.name)
-                if current is not None and current.sha256 == sha256:
+                if current is not None and (current.sha256, current.env, current.packages) == (sha256, env, packages):
+                    self._forget_plans(user)  # what was missing may be there again
                     return Added(current, unchanged=True, missing=self._missing(user, manifest))
-                record = await substrate.registry.add(user, manifest.name, sha256, size, manifest, time.time())
-            except BaseException:
-                await substrate.bundles.keep_only(await substrate.registry.referenced() | set(self.code))
-                raise
-            self.code[sha256] = folder
-            self._current.setdefault(user, {})[manifest.name] = record
-            self._forget_plans(user)
-            return Added(record, missing=self._missing(user, manifest))
+                record = await substrate.registry.add(
+                    user, manifest.name, sha256, size, manifest, time.time(), env, packages
+                )
+                self.code[sha256] = folder
+                self._current.setdefault(user, {})[manifest.name] = record
+                self._forget_plans(user)
+                return Added(record, missing=self._missing(user, manifest))
+        except BaseException:
+            self._held[sha256] -= 1
+            async with self._adding:
+                await self._keep_only(set(self.code), set(), bundles_only=True)
+            self._held[sha256] += 1
+            raise
+        finally:
+            self._held[sha256] -= 1
+            if not self._held[sha256]:
+                del self._held[sha256]
 
-    async def add_folder(self, user: str, act_name: str, folder: Path) -> Added:
+    async def add_folder(
+        self, user: str, act_name: str, folder: Path, env: Mapping[str, str] = NO_ENV, say: Say = silent
+    ) -> Added:
         """Adds the function in a folder of this machine; see `NodeApi.add_folder`."""
         packed = await asyncio.to_thread(bundle.pack, folder, self._limit)
         try:
-            return await self.add(user, act_name, packed.path, packed.sha256, packed.size)
+            return await self.add(user, act_name, packed.path, packed.sha256, packed.size, env, say)
         finally:
             packed.path.unlink(missing_ok=True)
 
@@ -115,17 +162,25 @@ class Functions:
         """The function's versions, newest first."""
         return await self._substrate.registry.versions(user, name)
 
-    async def forget_code(self, in_use: set[str]) -> None:
-        """Drops the bundles that neither a version nor anything running needs.
+    async def forget_code(self, in_use: Iterable[FunctionRecord]) -> None:
+        """Drops the bundles and packages that neither a version nor anything running needs.
 
         Args:
-            in_use: their SHA-256.
+            in_use: the versions that something runs of.
         """
+        running = list(in_use)
         async with self._adding:
-            wanted = await self._substrate.registry.referenced() | in_use
-            await self._substrate.bundles.keep_only(wanted)
-            for sha256 in self.code.keys() - wanted:
-                del self.code[sha256]
+            await self._keep_only({record.sha256 for record in running}, {record.packages for record in running})
+
+    async def _keep_only(self, bundles: set[str], packages: set[str], *, bundles_only: bool = False) -> None:
+        """Drops all but these, what a version needs, and what is being added."""
+        registry = self._substrate.registry
+        wanted = await registry.referenced() | bundles | {sha256 for sha256, count in self._held.items() if count > 0}
+        await self._substrate.bundles.keep_only(wanted)
+        for sha256 in self.code.keys() - wanted:
+            del self.code[sha256]
+        if not bundles_only:
+            await self._dependencies.keep_only(await registry.packages() | packages)
 
     def _missing(self, user: str, manifest: Manifest) -> tuple[str, ...]:
         functions = self.of(user)

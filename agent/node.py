@@ -13,7 +13,7 @@ import os
 import secrets
 import time
 from base64 import b32encode
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,14 +24,16 @@ from agent.core import events as ev
 from agent.core.fleet import Settings
 from agent.core.scheduler import Scheduler
 from agent.core.worker import LEASED, Worker, WorkerState
-from agent.drivers.base import Capabilities, Driver, PoolKey, WorkerLimits
+from agent.dependencies.resolver import ISOLATION, ResolveLimits, Resolver
+from agent.dependencies.store import Dependencies
+from agent.drivers.base import Capabilities, Driver, KnowsLanguages, PoolKey, WorkerLimits
 from agent.feed import Feed, FunctionView, LogLine, NodeView, Picture
 from agent.functions import Functions
 from agent.history import History, Outcome
 from agent.lanes import LaneServer
 from agent.peers import Peer
 from agent.seats import Answer, Job, Seat
-from agent.services.api import Added, Described, Ticket
+from agent.services.api import NO_ENV, Added, Described, Ticket, silent
 from agent.shell import Shell
 from agent.stats import Stats
 from agent.substrate.base import FunctionRecord
@@ -62,7 +64,8 @@ class Node:
     ) -> None:
         self.config = config
         self.id = agent_id(config.state_dir)
-        self.functions_of = Functions(substrate, runtimes, config.bundle_limit_bytes)
+        self._dependencies = _dependencies(self.id, config, driver)
+        self.functions_of = Functions(substrate, runtimes, config.bundle_limit_bytes, self._dependencies)
         self.history = History(config.kept_invocations, config.kept_bytes)
         self.feed = Feed(self._picture)
         self.stats = Stats()
@@ -81,6 +84,7 @@ class Node:
             self,
             self._spawn,
             self.functions_of.code,
+            self.functions_of.packages,
             WorkerLimits(config.memory_bytes, config.cpus, config.pids, config.open_files, config.scratch_bytes),
             Limits(config.result_limit_bytes, config.log_limit_bytes),
             config.timeout_s,
@@ -96,6 +100,7 @@ class Node:
         Raises:
             Conflict: what the driver needs is not there.
         """
+        await self._dependencies.open()
         await self.functions_of.load()
         async with LaneServer(lane_path, self):
             self._capabilities = await self._driver.open(self._shell.hooks())
@@ -106,6 +111,7 @@ class Node:
             finally:
                 writer.cancel()
                 self._write()
+                await self._dependencies.close()
                 await self._shell.close()
                 await self._driver.close()
                 self.feed.close()
@@ -172,13 +178,29 @@ class Node:
 
     # -- functions
 
-    async def add(self, user: str, act_name: str, packed: Path, sha256: str, size: int) -> Added:
+    async def add(
+        self,
+        user: str,
+        act_name: str,
+        packed: Path,
+        sha256: str,
+        size: int,
+        env: Mapping[str, str] = NO_ENV,
+        say: Callable[[str], None] = silent,
+    ) -> Added:
         """Adds a function; see `NodeApi.add`."""
-        return self._added(await self.functions_of.add(user, act_name, packed, sha256, size))
+        return self._added(await self.functions_of.add(user, act_name, packed, sha256, size, env, say))
 
-    async def add_folder(self, user: str, act_name: str, folder: Path) -> Added:
+    async def add_folder(
+        self,
+        user: str,
+        act_name: str,
+        folder: Path,
+        env: Mapping[str, str] = NO_ENV,
+        say: Callable[[str], None] = silent,
+    ) -> Added:
         """Adds a function; see `NodeApi.add_folder`."""
-        return self._added(await self.functions_of.add_folder(user, act_name, folder))
+        return self._added(await self.functions_of.add_folder(user, act_name, folder, env, say))
 
     def _added(self, added: Added) -> Added:
         if not added.unchanged:
@@ -200,7 +222,7 @@ class Node:
             self.feed.publish(time.monotonic_ns(), _function_view(record, removed=True))
         plans = [seat.plan for seat in self._shell.seats.values() if seat.plan is not None]
         plans += [job.plan for job in self._shell.jobs.values()]
-        await self.functions_of.forget_code({one.sha256 for plan in plans for one in plan.functions.values()})
+        await self.functions_of.forget_code([one for plan in plans for one in plan.functions.values()])
 
     def _retire_replaced(self, user: str) -> None:
         """Tells the core of plans that no new invocation will be pinned to."""
@@ -376,6 +398,13 @@ class Node:
                 "id=%s user=%s function=%s version=%d worker=%s start=%s via=%s state=%s %s",
                 job.id, job.user, job.name, step.version, step.worker, step.start, step.via, step.state, times,
             )  # fmt: skip
+
+
+def _dependencies(agent: str, config: AgentConfig, driver: Driver) -> Dependencies:
+    limits = ResolveLimits(config.dependency_timeout_s, config.dependency_bytes, config.dependency_memory_bytes)
+    isolated = os.environ.get(ISOLATION) != "none"
+    knows = driver.language_version if isinstance(driver, KnowsLanguages) else lambda _language: ""
+    return Dependencies(config.state_dir, Resolver(agent, config.state_dir, limits, isolated=isolated), knows)
 
 
 def _settle(outcome: asyncio.Future[Outcome], id_: str, answer: Answer) -> None:

@@ -12,6 +12,7 @@ from agent.core.invocation import Invocation
 from agent.drivers.base import PoolKey
 from agent.peers import Peer
 from agent.plan import Plan
+from agent.substrate.base import FunctionRecord
 from mee6.lane.messages import Fault, Function, Limits
 from mee6.outflow import Gate
 
@@ -99,11 +100,17 @@ class Seat:
         """Who takes its tasks."""
         return self.runtime if self.is_direct else self.proxy
 
-    def functions(self, code_path: Callable[[str, str], str], timeout_s: float) -> dict[str, Function]:
+    def functions(
+        self,
+        code_path: Callable[[FunctionRecord], str],
+        packages_path: Callable[[FunctionRecord], str],
+        timeout_s: float,
+    ) -> dict[str, Function]:
         """All that its plan reaches, as the worker needs them.
 
         Args:
-            code_path: (name, sha256) -> the folder as seen from inside.
+            code_path: the folder of its code, as seen from inside.
+            packages_path: that of what it depends on; empty for nothing.
             timeout_s: of functions that do not say.
         """
         assert self.plan is not None
@@ -112,11 +119,12 @@ class Seat:
                 name=name,
                 version=record.version,
                 runtime=record.manifest.runtime,
-                path=code_path(name, record.sha256),
+                path=code_path(record),
                 dependencies=record.manifest.outflows,
                 max_parallelism=record.manifest.max_parallelism,
                 timeout_s=record.manifest.timeout_s or timeout_s,
-                env=record.manifest.env,
+                env=record.manifest.env | record.env,
+                packages=packages_path(record),
             )
             for name, record in self.plan.functions.items()
         }

@@ -21,9 +21,10 @@ from agent.core.invocation import InvocationState
 from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
 from agent.core.worker import Worker
-from agent.drivers.base import Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec
+from agent.drivers.base import Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec, packages_name
 from agent.peers import Peer
 from agent.seats import Answer, Job, Seat
+from agent.substrate.base import FunctionRecord
 from mee6.errors import Mee6Error, NotAllowed, ProtocolError
 from mee6.faults import exit_fault
 from mee6.lane.messages import (
@@ -94,6 +95,7 @@ class Shell:
     Args:
         spawn: begins a task that the node owns.
         code: SHA-256 -> the unpacked bundle.
+        packages: the folder of what a version depends on; None for nothing.
         timeout_s: of functions that do not say.
     """
 
@@ -104,6 +106,7 @@ class Shell:
         observer: Observer,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         code: Mapping[str, Path],
+        packages: Callable[[FunctionRecord], Path | None],
         worker_limits: WorkerLimits,
         lane_limits: Limits,
         timeout_s: float,
@@ -113,6 +116,7 @@ class Shell:
         self._observer = observer
         self._spawn = spawn
         self._code = code
+        self._packages = packages
         self._worker_limits = worker_limits
         self._lane_limits = lane_limits
         self._timeout_s = timeout_s
@@ -266,9 +270,15 @@ class Shell:
         seat, job = self._seat_and_job(command)
         if not self._bind(seat, job):
             return
-        functions = seat.functions(
-            lambda name, sha256: self._driver.code_path(seat.worker, name, self._code[sha256]), self._timeout_s
-        )
+
+        def code(record: FunctionRecord) -> str:
+            return self._driver.code_path(seat.worker, record.name, self._code[record.sha256])
+
+        def packages(record: FunctionRecord) -> str:
+            folder = self._packages(record)
+            return self._driver.code_path(seat.worker, packages_name(record.name), folder) if folder else ""
+
+        functions = seat.functions(code, packages, self._timeout_s)
         self._send(seat, Load(f"load/{job.id}", functions[job.name], functions))
 
     def _call(self, command: ev.Call) -> None:
@@ -296,6 +306,9 @@ class Shell:
         seat.plan = job.plan
         seat.bound_flow = flow
         code = {name: self._code[record.sha256] for name, record in job.plan.functions.items()}
+        for name, record in job.plan.functions.items():
+            if folder := self._packages(record):
+                code[packages_name(name)] = folder
         try:
             self._driver.bind(seat.worker, code, flow)
         except Mee6Error as error:
@@ -482,7 +495,7 @@ class Shell:
         caller = job.plan.functions.get(chain[-1])
         if caller is None:
             raise ProtocolError(f"worker {seat.worker} calls for {chain[-1]!r}, which is not of its plan")
-        lane_caller = seat.functions(lambda name, _sha256: name, self._timeout_s)[chain[-1]]
+        lane_caller = seat.functions(_nowhere, _nowhere, self._timeout_s)[chain[-1]]
         if fault := refusal(lane_caller, chain, call.name, call.name in job.plan.functions):
             peer.send(Result(call.id, fault=fault))
             return
@@ -547,6 +560,11 @@ class Shell:
     def _show_handover(self, seat: Seat, reason: str = "") -> None:
         if worker := self.core.fleet.workers.get(seat.worker):
             self._observer.handover_changed(worker, seat, reason)
+
+
+def _nowhere(_record: FunctionRecord) -> str:
+    """The folder of a function that is only asked about."""
+    return ""
 
 
 _EXECUTE: Final[dict[type[ev.Command], Callable[[Shell, Any], None]]] = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 # ruff: noqa: ASYNC109 - `timeout` is not the waiting's but the invocation's, kept by the agent
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -23,6 +23,7 @@ from mee6.api import records as convert
 from mee6.api.faults import API_KEY, API_LEVEL, from_rpc_error
 from mee6.api.v1 import console_pb2, console_pb2_grpc, invoker_pb2, invoker_pb2_grpc
 from mee6.bundle import Bundle
+from mee6.errors import ProtocolError, TimedOut
 from mee6.records import Added, Batch, Description, Function, LogLine, Node, Outcome, Snapshot, Trace
 from mee6.stream import InvokeStream
 
@@ -45,6 +46,8 @@ _OPTIONS: Final = (
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Called with the bytes sent so far and all bytes."""
+Line = Callable[[str], None]
+"""Called with a line for people."""
 
 
 class Client:
@@ -129,18 +132,42 @@ class Client:
     # Functions
 
     async def add(
-        self, folder: str | Path, *, name: str = "", user: str | None = None, on_progress: Progress | None = None
+        self,
+        folder: str | Path,
+        *,
+        name: str = "",
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        on_progress: Progress | None = None,
+        on_line: Line | None = None,
     ) -> Added:
-        """Adds the function in `folder`, or the next version of it.
+        """Adds the function in `folder`, or the next version of it, with the packages it depends on.
 
         Args:
             name: must be the manifest's where it is given.
+            env: goes over the manifest's.
+            on_line: told how far the packages are.
         """
         packed = await asyncio.to_thread(bundle.pack, Path(folder))
         try:
-            pieces = _pieces(packed, name, user or self.user, on_progress)
-            call = self._invoker.Upload(pieces, metadata=METADATA, timeout=ANSWER_S + packed.size / (1 << 20))
-            return convert.added(await self._translated(call))
+            pieces = _pieces(packed, name, user or self.user, env or {}, on_progress)
+            replies = self._replies(self._invoker.UploadStream(pieces, metadata=METADATA))
+            patience_s = ANSWER_S + packed.size / (1 << 20)
+            try:
+                while True:  # resolving may take minutes, but not in silence
+                    async with asyncio.timeout(patience_s):
+                        reply = await anext(replies)
+                    patience_s = ANSWER_S
+                    if reply.WhichOneof("what") == "added":
+                        return convert.added(reply.added)
+                    if reply.progress and on_line is not None:
+                        on_line(reply.progress)
+            finally:
+                await replies.aclose()
+        except TimeoutError as error:
+            raise TimedOut(f"the agent at {self.address} did not answer in time; see: mee6 agent status") from error
+        except StopAsyncIteration as error:
+            raise ProtocolError(f"the agent at {self.address} ended the upload without a word; see its log") from error
         finally:
             packed.path.unlink(missing_ok=True)
 
@@ -150,9 +177,13 @@ class Client:
         found = (convert.function(listed.activity) for listed in reply.activities)
         return tuple(sorted(found, key=lambda function: function.name))
 
-    async def describe(self, name: str, *, user: str | None = None) -> Description:
-        """All about one function."""
-        request = invoker_pb2.DescribeRequest(username=user or self.user, actName=name)
+    async def describe(self, name: str, *, user: str | None = None, show_env: bool = False) -> Description:
+        """All about one function.
+
+        Args:
+            show_env: with the values of its environment.
+        """
+        request = invoker_pb2.DescribeRequest(username=user or self.user, actName=name, show_env=show_env)
         return convert.description(await self._answer(self._invoker.Describe, request))
 
     async def remove(self, name: str, *, user: str | None = None) -> None:
@@ -259,8 +290,10 @@ class Client:
             call.cancel()
 
 
-def _pieces(packed: Bundle, name: str, user: str, on_progress: Progress | None) -> Iterator[invoker_pb2.UploadRequest]:
-    header = invoker_pb2.UploadHeader(username=user, actName=name, sha256=packed.sha256, size=packed.size)
+def _pieces(
+    packed: Bundle, name: str, user: str, env: Mapping[str, str], on_progress: Progress | None
+) -> Iterator[invoker_pb2.UploadRequest]:
+    header = invoker_pb2.UploadHeader(username=user, actName=name, sha256=packed.sha256, size=packed.size, env=env)
     yield invoker_pb2.UploadRequest(header=header)
     sent = 0
     with packed.path.open("rb") as file:

@@ -5,6 +5,7 @@
     |  |- InvalidManifest            activity.json is missing or broken
     |  |- InvalidBundle              the folder holds what a bundle may not
     |  |- UnknownRuntime             no such language on this agent
+    |  |- DependencyFailed           the packages it needs could not be had
     |- NotFound                   3  NOT_FOUND
     |  |- FunctionNotFound
     |  |- InvocationNotFound
@@ -82,6 +83,12 @@ class UnknownRuntime(InvalidInput):
     """The manifest names a language that the agent does not have."""
 
     code = "unknown_runtime"
+
+
+class DependencyFailed(InvalidInput):
+    """The packages that the function needs could not be resolved; `traceback` is what the tool said last."""
+
+    code = "dependency_failed"
 
 
 class NotFound(Mee6Error):

@@ -67,6 +67,11 @@ def is_name(text: str) -> bool:
     return bool(_NAME.fullmatch(text)) and ".." not in text
 
 
+def is_variable(text: str) -> bool:
+    """Whether `text` may name a variable of a function's environment."""
+    return _ENV.fullmatch(text) is not None
+
+
 def parse(text: str | bytes) -> Manifest:
     """The manifest that `text` holds.
 
@@ -108,7 +113,7 @@ def _checked(manifest: Manifest) -> Manifest:
             f"dependency {name!r} has outflow {dependency.outflow!r}; use 'no', 'always' or 'optional:<number>'",
         )
     for key in manifest.env:
-        _demand(_ENV.fullmatch(key) is not None, f"env {key!r} is not a variable's name")
+        _demand(is_variable(key), f"env {key!r} is not a variable's name")
     assert runtime is not None
     return msgspec.structs.replace(manifest, runtime=runtime.group(1))
 

@@ -77,6 +77,10 @@ class Description:
     missing: tuple[str, ...]
     workers: tuple[str, ...]
     stats: FunctionStats
+    env: dict[str, str]
+    """Given when it was added; values are empty unless they were asked for."""
+    packages: str
+    """The key of the packages it depends on; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

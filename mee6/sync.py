@@ -7,12 +7,12 @@ invocation off before `KeyboardInterrupt` goes on. One thread at a time; in asyn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from mee6.client import Client, Progress
+from mee6.client import Client, Line, Progress
 from mee6.records import Added, Batch, Description, Function, LogLine, Node, Outcome, Snapshot, Trace
 
 T = TypeVar("T")
@@ -79,18 +79,27 @@ class SyncClient:
         self._run(self._client.cancel(invocation))
 
     def add(
-        self, folder: str | Path, *, name: str = "", user: str | None = None, on_progress: Progress | None = None
+        self,
+        folder: str | Path,
+        *,
+        name: str = "",
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        on_progress: Progress | None = None,
+        on_line: Line | None = None,
     ) -> Added:
         """As `Client.add`."""
-        return self._run(self._client.add(folder, name=name, user=user, on_progress=on_progress))
+        return self._run(
+            self._client.add(folder, name=name, user=user, env=env, on_progress=on_progress, on_line=on_line)
+        )
 
     def list(self, *, user: str | None = None) -> tuple[Function, ...]:
         """As `Client.list`."""
         return self._run(self._client.list(user=user))
 
-    def describe(self, name: str, *, user: str | None = None) -> Description:
+    def describe(self, name: str, *, user: str | None = None, show_env: bool = False) -> Description:
         """As `Client.describe`."""
-        return self._run(self._client.describe(name, user=user))
+        return self._run(self._client.describe(name, user=user, show_env=show_env))
 
     def remove(self, name: str, *, user: str | None = None) -> None:
         """As `Client.remove`."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mee6.lane.messages import Stream
 
@@ -97,6 +97,20 @@ class Hooks:
     """(worker, stream, text)."""
 
 
+def packages_name(function: str) -> str:
+    """Under which name `Driver.bind` shows a function's packages; no function can have such a name."""
+    return f"{function}@packages"
+
+
+@runtime_checkable
+class KnowsLanguages(Protocol):
+    """What a driver can say besides, if its workers' languages are not those of the agent's machine."""
+
+    def language_version(self, runtime: str) -> str:
+        """The version in its workers that packages are resolved for, as `3.12` or `20`; empty: the machine's."""
+        ...
+
+
 class Driver(Protocol):
     """Makes workers. One instance serves one agent on one event loop."""
 
@@ -137,14 +151,16 @@ class Driver(Protocol):
         """Shows code and storage inside the worker.
 
         Args:
-            code: function name -> its unpacked bundle (under the state folder's `code/`): appears read-only
-                as `rsc/NAME`. Names bound before and not named now disappear.
+            code: name -> folder, which appears read-only as `rsc/NAME`: a function's unpacked bundle (under
+                the state folder's `code/`) by its name, and the packages it depends on (under `deps/`,
+                shared by many functions) by `packages_name` of it. Names bound before and not named now
+                disappear.
             flow_of: the worker whose `flow` folder this worker sees as its own; itself for its own.
         """
         ...
 
     def code_path(self, worker: str, name: str, bundle: Path) -> str:
-        """The path of a bound function's code as seen from inside."""
+        """The path of a bound folder as seen from inside: of a function's code, or of its packages."""
         ...
 
     def act_path(self, worker: str) -> str:

@@ -7,9 +7,10 @@ node's. All plain methods return at once; the node runs on the services' event l
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from agent.config import AgentConfig
 from agent.feed import Feed, NodeView
@@ -18,9 +19,29 @@ from agent.peers import PeerHost
 from agent.plan import DEFAULT_USER
 from agent.substrate.base import FunctionRecord
 from mee6.errors import InvalidInput
-from mee6.manifest import NAME_RULE, is_name
+from mee6.manifest import NAME_RULE, is_name, is_variable
 
-__all__ = ["Added", "Described", "FunctionStats", "NodeApi", "Outcome", "Ticket", "function_name", "user_name"]
+__all__ = [
+    "NO_ENV",
+    "Added",
+    "Described",
+    "FunctionStats",
+    "NodeApi",
+    "Outcome",
+    "Ticket",
+    "check_env",
+    "function_name",
+    "silent",
+    "user_name",
+]
+
+MAX_ENV_BYTES: Final = 64 << 10
+"""Of what is given at an add, names and values together."""
+NO_ENV: Final[Mapping[str, str]] = {}
+
+
+def silent(_line: str) -> None:
+    """For who does not want to hear how far something is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +130,38 @@ class NodeApi(PeerHost, Protocol):
         """
         ...
 
-    async def add(self, user: str, act_name: str, packed: Path, sha256: str, size: int) -> Added:
+    async def add(
+        self,
+        user: str,
+        act_name: str,
+        packed: Path,
+        sha256: str,
+        size: int,
+        env: Mapping[str, str] = NO_ENV,
+        say: Callable[[str], None] = silent,
+    ) -> Added:
         """Adds the function in a packed bundle.
 
         Args:
             act_name: empty, or what the manifest's name must be.
             packed: taken over: moved away, or left for the caller to remove.
+            env: goes over the manifest's.
+            say: told in a line how far its packages are, while they are being resolved.
 
         Raises:
-            InvalidInput: bundle, manifest, sum or runtime is wrong; says how.
+            InvalidInput: bundle, manifest, sum, runtime or environment is wrong, or its packages cannot be had.
+            TimedOut, Exhausted: its packages took more than they may.
         """
         ...
 
-    async def add_folder(self, user: str, act_name: str, folder: Path) -> Added:
+    async def add_folder(
+        self,
+        user: str,
+        act_name: str,
+        folder: Path,
+        env: Mapping[str, str] = NO_ENV,
+        say: Callable[[str], None] = silent,
+    ) -> Added:
         """Adds the function in a folder of this machine; raises as `add`, and TooLarge."""
         ...
 
@@ -148,6 +188,22 @@ class NodeApi(PeerHost, Protocol):
     def info(self) -> NodeView:
         """The node as it is now."""
         ...
+
+
+def check_env(env: Mapping[str, str]) -> None:
+    """Checks what is to be a function's environment.
+
+    Raises:
+        InvalidInput: a name is no variable's, a value cannot be one, or it is too much.
+    """
+    for name, value in env.items():
+        if not is_variable(name):
+            raise InvalidInput(f"env {name!r} is not a variable's name; use letters, digits and '_'")
+        if "\0" in value:
+            raise InvalidInput(f"env {name!r} holds a zero byte, which no variable can")
+    size = sum(len(name) + len(value.encode("utf-8", "replace")) for name, value in env.items())
+    if size > MAX_ENV_BYTES:
+        raise InvalidInput(f"env has {size} bytes, over the limit of {MAX_ENV_BYTES}; put it into a file of the folder")
 
 
 def user_name(username: str) -> str:

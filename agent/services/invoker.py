@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 import grpc.aio
 import msgspec
 
-from agent.services.api import Added, NodeApi, function_name, user_name
+from agent.services.api import Added, NodeApi, function_name, silent, user_name
 from agent.services.invocation import begin, response
 from agent.services.invoke_stream import InvokeStream
 from agent.substrate.base import FunctionRecord
@@ -29,6 +29,9 @@ from mee6.api.v1.invoker_pb2_grpc import InvokerServicer
 from mee6.bundle import size_text
 from mee6.errors import InvalidBundle, InvalidInput, InvocationNotFound, TooLarge
 
+ALIVE_S: Final = 5.0
+"""How long an upload stream is silent at most."""
+SHOW_EVERY_S: Final = 0.1
 MAX_WAIT_S: Final = 3600.0
 """Of `Result`."""
 
@@ -64,10 +67,40 @@ class Invoker(InvokerServicer):
         folder = Path(request.path)
         if not folder.is_absolute():
             raise InvalidInput(f"path {request.path!r} is not absolute, and the agent's folder is not the client's")
-        return _added(await self._node.add_folder(user_name(request.username), _act_name(request.actName), folder))
+        user, name = user_name(request.username), _act_name(request.actName)
+        return _added(await self._node.add_folder(user, name, folder, dict(request.env)))
 
     async def Upload(self, _requests: object, context: Context) -> pb.AddResponse:
         """Adds the function in a bundle that comes in pieces."""
+        return await self._upload(context, silent)
+
+    async def UploadStream(self, _requests: object, context: Context) -> None:
+        """Adds the function in a bundle that comes in pieces, telling how far it is."""
+        latest: list[str] = []
+        news = asyncio.Event()
+
+        def say(line: str) -> None:
+            latest[:] = [line]  # whoever waits wants the last of them, and a tool may say a thousand
+            news.set()
+
+        work = asyncio.create_task(self._upload(context, say))
+        try:
+            while not work.done():
+                told = asyncio.create_task(news.wait())
+                await asyncio.wait({work, told}, timeout=ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
+                told.cancel()
+                if work.done():
+                    break
+                news.clear()
+                await context.write(pb.UploadReply(progress=latest.pop() if latest else ""))
+                await asyncio.wait({work}, timeout=SHOW_EVERY_S)
+            await context.write(pb.UploadReply(added=await work))
+        finally:
+            if not work.done():  # the client has hung up: what is being resolved for it alone ends
+                work.cancel()
+                await asyncio.wait({work})
+
+    async def _upload(self, context: Context, say: Callable[[str], None]) -> pb.AddResponse:
         first = await context.read()
         if first is grpc.aio.EOF or first.WhichOneof("what") != "header":
             raise InvalidInput("an upload begins with its header")
@@ -76,7 +109,7 @@ class Invoker(InvokerServicer):
         self._check_size(header.size)
         with _temporary(self._node.config.state_dir / "tmp") as (packed, file):
             await self._receive(context, header, file)
-            return _added(await self._node.add(user, name, packed, header.sha256, header.size))
+            return _added(await self._node.add(user, name, packed, header.sha256, header.size, dict(header.env), say))
 
     async def List(self, request: pb.ListRequest, _context: Context) -> pb.ListResponse:
         """The user's functions by name."""
@@ -106,6 +139,8 @@ class Invoker(InvokerServicer):
                 p50_ms=stats.p50_ms,
                 p99_ms=stats.p99_ms,
             ),
+            env={name: value if request.show_env else "" for name, value in found.record.env.items()},
+            packages=found.record.packages,
         )
 
     async def Cancel(self, request: pb.CancelRequest, _context: Context) -> pb.CancelResponse:

@@ -6,7 +6,8 @@ may wait; the node keeps what it needs on the invoke path in memory. What has be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -27,13 +28,25 @@ class FunctionRecord:
     manifest: Manifest
     added_s: float
     """Seconds since 1970, UTC."""
+    env: dict[str, str] = field(default_factory=dict)
+    """Given when it was added; goes over the manifest's."""
+    packages: str = ""
+    """The key of what it depends on, see `agent.dependencies.store`; empty for nothing."""
 
 
 class Registry(Protocol):
     """Functions and their versions."""
 
     async def add(
-        self, user: str, name: str, sha256: str, size: int, manifest: Manifest, now_s: float
+        self,
+        user: str,
+        name: str,
+        sha256: str,
+        size: int,
+        manifest: Manifest,
+        now_s: float,
+        env: Mapping[str, str] = ...,
+        packages: str = "",
     ) -> FunctionRecord:
         """Makes the next version and makes it current. On disk when it returns."""
         ...

@@ -73,12 +73,12 @@ class FolderBundles:
         for folder in (self._packed, self._code):
             folder.mkdir(parents=True, exist_ok=True)
         for torn in (*self._packed.glob(f"{_TORN}*"), *self._code.glob(f"{_TORN}*")):
-            _remove(torn)
+            remove_tree(torn)
         boot = _BOOT_ID.read_text() if _BOOT_ID.exists() else ""
         mark = self._code.with_name("boot-id")
         if not boot or not mark.exists() or mark.read_text() != boot:
             for folder in self._code.iterdir():
-                _remove(folder)
+                remove_tree(folder)
             mark.write_text(boot)
         self._ready = {folder.name for folder in self._code.iterdir() if folder.is_dir()}
 
@@ -118,13 +118,13 @@ class FolderBundles:
         if not packed.exists():
             raise NotFound(f"no bundle {sha256[:12]} in {self._packed}; add its function again")
         torn = self._code / (_TORN + sha256)
-        _remove(torn)
+        remove_tree(torn)
         try:
             unpack(packed, torn, _UNPACKED_LIMIT_BYTES)
             _protect(torn)
             torn.rename(self._code / sha256)
         except BaseException:
-            _remove(torn)
+            remove_tree(torn)
             raise
         self._ready.add(sha256)
 
@@ -135,7 +135,7 @@ class FolderBundles:
         for sha256 in self._ready - wanted:
             # Renamed first: a crash in the middle leaves nothing that looks whole.
             torn = (self._code / sha256).rename(self._code / (_TORN + sha256))
-            _remove(torn)
+            remove_tree(torn)
         self._ready &= wanted
         return len(dropped)
 
@@ -157,7 +157,8 @@ def _protect(folder: Path) -> None:
         Path(place).chmod(0o555)
 
 
-def _remove(path: Path) -> None:
+def remove_tree(path: Path) -> None:
+    """Removes a file or folder, also a read-only one; nothing for one that is not there."""
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -35,12 +35,18 @@ MIGRATIONS: Final[tuple[Sequence[str], ...]] = (
             user TEXT NOT NULL, name TEXT NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (user, name)
         ) WITHOUT ROWID""",
     ),
+    (
+        "ALTER TABLE versions ADD COLUMN env BLOB NOT NULL DEFAULT '{}'",
+        "ALTER TABLE versions ADD COLUMN packages TEXT NOT NULL DEFAULT ''",
+    ),
 )
 """What takes a database from schema n to n + 1, n being the position. Only ever added to."""
 
-_COLUMNS: Final = "user, name, version, sha256, size, manifest, added_s"
+_COLUMNS: Final = "user, name, version, sha256, size, manifest, added_s, env, packages"
+_NO_ENV: Final[Mapping[str, str]] = {}
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Manifest).decode
+_decode_env: Final = msgspec.json.Decoder(dict[str, str]).decode
 
 T = TypeVar("T")
 
@@ -79,7 +85,15 @@ class SqliteRegistry:
         self._thread.shutdown()
 
     async def add(
-        self, user: str, name: str, sha256: str, size: int, manifest: Manifest, now_s: float
+        self,
+        user: str,
+        name: str,
+        sha256: str,
+        size: int,
+        manifest: Manifest,
+        now_s: float,
+        env: Mapping[str, str] = _NO_ENV,
+        packages: str = "",
     ) -> FunctionRecord:
         """See `Registry.add`."""
 
@@ -92,21 +106,21 @@ class SqliteRegistry:
                     " ON CONFLICT (user, name) DO UPDATE SET last = last + 1 RETURNING last",
                     (user, name),
                 ).fetchone()
-                row = (user, name, version, sha256, size, _encode(manifest), now_s)
-                database.execute(f"INSERT INTO versions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+                row = (user, name, version, sha256, size, _encode(manifest), now_s, _encode(dict(env)), packages)
+                database.execute(f"INSERT INTO versions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
                 database.execute(
                     "DELETE FROM versions WHERE user = ? AND name = ? AND version <= ?",
                     (user, name, version - KEPT_VERSIONS),
                 )
-            return FunctionRecord(user, name, version, sha256, size, manifest, now_s)
+            return FunctionRecord(user, name, version, sha256, size, manifest, now_s, dict(env), packages)
 
         return await self._do(work)
 
     async def current(self) -> list[FunctionRecord]:
         """See `Registry.current`."""
         # SQLite takes the other columns of a lone max() from the row that holds it.
-        return await self._select("SELECT user, name, max(version), sha256, size, manifest, added_s FROM versions"
-                                  " GROUP BY user, name")  # fmt: skip
+        columns = _COLUMNS.replace("version,", "max(version),")
+        return await self._select(f"SELECT {columns} FROM versions GROUP BY user, name")  # noqa: S608
 
     async def versions(self, user: str, name: str) -> list[FunctionRecord]:
         """See `Registry.versions`."""
@@ -132,6 +146,15 @@ class SqliteRegistry:
 
         def work() -> set[str]:
             return {sha256 for (sha256,) in self._open_database.execute("SELECT DISTINCT sha256 FROM versions")}
+
+        return await self._do(work)
+
+    async def packages(self) -> set[str]:
+        """The keys of what all remembered versions depend on."""
+
+        def work() -> set[str]:
+            rows = self._open_database.execute("SELECT DISTINCT packages FROM versions WHERE packages != ''")
+            return {key for (key,) in rows}
 
         return await self._do(work)
 
@@ -211,6 +234,14 @@ class SqliteRegistry:
 
 
 def _record(
-    user: str, name: str, version: int, sha256: str, size: int, manifest: bytes, added_s: float
+    user: str,
+    name: str,
+    version: int,
+    sha256: str,
+    size: int,
+    manifest: bytes,
+    added_s: float,
+    env: bytes,
+    packages: str,
 ) -> FunctionRecord:
-    return FunctionRecord(user, name, version, sha256, size, _decode(manifest), added_s)
+    return FunctionRecord(user, name, version, sha256, size, _decode(manifest), added_s, _decode_env(env), packages)

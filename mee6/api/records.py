@@ -85,6 +85,8 @@ def description(message: invoker_pb2.DescribeResponse) -> records.Description:
         missing=tuple(message.missing),
         workers=tuple(message.workers),
         stats=_stats(message.stats),
+        env=dict(message.env),
+        packages=message.packages,
     )
 
 

@@ -71,6 +71,8 @@ class Function(Frame, frozen=True, gc=False):
     """Calls running in other workers at once, for one invocation; 0 = the agent's default."""
     timeout_s: float = 60.0
     env: dict[str, str] = {}
+    packages: str = ""
+    """The folder of what it depends on, as seen from inside the worker; empty for nothing."""
 
 
 class Span(Frame, frozen=True, gc=False):

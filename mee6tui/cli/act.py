@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mee6.errors import InvalidInput
-from mee6tui.cli import completion, invoke, output, units
+from mee6tui.cli import completion, environment, invoke, output, units
 from mee6tui.cli.output import Column, column
 from mee6tui.cli.session import Session, connected, examples, group
 
 if TYPE_CHECKING:
-    from mee6.client import Client, Progress
+    from mee6.client import Client, Line, Progress
     from mee6.records import Added, Description, Function
 
 app = group("Add functions, run them and look at them.")
@@ -33,19 +33,28 @@ def add(
     here: Session,
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders, each with an activity.json.")],
     name: Annotated[str, typer.Option("--name", help="Refuse a folder whose manifest has another name.")] = "",
+    env: Annotated[
+        list[str] | None,
+        typer.Option("--env", "-e", metavar="KEY=VALUE", help="For its environment, over the manifest's. Repeatable."),
+    ] = None,
+    env_file: Annotated[
+        Path | None, typer.Option("--env-file", metavar="FILE", help="The same from a file, one KEY=VALUE a line.")
+    ] = None,
 ) -> None:
     """Add functions from their folders.
 
-    One that is there already gets a new version; what runs of the old one finishes on it.
+    One that is there already gets a new version; what runs of the old one finishes on it. The packages that a
+    requirements.txt or package.json asks for are resolved by the agent, once for all functions that ask the same.
     """
+    given = environment.given(env or [], env_file)
     if name and len(folders) > 1:
         raise InvalidInput("--name is for one folder; leave it out, or add them one by one")
     done: list[dict[str, Any]] = []
 
     async def work(client: Client) -> None:
         for folder in folders:
-            with _progress(folder) as on_progress:
-                added = await client.add(folder, name=name, on_progress=on_progress)
+            with _progress(folder) as on_progress, _lines() as on_line:
+                added = await client.add(folder, name=name, env=given, on_progress=on_progress, on_line=on_line)
             done.append(_added(added))
             if here.form == "table":
                 output.write(_story(added))
@@ -70,17 +79,23 @@ def ls(here: Session) -> None:
 
 @app.command(epilog=examples("mee6 act describe echo", "mee6 act describe echo -o yaml"))
 @connected
-def describe(here: Session, name: Name) -> None:
+def describe(
+    here: Session,
+    name: Name,
+    show_env: Annotated[bool, typer.Option("--show-env", help="With the values given by `add -e`.")] = False,
+) -> None:
     """Show all about one function."""
-    found = here.run(lambda client: client.describe(name))
+    found = here.run(lambda client: client.describe(name, show_env=show_env))
     row = {
         **_row(found.function),
         "versions": [_row(version) for version in found.versions],
         "missing": list(found.missing),
         "workers": list(found.workers),
         "stats": asdict(found.stats),
+        "env": found.env if show_env else dict.fromkeys(found.env),
+        "packages": found.packages,
     }
-    output.show_one(here.form, row, lambda: _portrait(found))
+    output.show_one(here.form, row, lambda: _portrait(found, show_env=show_env))
 
 
 @app.command(epilog=examples("mee6 act rm echo", "mee6 act rm pinger ponger"))
@@ -157,7 +172,7 @@ def _size(count: int) -> str:
     return size_text(count)
 
 
-def _portrait(found: Description) -> Iterator[str]:
+def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
     row, stats = _row(found.function), found.stats
     manifest = row["manifest"] or {}
     calls = {
@@ -171,6 +186,8 @@ def _portrait(found: Description) -> Iterator[str]:
             ("version", f"{row['version']} (added {row['added']}, {_size(row['size'])}, sha256 {row['sha256'][:12]})"),
             ("calls", ", ".join(f"{name} (outflow {outflow})" for name, outflow in calls.items())),
             ("missing", ", ".join(found.missing)),
+            ("env", ", ".join(f"{key}={value}" if show_env else key for key, value in sorted(found.env.items()))),
+            ("packages", found.packages),
             ("workers", ", ".join(found.workers)),
             ("invocations", f"{stats.invocations}, of which failed {stats.failures}"),
             (
@@ -210,3 +227,26 @@ def _progress(folder: Path) -> Iterator[Progress | None]:
 
     with bars:
         yield on_progress
+
+
+@contextlib.contextmanager
+def _lines() -> Iterator[Line]:
+    """The last line of what takes long, on standard error; of all of them only the first where nobody looks."""
+    status: Any = None
+
+    def on_line(line: str) -> None:
+        nonlocal status
+        if status is None and not sys.stderr.isatty():
+            status = contextlib.nullcontext()
+            sys.stderr.write(f"mee6: {line}\n")
+        elif status is None:
+            from rich.console import Console
+
+            status = shown.enter_context(Console(stderr=True).status("", spinner="line"))
+        if sys.stderr.isatty():
+            from rich.markup import escape
+
+            status.update(escape(line))
+
+    with contextlib.ExitStack() as shown:
+        yield on_line

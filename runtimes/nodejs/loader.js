@@ -2,7 +2,7 @@
  * From a function's folder to the function: `main.js` (or `main.mjs`), and what `@m6s/box` resolves to.
  *
  * A folder with `main.mjs`, or with `"type": "module"` in its `package.json`, is loaded as an ES module, everything
- * else by `require`. All that can go wrong becomes a `LoadError` that names the file and, where there is one, the line.
+ * else by `require`. The packages that it depends on are found from everywhere, after what it brings along. All that can go wrong becomes a `LoadError` that names the file and, where there is one, the line.
  */
 
 "use strict";
@@ -10,6 +10,7 @@
 const fs = require("node:fs");
 const Module = require("node:module");
 const path = require("node:path");
+const { pathToFileURL } = require("node:url");
 const { LoadError, notLoaded } = require("./faults.js");
 
 const BOX = "@m6s/box";
@@ -28,7 +29,7 @@ function provide(box) {
 
 /**
  * Loads the function's code and returns what to call with the argument.
- * @param {{name: string, path: string, env: object}} record the `Function` of a `Load`.
+ * @param {{name: string, path: string, env: object, packages: string}} record the `Function` of a `Load`.
  * @throws {LoadError}
  */
 async function load(record) {
@@ -38,7 +39,8 @@ async function load(record) {
   let exported;
   try {
     process.chdir(record.path);
-    if (isModule) hookImports();
+    if (record.packages) addPackages(path.join(record.packages, "node_modules"));
+    if (isModule || record.packages) hookImports(record.packages);
     exported = isModule ? await import(file) : require(file);
   } catch (thrown) {
     const place = thrown instanceof SyntaxError ? syntaxPlace(thrown, record, file) : "";
@@ -66,20 +68,56 @@ function isModuleFolder(packageFile) {
   }
 }
 
+/** What `require` looks through last; for the Node.js processes that the function starts, too. */
+function addPackages(folder) {
+  process.env.NODE_PATH = process.env.NODE_PATH ? `${process.env.NODE_PATH}${path.delimiter}${folder}` : folder;
+  Module._initPaths();
+}
+
 let hooked = false;
 
-/** Costs a thread on a Node.js without `registerHooks`, so it is done only for a function that is an ES module. */
-function hookImports() {
+/**
+ * Has `import` find `@m6s/box`, and what nobody else finds in the folder `packages`, where there is one.
+ * Costs a thread on a Node.js without `registerHooks`, so it is done only for a function that may need it.
+ */
+function hookImports(packages) {
   if (hooked) return;
   hooked = true;
+  const answer = { url: FACADE, shortCircuit: true };
+  const elsewhere = packages ? pathToFileURL(path.join(packages, "main.mjs")).href : "";
   if (Module.registerHooks) {
-    const answer = { url: FACADE, shortCircuit: true };
-    Module.registerHooks({ resolve: (name, context, next) => (name === BOX ? answer : next(name, context)) });
+    Module.registerHooks({
+      resolve(name, context, next) {
+        if (name === BOX) return answer;
+        try {
+          return next(name, context);
+        } catch (error) {
+          if (!elsewhere || error.code !== "ERR_MODULE_NOT_FOUND" || !isBare(name)) throw error;
+          return next(name, { ...context, parentURL: elsewhere });
+        }
+      },
+    });
   } else {
-    const answer = JSON.stringify({ url: FACADE, shortCircuit: true });
-    const choice = `name === "${BOX}" ? ${answer} : next(name, context)`;
-    Module.register(asModule(`export const resolve = (name, context, next) => (${choice});`));
+    Module.register(
+      asModule(`
+        const elsewhere = ${JSON.stringify(elsewhere)}, answer = ${JSON.stringify(answer)};
+        const isBare = ${isBare};
+        export async function resolve(name, context, next) {
+          if (name === "${BOX}") return answer;
+          try {
+            return await next(name, context);
+          } catch (error) {
+            if (!elsewhere || error.code !== "ERR_MODULE_NOT_FOUND" || !isBare(name)) throw error;
+            return next(name, { ...context, parentURL: elsewhere });
+          }
+        }`),
+    );
   }
+}
+
+/** Whether a package is named, not a path or an address. */
+function isBare(name) {
+  return !/^(?:[./#]|[a-z]+:)/i.test(name);
 }
 
 function asModule(source) {

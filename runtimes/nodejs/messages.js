@@ -41,8 +41,8 @@ function decodeFault(a) {
 }
 
 /** Function: One version of a function as a worker needs it. */
-function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {} }) {
-  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env];
+function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {}, packages = "" }) {
+  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env, packages];
 }
 
 function decodeFunction(a) {
@@ -55,6 +55,7 @@ function decodeFunction(a) {
     maxParallelism: a.length > 5 ? a[5] : 0,
     timeoutS: a.length > 6 ? a[6] : 60.0,
     env: a.length > 7 ? a[7] : {},
+    packages: a.length > 8 ? a[8] : "",
   };
 }
 

@@ -1,7 +1,8 @@
 """Finds `main` in a function's folder.
 
-Once per process: its folder becomes the current one and the first on `sys.path`, its environment is applied,
-and `main.py` is imported as the module `main`. A process whose load failed is thrown away by whoever asked.
+Once per process: its folder becomes the current one and the first on `sys.path`, what it depends on the last, its
+environment is applied, and `main.py` is imported as the module `main`. A process whose load failed is thrown away by
+whoever asked.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ def load(function: Function) -> Callable[[Any], Any]:
     os.environ.update(function.env)
     os.chdir(folder)
     sys.path.insert(0, str(folder))
+    if function.packages:
+        import site  # costs nothing to the many that need no packages
+
+        site.addsitedir(function.packages)  # last, as an interpreter's own: nothing hides the standard library
     sys.argv = [str(path)]
     spec = importlib.util.spec_from_file_location("main", path)
     assert spec is not None

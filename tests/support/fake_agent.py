@@ -51,6 +51,7 @@ class FakeAgent:
         self.version = version
         self.api = api
         self.functions: dict[tuple[str, str], invoker_pb2.Activity] = {}
+        self.env: dict[tuple[str, str], dict[str, str]] = {}
         self.requests: list[Any] = []
         self.called_off: list[str] = []
         self.results: dict[str, bytes] = {}
@@ -190,8 +191,14 @@ class _Invoker(_Checked, invoker_pb2_grpc.InvokerServicer):
             sha256=header.sha256, size=header.size, added_s=1.7e9, is_workflow=manifest.is_workflow,
         )  # fmt: skip
         self.agent.functions[header.username, manifest.name] = activity
+        self.agent.env[header.username, manifest.name] = dict(header.env)
         missing = sorted(name for name in manifest.dependencies if (header.username, name) not in self.agent.functions)
         return invoker_pb2.AddResponse(activity=activity, unchanged=unchanged, missing=missing)
+
+    def UploadStream(self, requests: Iterator[invoker_pb2.UploadRequest], context: Any) -> Iterator[Any]:
+        yield invoker_pb2.UploadReply(progress="resolving 1 package: tiny")
+        yield invoker_pb2.UploadReply()
+        yield invoker_pb2.UploadReply(added=self.Upload(requests, context))
 
     def List(self, request: invoker_pb2.ListRequest, context: Any) -> Any:
         self.take(request, context)
@@ -203,7 +210,9 @@ class _Invoker(_Checked, invoker_pb2_grpc.InvokerServicer):
     def Describe(self, request: invoker_pb2.DescribeRequest, context: Any) -> Any:
         self.take(request, context)
         found = self._found(request, context)
-        return invoker_pb2.DescribeResponse(activity=found, versions=[found], workers=["w1"])
+        env = self.agent.env.get((request.username, request.actName), {})
+        shown = {name: value if request.show_env else "" for name, value in env.items()}
+        return invoker_pb2.DescribeResponse(activity=found, versions=[found], workers=["w1"], env=shown)
 
     def Remove(self, request: invoker_pb2.RemoveRequest, context: Any) -> Any:
         self.take(request, context)

@@ -10,13 +10,14 @@ import asyncio
 import hashlib
 import itertools
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.config import AgentConfig
 from agent.feed import Feed, InvocationView, LogLine, NodeView, Picture, WorkerView
 from agent.history import History, Outcome
 from agent.peers import Peer
-from agent.services.api import Added, Described, FunctionStats, Ticket
+from agent.services.api import NO_ENV, Added, Described, FunctionStats, Ticket, silent
 from agent.substrate.base import FunctionRecord
 from mee6.errors import (
     Cancelled,
@@ -137,7 +138,19 @@ class FakeNode:
             self.cancelled.append(id)
             self.finish(id, Cancelled(f"invocation {id} was called off"))
 
-    async def add(self, user: str, act_name: str, packed: Path, sha256: str, size: int) -> Added:
+    async def add(
+        self,
+        user: str,
+        act_name: str,
+        packed: Path,
+        sha256: str,
+        size: int,
+        env: Mapping[str, str] = NO_ENV,
+        say: Callable[[str], None] = silent,
+    ) -> Added:
+        say("resolving 1 package")
+        if act_name == "endless":
+            await asyncio.Event().wait()
         content = await asyncio.to_thread(packed.read_bytes)
         assert len(content) == size
         assert hashlib.sha256(content).hexdigest() == sha256
@@ -145,7 +158,14 @@ class FakeNode:
         record = self.records[act_name] = self.record(act_name, 2, user)
         return Added(record, missing=("ponger",))
 
-    async def add_folder(self, user: str, act_name: str, folder: Path) -> Added:
+    async def add_folder(
+        self,
+        user: str,
+        act_name: str,
+        folder: Path,
+        env: Mapping[str, str] = NO_ENV,
+        say: Callable[[str], None] = silent,
+    ) -> Added:
         if not (folder / "activity.json").exists():
             raise InvalidManifest(f"no activity.json in {folder}")
         return Added(self.record(act_name or folder.name, 1, user), unchanged=True)

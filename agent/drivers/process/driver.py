@@ -30,7 +30,7 @@ import psutil
 from agent.drivers.base import Capabilities, Hooks, Usage, WorkerSpec
 from agent.drivers.process.cgroups import Cgroups, Group, sweep
 from agent.drivers.process.link import Link
-from agent.drivers.process.sandbox import ACT, CODE, FLOWS, LANE, TMP
+from agent.drivers.process.sandbox import ACT, CODE, DEPS, FLOWS, LANE, TMP
 from mee6.errors import Conflict, Exhausted, Mee6Error, WorkerLost
 from mee6.lane import control as wire
 from mee6.lane.messages import Stream
@@ -81,7 +81,8 @@ class ProcessDriver:
 
     Args:
         agent_id: `[a-z0-9-]+`; unique on the machine, and the same again after a restart.
-        state_dir: the agent's; bundles are under `code/`, what workers need under `workers/`.
+        state_dir: the agent's; bundles are under `code/`, what they depend on under `deps/`, what workers
+            need under `workers/`.
         lane_dir: holds the lane's socket, `agent.sock`, and nothing else.
         runtimes: the languages to offer; those that the machine lacks are left out.
         proxy: entry of the proxy, see `proxy.init`.
@@ -119,7 +120,7 @@ class ProcessDriver:
     async def open(self, hooks: Hooks) -> Capabilities:
         """See `Driver.open`."""
         self._hooks = hooks
-        for folder in (self._state_dir / "code", self._storage, self._lane_dir):
+        for folder in (self._state_dir / "code", self._state_dir / "deps", self._storage, self._lane_dir):
             folder.mkdir(parents=True, exist_ok=True)
         await self._sweep()
         await asyncio.to_thread(self._cgroups.probe)
@@ -367,7 +368,8 @@ class ProcessDriver:
     def _code_inside(self, worker: _Worker, bundle: Path) -> str:
         if worker.link.isolation == "none":
             return str(bundle)
-        return f"{CODE}/{bundle.relative_to(self._state_dir / 'code')}"
+        place = DEPS if bundle.is_relative_to(self._state_dir / "deps") else CODE
+        return f"{place}/{bundle.name}"
 
     def _flow_inside(self, worker: _Worker, flow_of: str) -> str:
         if worker.link.isolation == "none":

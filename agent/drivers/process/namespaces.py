@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import os
 import platform
+import signal
 import socket
 import struct
 from contextlib import suppress
@@ -47,6 +48,7 @@ _SYS_MOVE_MOUNT: Final = 429
 _SYS_MOUNT_SETATTR: Final = 442
 _SYS_PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41, "riscv64": 41}.get(platform.machine(), -1)
 
+_PR_SET_PDEATHSIG: Final = 1
 _PR_CAPBSET_DROP: Final = 24
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _PR_CAP_AMBIENT: Final = 47
@@ -203,6 +205,11 @@ def drop_privileges() -> None:
     nothing = (ctypes.c_uint32 * 6)()
     _check(_libc.capset(ctypes.byref(header), nothing), "capset")
     forbid_new_privileges()
+
+
+def die_with_parent() -> None:
+    """Has the kernel kill this process when the thread that made it ends."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
 
 
 def forbid_new_privileges() -> None:

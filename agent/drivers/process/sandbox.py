@@ -18,11 +18,12 @@ from mee6.lane.control import Setup
 
 ACT: Final = "/act"
 CODE: Final = "/mee6/code"
+DEPS: Final = "/mee6/deps"
 LANE: Final = "/mee6/lane"
 FLOWS: Final = "/mee6/flows"
 TMP: Final = "/tmp"  # noqa: S108  the worker's own
 
-_HIDDEN: Final = frozenset({"proc", "sys", "dev", "tmp", "run", "mnt", "media", "boot", "act", "mee6", "lost+found"})
+HIDDEN: Final = frozenset({"proc", "sys", "dev", "tmp", "run", "mnt", "media", "boot", "act", "mee6", "lost+found"})
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
 _LINKS: Final = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 _TMPFS: Final = ns.MS_NOSUID | ns.MS_NODEV
@@ -32,7 +33,7 @@ class Sandbox:
     """The root that all workers share, and the way into a worker's own.
 
     Args:
-        state_dir: the agent's; nothing of it is seen but `code`.
+        state_dir: the agent's; nothing of it is seen but `code` and `deps`.
         lane_dir: holds the agent's lane socket.
         needed: folders and files that languages need, wherever they are; those outside of the hidden
             parts of the machine are seen anyway.
@@ -41,7 +42,7 @@ class Sandbox:
     def __init__(self, state_dir: Path, lane_dir: Path, needed: Iterable[str]) -> None:
         self._state_dir = state_dir
         self._lane_dir = lane_dir
-        self._needed = _outermost(path for path in needed if Path(path).exists() and _is_hidden(path))
+        self._needed = hidden_ones(needed)
 
     def build(self) -> int:
         """Makes the root and moves into it, in this process's own mount namespace.
@@ -50,20 +51,15 @@ class Sandbox:
             A descriptor of the folder of flow folders, for whoever cannot see it by name.
         """
         root = str(self._state_dir / "workers")
-        code = ns.clone_mount(str(self._state_dir / "code"))
-        ns.restrict(code, ns.ATTR_RDONLY | ns.ATTR_NOSUID | ns.ATTR_NODEV)
-        ns.mount("tmpfs", root, "tmpfs", _TMPFS, "mode=755,size=1m")
-        _show_machine(root)
-        hidden_state = f"{root}{self._state_dir}"
-        if Path(hidden_state).is_dir():
-            ns.mount("tmpfs", hidden_state, "tmpfs", _TMPFS, "mode=755,size=4k,nr_inodes=1")
-            ns.set_read_only(hidden_state)
-        for path in self._needed:
-            _show(path, f"{root}{path}")
-        _make_devices(root)
-        for folder in (ACT, CODE, LANE, FLOWS, TMP, "/proc", "/sys"):
+        shared = {CODE: self._state_dir / "code", DEPS: self._state_dir / "deps"}
+        mounts = {place: ns.clone_mount(str(folder)) for place, folder in shared.items()}
+        for fd in mounts.values():
+            ns.restrict(fd, ns.ATTR_RDONLY | ns.ATTR_NOSUID | ns.ATTR_NODEV)
+        show_machine(root, self._state_dir, self._needed)
+        for folder in (ACT, CODE, DEPS, LANE, FLOWS, TMP, "/proc", "/sys"):
             Path(root + folder).mkdir(parents=True, exist_ok=True)
-        ns.attach(code, root + CODE)
+        for place, fd in mounts.items():
+            ns.attach(fd, root + place)
         ns.bind_read_only(str(self._lane_dir), root + LANE)
         ns.mount("tmpfs", root + FLOWS, "tmpfs", _TMPFS, "mode=755")
         # Inside a user namespace a worker may mount its own /proc only where one can be seen already.
@@ -90,7 +86,7 @@ class Sandbox:
         for folder in (ACT, TMP, "/dev/shm"):  # noqa: S108  the worker's own
             ns.mount("tmpfs", folder, "tmpfs", _TMPFS, size)
         for path, is_folder, fd in kept:
-            _place(path, is_folder=is_folder)
+            place(path, is_folder=is_folder)
             ns.attach(fd, path)
         ns.mount("proc", "/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
         proc = ns.clone_mount("/proc", recursive=False)
@@ -99,6 +95,30 @@ class Sandbox:
         os.chdir(ACT)
         ns.drop_privileges()
         return proc
+
+
+def show_machine(root: str, state_dir: Path, needed: Iterable[str], hidden: frozenset[str] = HIDDEN) -> None:
+    """Mounts, at `root`, the machine's files read-only and a few devices; `root` itself stays writable.
+
+    Args:
+        state_dir: the agent's, which is not shown.
+        needed: what of the hidden parts is shown nevertheless; see `hidden_ones`.
+        hidden: names in the machine's root that are not shown.
+    """
+    ns.mount("tmpfs", root, "tmpfs", _TMPFS, "mode=755,size=1m")
+    _show_entries(root, hidden)
+    hidden_state = f"{root}{state_dir}"
+    if Path(hidden_state).is_dir():
+        ns.mount("tmpfs", hidden_state, "tmpfs", _TMPFS, "mode=755,size=4k,nr_inodes=1")
+        ns.set_read_only(hidden_state)
+    for path in needed:
+        _show(path, f"{root}{path}")
+    _make_devices(root)
+
+
+def hidden_ones(paths: Iterable[str], hidden: frozenset[str] = HIDDEN) -> list[str]:
+    """Those of the paths that exist, in hidden parts of the machine; none is inside another."""
+    return _outermost(path for path in paths if Path(path).exists() and Path(path).parts[1] in hidden)
 
 
 def make_act(act: Path, flow: str) -> None:
@@ -117,14 +137,10 @@ def _outermost(paths: Iterable[str]) -> list[str]:
     return kept
 
 
-def _is_hidden(path: str) -> bool:
-    return Path(path).parts[1] in _HIDDEN
-
-
-def _show_machine(root: str) -> None:
+def _show_entries(root: str, hidden: frozenset[str]) -> None:
     for entry in os.scandir("/"):
         target = f"{root}/{entry.name}"
-        if entry.name in _HIDDEN:
+        if entry.name in hidden:
             if entry.name not in {"act", "mee6", "lost+found"}:
                 Path(target).mkdir()
         elif entry.is_symlink():
@@ -138,11 +154,11 @@ def _show_machine(root: str) -> None:
 
 
 def _show(source: str, target: str) -> None:
-    _place(target, is_folder=Path(source).is_dir())
+    place(target, is_folder=Path(source).is_dir())
     ns.bind_read_only(source, target)
 
 
-def _place(target: str, *, is_folder: bool) -> None:
+def place(target: str, *, is_folder: bool) -> None:
     """Makes what a mount can be put on."""
     place = Path(target)
     if is_folder:

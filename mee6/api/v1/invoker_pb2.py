@@ -24,15 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mee6/api/v1/invoker.proto\x12\x18mee6aas.agent.invoker.v1\"\x86\x01\n\rInvokeRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tName\x18\x02 \x01(\t\x12\x0b\n\x03\x61rg\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x10 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x11 \x01(\t\x12\x11\n\ttimeout_s\x18\x12 \x01(\x01\x12\x0e\n\x06\x64\x65tach\x18\x13 \x01(\x08\"P\n\x0eInvokeResponse\x12\x0e\n\x06result\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x10 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x11 \x01(\t\x12\n\n\x02id\x18\x12 \x01(\t\"s\n\x05\x46\x61ult\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x10\n\x08\x66unction\x18\x03 \x01(\t\x12\x12\n\nerror_type\x18\x04 \x01(\t\x12\x11\n\ttraceback\x18\x05 \x01(\t\x12\x12\n\ninvocation\x18\x06 \x01(\t\"w\n\x13InvokeStreamRequest\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x39\n\x06invoke\x18\x02 \x01(\x0b\x32\'.mee6aas.agent.invoker.v1.InvokeRequestH\x00\x12\x10\n\x06\x63\x61ncel\x18\x03 \x01(\x08H\x00\x42\x06\n\x04what\"\x98\x01\n\x11InvokeStreamReply\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12<\n\x08response\x18\x02 \x01(\x0b\x32(.mee6aas.agent.invoker.v1.InvokeResponseH\x00\x12\x30\n\x05\x66\x61ult\x18\x03 \x01(\x0b\x32\x1f.mee6aas.agent.invoker.v1.FaultH\x00\x42\x06\n\x04what\"r\n\nAddRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tName\x18\x02 \x01(\t\x12\x33\n\x06method\x18\x03 \x01(\x0e\x32#.mee6aas.agent.invoker.v1.AddMethod\x12\x0c\n\x04path\x18\x04 \x01(\t\"g\n\x0b\x41\x64\x64Response\x12\x34\n\x08\x61\x63tivity\x18\x10 \x01(\x0b\x32\".mee6aas.agent.invoker.v1.Activity\x12\x11\n\tunchanged\x18\x11 \x01(\x08\x12\x0f\n\x07missing\x18\x12 \x03(\t\"b\n\rUploadRequest\x12\x38\n\x06header\x18\x01 \x01(\x0b\x32&.mee6aas.agent.invoker.v1.UploadHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04what\"O\n\x0cUploadHeader\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tName\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x04\"\x1f\n\x0bListRequest\x12\x10\n\x08username\x18\x01 \x01(\t\"u\n\x0fManagedActivity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07runtime\x18\x02 \x01(\t\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x03 \x01(\t\x12\x34\n\x08\x61\x63tivity\x18\x10 \x01(\x0b\x32\".mee6aas.agent.invoker.v1.Activity\"M\n\x0cListResponse\x12=\n\nactivities\x18\x01 \x03(\x0b\x32).mee6aas.agent.invoker.v1.ManagedActivity\"\xa2\x01\n\x08\x41\x63tivity\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x04\x12\x0f\n\x07\x61\x64\x64\x65\x64_s\x18\x07 \x01(\x01\x12\x13\n\x0bis_workflow\x18\x08 \x01(\x08\x12\x10\n\x08manifest\x18\t \x01(\t\"2\n\rRemoveRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tName\x18\x02 \x01(\t\"\x10\n\x0eRemoveResponse\"4\n\x0f\x44\x65scribeRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tName\x18\x02 \x01(\t\"\xd8\x01\n\x10\x44\x65scribeResponse\x12\x34\n\x08\x61\x63tivity\x18\x01 \x01(\x0b\x32\".mee6aas.agent.invoker.v1.Activity\x12\x34\n\x08versions\x18\x02 \x03(\x0b\x32\".mee6aas.agent.invoker.v1.Activity\x12\x0f\n\x07missing\x18\x03 \x03(\t\x12\x0f\n\x07workers\x18\x04 \x03(\t\x12\x36\n\x05stats\x18\x05 \x01(\x0b\x32\'.mee6aas.agent.invoker.v1.FunctionStats\"\x85\x01\n\rFunctionStats\x12\x13\n\x0binvocations\x18\x01 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x02 \x01(\x04\x12\x0c\n\x04\x63old\x18\x03 \x01(\x04\x12\x11\n\tprewarmed\x18\x04 \x01(\x04\x12\x0c\n\x04warm\x18\x05 \x01(\x04\x12\x0e\n\x06p50_ms\x18\x06 \x01(\x01\x12\x0e\n\x06p99_ms\x18\x07 \x01(\x01\"\x1b\n\rCancelRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x10\n\x0e\x43\x61ncelResponse\"+\n\rResultRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06wait_s\x18\x02 \x01(\x01*.\n\tAddMethod\x12\n\n\x06UNKOWN\x10\x00\x12\t\n\x05LOCAL\x10\x01\x12\n\n\x06GLOBAL\x10\x02\x32\xe9\x06\n\x07Invoker\x12]\n\x06Invoke\x12\'.mee6aas.agent.invoker.v1.InvokeRequest\x1a(.mee6aas.agent.invoker.v1.InvokeResponse\"\x00\x12T\n\x03\x41\x64\x64\x12$.mee6aas.agent.invoker.v1.AddRequest\x1a%.mee6aas.agent.invoker.v1.AddResponse\"\x00\x12W\n\x04List\x12%.mee6aas.agent.invoker.v1.ListRequest\x1a&.mee6aas.agent.invoker.v1.ListResponse\"\x00\x12]\n\x06Remove\x12\'.mee6aas.agent.invoker.v1.RemoveRequest\x1a(.mee6aas.agent.invoker.v1.RemoveResponse\"\x00\x12p\n\x0cInvokeStream\x12-.mee6aas.agent.invoker.v1.InvokeStreamRequest\x1a+.mee6aas.agent.invoker.v1.InvokeStreamReply\"\x00(\x01\x30\x01\x12\\\n\x06Upload\x12\'.mee6aas.agent.invoker.v1.UploadRequest\x1a%.mee6aas.agent.invoker.v1.AddResponse\"\x00(\x01\x12\x63\n\x08\x44\x65scribe\x12).mee6aas.agent.invoker.v1.DescribeRequest\x1a*.mee6aas.agent.invoker.v1.DescribeResponse\"\x00\x12]\n\x06\x43\x61ncel\x12\'.mee6aas.agent.invoker.v1.CancelRequest\x1a(.mee6aas.agent.invoker.v1.CancelResponse\"\x00\x12]\n\x06Result\x12\'.mee6aas.agent.invoker.v1.ResultRequest\x1a(.mee6aas.agent.invoker.v1.InvokeResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mee6/api/v1/invoker.proto\x12\x18mee6aas.agent.invoker.v1\"\x86\x01\n\rInvokeRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tName\x18\x02 \x01(\t\x12\x0b\n\x03\x61rg\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x10 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x11 \x01(\t\x12\x11\n\ttimeout_s\x18\x12 \x01(\x01\x12\x0e\n\x06\x64\x65tach\x18\x13 \x01(\x08\"P\n\x0eInvokeResponse\x12\x0e\n\x06result\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x10 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x11 \x01(\t\x12\n\n\x02id\x18\x12 \x01(\t\"s\n\x05\x46\x61ult\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x10\n\x08\x66unction\x18\x03 \x01(\t\x12\x12\n\nerror_type\x18\x04 \x01(\t\x12\x11\n\ttraceback\x18\x05 \x01(\t\x12\x12\n\ninvocation\x18\x06 \x01(\t\"w\n\x13InvokeStreamRequest\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x39\n\x06invoke\x18\x02 \x01(\x0b\x32\'.mee6aas.agent.invoker.v1.InvokeRequestH\x00\x12\x10\n\x06\x63\x61ncel\x18\x03 \x01(\x08H\x00\x42\x06\n\x04what\"\x98\x01\n\x11InvokeStreamReply\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12<\n\x08response\x18\x02 \x01(\x0b\x32(.mee6aas.agent.invoker.v1.InvokeResponseH\x00\x12\x30\n\x05\x66\x61ult\x18\x03 \x01(\x0b\x32\x1f.mee6aas.agent.invoker.v1.FaultH\x00\x42\x06\n\x04what\"\xda\x01\n\nAddRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tName\x18\x02 \x01(\t\x12\x33\n\x06method\x18\x03 \x01(\x0e\x32#.mee6aas.agent.invoker.v1.AddMethod\x12\x0c\n\x04path\x18\x04 \x01(\t\x12:\n\x03\x65nv\x18\x10 \x03(\x0b\x32-.mee6aas.agent.invoker.v1.AddRequest.EnvEntry\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"g\n\x0b\x41\x64\x64Response\x12\x34\n\x08\x61\x63tivity\x18\x10 \x01(\x0b\x32\".mee6aas.agent.invoker.v1.Activity\x12\x11\n\tunchanged\x18\x11 \x01(\x08\x12\x0f\n\x07missing\x18\x12 \x03(\t\"b\n\rUploadRequest\x12\x38\n\x06header\x18\x01 \x01(\x0b\x32&.mee6aas.agent.invoker.v1.UploadHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04what\"\xb9\x01\n\x0cUploadHeader\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tName\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12<\n\x03\x65nv\x18\x05 \x03(\x0b\x32/.mee6aas.agent.invoker.v1.UploadHeader.EnvEntry\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\x0bUploadReply\x12\x12\n\x08progress\x18\x01 \x01(\tH\x00\x12\x36\n\x05\x61\x64\x64\x65\x64\x18\x02 \x01(\x0b\x32%.mee6aas.agent.invoker.v1.AddResponseH\x00\x42\x06\n\x04what\"\x1f\n\x0bListRequest\x12\x10\n\x08username\x18\x01 \x01(\t\"u\n\x0fManagedActivity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07runtime\x18\x02 \x01(\t\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x03 \x01(\t\x12\x34\n\x08\x61\x63tivity\x18\x10 \x01(\x0b\x32\".mee6aas.agent.invoker.v1.Activity\"M\n\x0cListResponse\x12=\n\nactivities\x18\x01 \x03(\x0b\x32).mee6aas.agent.invoker.v1.ManagedActivity\"\xa2\x01\n\x08\x41\x63tivity\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x04\x12\x0f\n\x07\x61\x64\x64\x65\x64_s\x18\x07 \x01(\x01\x12\x13\n\x0bis_workflow\x18\x08 \x01(\x08\x12\x10\n\x08manifest\x18\t \x01(\t\"2\n\rRemoveRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tName\x18\x02 \x01(\t\"\x10\n\x0eRemoveResponse\"F\n\x0f\x44\x65scribeRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tName\x18\x02 \x01(\t\x12\x10\n\x08show_env\x18\x03 \x01(\x08\"\xd8\x02\n\x10\x44\x65scribeResponse\x12\x34\n\x08\x61\x63tivity\x18\x01 \x01(\x0b\x32\".mee6aas.agent.invoker.v1.Activity\x12\x34\n\x08versions\x18\x02 \x03(\x0b\x32\".mee6aas.agent.invoker.v1.Activity\x12\x0f\n\x07missing\x18\x03 \x03(\t\x12\x0f\n\x07workers\x18\x04 \x03(\t\x12\x36\n\x05stats\x18\x05 \x01(\x0b\x32\'.mee6aas.agent.invoker.v1.FunctionStats\x12@\n\x03\x65nv\x18\x06 \x03(\x0b\x32\x33.mee6aas.agent.invoker.v1.DescribeResponse.EnvEntry\x12\x10\n\x08packages\x18\x07 \x01(\t\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x85\x01\n\rFunctionStats\x12\x13\n\x0binvocations\x18\x01 \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x02 \x01(\x04\x12\x0c\n\x04\x63old\x18\x03 \x01(\x04\x12\x11\n\tprewarmed\x18\x04 \x01(\x04\x12\x0c\n\x04warm\x18\x05 \x01(\x04\x12\x0e\n\x06p50_ms\x18\x06 \x01(\x01\x12\x0e\n\x06p99_ms\x18\x07 \x01(\x01\"\x1b\n\rCancelRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x10\n\x0e\x43\x61ncelResponse\"+\n\rResultRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06wait_s\x18\x02 \x01(\x01*.\n\tAddMethod\x12\n\n\x06UNKOWN\x10\x00\x12\t\n\x05LOCAL\x10\x01\x12\n\n\x06GLOBAL\x10\x02\x32\xcf\x07\n\x07Invoker\x12]\n\x06Invoke\x12\'.mee6aas.agent.invoker.v1.InvokeRequest\x1a(.mee6aas.agent.invoker.v1.InvokeResponse\"\x00\x12T\n\x03\x41\x64\x64\x12$.mee6aas.agent.invoker.v1.AddRequest\x1a%.mee6aas.agent.invoker.v1.AddResponse\"\x00\x12W\n\x04List\x12%.mee6aas.agent.invoker.v1.ListRequest\x1a&.mee6aas.agent.invoker.v1.ListResponse\"\x00\x12]\n\x06Remove\x12\'.mee6aas.agent.invoker.v1.RemoveRequest\x1a(.mee6aas.agent.invoker.v1.RemoveResponse\"\x00\x12p\n\x0cInvokeStream\x12-.mee6aas.agent.invoker.v1.InvokeStreamRequest\x1a+.mee6aas.agent.invoker.v1.InvokeStreamReply\"\x00(\x01\x30\x01\x12\\\n\x06Upload\x12\'.mee6aas.agent.invoker.v1.UploadRequest\x1a%.mee6aas.agent.invoker.v1.AddResponse\"\x00(\x01\x12\x64\n\x0cUploadStream\x12\'.mee6aas.agent.invoker.v1.UploadRequest\x1a%.mee6aas.agent.invoker.v1.UploadReply\"\x00(\x01\x30\x01\x12\x63\n\x08\x44\x65scribe\x12).mee6aas.agent.invoker.v1.DescribeRequest\x1a*.mee6aas.agent.invoker.v1.DescribeResponse\"\x00\x12]\n\x06\x43\x61ncel\x12\'.mee6aas.agent.invoker.v1.CancelRequest\x1a(.mee6aas.agent.invoker.v1.CancelResponse\"\x00\x12]\n\x06Result\x12\'.mee6aas.agent.invoker.v1.ResultRequest\x1a(.mee6aas.agent.invoker.v1.InvokeResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mee6.api.v1.invoker_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ADDMETHOD']._serialized_start=2036
-  _globals['_ADDMETHOD']._serialized_end=2082
+  _globals['_ADDREQUEST_ENVENTRY']._loaded_options = None
+  _globals['_ADDREQUEST_ENVENTRY']._serialized_options = b'8\001'
+  _globals['_UPLOADHEADER_ENVENTRY']._loaded_options = None
+  _globals['_UPLOADHEADER_ENVENTRY']._serialized_options = b'8\001'
+  _globals['_DESCRIBERESPONSE_ENVENTRY']._loaded_options = None
+  _globals['_DESCRIBERESPONSE_ENVENTRY']._serialized_options = b'8\001'
+  _globals['_ADDMETHOD']._serialized_start=2493
+  _globals['_ADDMETHOD']._serialized_end=2539
   _globals['_INVOKEREQUEST']._serialized_start=56
   _globals['_INVOKEREQUEST']._serialized_end=190
   _globals['_INVOKERESPONSE']._serialized_start=192
@@ -43,38 +49,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVOKESTREAMREQUEST']._serialized_end=510
   _globals['_INVOKESTREAMREPLY']._serialized_start=513
   _globals['_INVOKESTREAMREPLY']._serialized_end=665
-  _globals['_ADDREQUEST']._serialized_start=667
-  _globals['_ADDREQUEST']._serialized_end=781
-  _globals['_ADDRESPONSE']._serialized_start=783
-  _globals['_ADDRESPONSE']._serialized_end=886
-  _globals['_UPLOADREQUEST']._serialized_start=888
-  _globals['_UPLOADREQUEST']._serialized_end=986
-  _globals['_UPLOADHEADER']._serialized_start=988
-  _globals['_UPLOADHEADER']._serialized_end=1067
-  _globals['_LISTREQUEST']._serialized_start=1069
-  _globals['_LISTREQUEST']._serialized_end=1100
-  _globals['_MANAGEDACTIVITY']._serialized_start=1102
-  _globals['_MANAGEDACTIVITY']._serialized_end=1219
-  _globals['_LISTRESPONSE']._serialized_start=1221
-  _globals['_LISTRESPONSE']._serialized_end=1298
-  _globals['_ACTIVITY']._serialized_start=1301
-  _globals['_ACTIVITY']._serialized_end=1463
-  _globals['_REMOVEREQUEST']._serialized_start=1465
-  _globals['_REMOVEREQUEST']._serialized_end=1515
-  _globals['_REMOVERESPONSE']._serialized_start=1517
-  _globals['_REMOVERESPONSE']._serialized_end=1533
-  _globals['_DESCRIBEREQUEST']._serialized_start=1535
-  _globals['_DESCRIBEREQUEST']._serialized_end=1587
-  _globals['_DESCRIBERESPONSE']._serialized_start=1590
-  _globals['_DESCRIBERESPONSE']._serialized_end=1806
-  _globals['_FUNCTIONSTATS']._serialized_start=1809
-  _globals['_FUNCTIONSTATS']._serialized_end=1942
-  _globals['_CANCELREQUEST']._serialized_start=1944
-  _globals['_CANCELREQUEST']._serialized_end=1971
-  _globals['_CANCELRESPONSE']._serialized_start=1973
-  _globals['_CANCELRESPONSE']._serialized_end=1989
-  _globals['_RESULTREQUEST']._serialized_start=1991
-  _globals['_RESULTREQUEST']._serialized_end=2034
-  _globals['_INVOKER']._serialized_start=2085
-  _globals['_INVOKER']._serialized_end=2958
+  _globals['_ADDREQUEST']._serialized_start=668
+  _globals['_ADDREQUEST']._serialized_end=886
+  _globals['_ADDREQUEST_ENVENTRY']._serialized_start=844
+  _globals['_ADDREQUEST_ENVENTRY']._serialized_end=886
+  _globals['_ADDRESPONSE']._serialized_start=888
+  _globals['_ADDRESPONSE']._serialized_end=991
+  _globals['_UPLOADREQUEST']._serialized_start=993
+  _globals['_UPLOADREQUEST']._serialized_end=1091
+  _globals['_UPLOADHEADER']._serialized_start=1094
+  _globals['_UPLOADHEADER']._serialized_end=1279
+  _globals['_UPLOADHEADER_ENVENTRY']._serialized_start=844
+  _globals['_UPLOADHEADER_ENVENTRY']._serialized_end=886
+  _globals['_UPLOADREPLY']._serialized_start=1281
+  _globals['_UPLOADREPLY']._serialized_end=1378
+  _globals['_LISTREQUEST']._serialized_start=1380
+  _globals['_LISTREQUEST']._serialized_end=1411
+  _globals['_MANAGEDACTIVITY']._serialized_start=1413
+  _globals['_MANAGEDACTIVITY']._serialized_end=1530
+  _globals['_LISTRESPONSE']._serialized_start=1532
+  _globals['_LISTRESPONSE']._serialized_end=1609
+  _globals['_ACTIVITY']._serialized_start=1612
+  _globals['_ACTIVITY']._serialized_end=1774
+  _globals['_REMOVEREQUEST']._serialized_start=1776
+  _globals['_REMOVEREQUEST']._serialized_end=1826
+  _globals['_REMOVERESPONSE']._serialized_start=1828
+  _globals['_REMOVERESPONSE']._serialized_end=1844
+  _globals['_DESCRIBEREQUEST']._serialized_start=1846
+  _globals['_DESCRIBEREQUEST']._serialized_end=1916
+  _globals['_DESCRIBERESPONSE']._serialized_start=1919
+  _globals['_DESCRIBERESPONSE']._serialized_end=2263
+  _globals['_DESCRIBERESPONSE_ENVENTRY']._serialized_start=844
+  _globals['_DESCRIBERESPONSE_ENVENTRY']._serialized_end=886
+  _globals['_FUNCTIONSTATS']._serialized_start=2266
+  _globals['_FUNCTIONSTATS']._serialized_end=2399
+  _globals['_CANCELREQUEST']._serialized_start=2401
+  _globals['_CANCELREQUEST']._serialized_end=2428
+  _globals['_CANCELRESPONSE']._serialized_start=2430
+  _globals['_CANCELRESPONSE']._serialized_end=2446
+  _globals['_RESULTREQUEST']._serialized_start=2448
+  _globals['_RESULTREQUEST']._serialized_end=2491
+  _globals['_INVOKER']._serialized_start=2542
+  _globals['_INVOKER']._serialized_end=3517
 # @@protoc_insertion_point(module_scope)

@@ -83,16 +83,25 @@ class InvokeStreamReply(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., response: _Optional[_Union[InvokeResponse, _Mapping]] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ...) -> None: ...
 
 class AddRequest(_message.Message):
-    __slots__ = ("username", "actName", "method", "path")
+    __slots__ = ("username", "actName", "method", "path", "env")
+    class EnvEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     USERNAME_FIELD_NUMBER: _ClassVar[int]
     ACTNAME_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
+    ENV_FIELD_NUMBER: _ClassVar[int]
     username: str
     actName: str
     method: AddMethod
     path: str
-    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., method: _Optional[_Union[AddMethod, str]] = ..., path: _Optional[str] = ...) -> None: ...
+    env: _containers.ScalarMap[str, str]
+    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., method: _Optional[_Union[AddMethod, str]] = ..., path: _Optional[str] = ..., env: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class AddResponse(_message.Message):
     __slots__ = ("activity", "unchanged", "missing")
@@ -113,16 +122,33 @@ class UploadRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[UploadHeader, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class UploadHeader(_message.Message):
-    __slots__ = ("username", "actName", "sha256", "size")
+    __slots__ = ("username", "actName", "sha256", "size", "env")
+    class EnvEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     USERNAME_FIELD_NUMBER: _ClassVar[int]
     ACTNAME_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    ENV_FIELD_NUMBER: _ClassVar[int]
     username: str
     actName: str
     sha256: str
     size: int
-    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., sha256: _Optional[str] = ..., size: _Optional[int] = ...) -> None: ...
+    env: _containers.ScalarMap[str, str]
+    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., sha256: _Optional[str] = ..., size: _Optional[int] = ..., env: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class UploadReply(_message.Message):
+    __slots__ = ("progress", "added")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    ADDED_FIELD_NUMBER: _ClassVar[int]
+    progress: str
+    added: AddResponse
+    def __init__(self, progress: _Optional[str] = ..., added: _Optional[_Union[AddResponse, _Mapping]] = ...) -> None: ...
 
 class ListRequest(_message.Message):
     __slots__ = ("username",)
@@ -183,26 +209,39 @@ class RemoveResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class DescribeRequest(_message.Message):
-    __slots__ = ("username", "actName")
+    __slots__ = ("username", "actName", "show_env")
     USERNAME_FIELD_NUMBER: _ClassVar[int]
     ACTNAME_FIELD_NUMBER: _ClassVar[int]
+    SHOW_ENV_FIELD_NUMBER: _ClassVar[int]
     username: str
     actName: str
-    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ...) -> None: ...
+    show_env: bool
+    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., show_env: _Optional[bool] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("activity", "versions", "missing", "workers", "stats")
+    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages")
+    class EnvEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     ACTIVITY_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     STATS_FIELD_NUMBER: _ClassVar[int]
+    ENV_FIELD_NUMBER: _ClassVar[int]
+    PACKAGES_FIELD_NUMBER: _ClassVar[int]
     activity: Activity
     versions: _containers.RepeatedCompositeFieldContainer[Activity]
     missing: _containers.RepeatedScalarFieldContainer[str]
     workers: _containers.RepeatedScalarFieldContainer[str]
     stats: FunctionStats
-    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ...) -> None: ...
+    env: _containers.ScalarMap[str, str]
+    packages: str
+    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ...) -> None: ...
 
 class FunctionStats(_message.Message):
     __slots__ = ("invocations", "failures", "cold", "prewarmed", "warm", "p50_ms", "p99_ms")

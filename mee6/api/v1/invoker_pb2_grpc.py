@@ -64,6 +64,11 @@ class InvokerStub:
                 request_serializer=mee6_dot_api_dot_v1_dot_invoker__pb2.UploadRequest.SerializeToString,
                 response_deserializer=mee6_dot_api_dot_v1_dot_invoker__pb2.AddResponse.FromString,
                 _registered_method=True)
+        self.UploadStream = channel.stream_stream(
+                '/mee6aas.agent.invoker.v1.Invoker/UploadStream',
+                request_serializer=mee6_dot_api_dot_v1_dot_invoker__pb2.UploadRequest.SerializeToString,
+                response_deserializer=mee6_dot_api_dot_v1_dot_invoker__pb2.UploadReply.FromString,
+                _registered_method=True)
         self.Describe = channel.unary_unary(
                 '/mee6aas.agent.invoker.v1.Invoker/Describe',
                 request_serializer=mee6_dot_api_dot_v1_dot_invoker__pb2.DescribeRequest.SerializeToString,
@@ -122,6 +127,13 @@ class InvokerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UploadStream(self, request_iterator, context):
+        """As `Upload`, telling meanwhile how far it is; the last reply says what it led to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Describe(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -173,6 +185,11 @@ def add_InvokerServicer_to_server(servicer, server):
                     servicer.Upload,
                     request_deserializer=mee6_dot_api_dot_v1_dot_invoker__pb2.UploadRequest.FromString,
                     response_serializer=mee6_dot_api_dot_v1_dot_invoker__pb2.AddResponse.SerializeToString,
+            ),
+            'UploadStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.UploadStream,
+                    request_deserializer=mee6_dot_api_dot_v1_dot_invoker__pb2.UploadRequest.FromString,
+                    response_serializer=mee6_dot_api_dot_v1_dot_invoker__pb2.UploadReply.SerializeToString,
             ),
             'Describe': grpc.unary_unary_rpc_method_handler(
                     servicer.Describe,
@@ -352,6 +369,33 @@ class Invoker:
             '/mee6aas.agent.invoker.v1.Invoker/Upload',
             mee6_dot_api_dot_v1_dot_invoker__pb2.UploadRequest.SerializeToString,
             mee6_dot_api_dot_v1_dot_invoker__pb2.AddResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/mee6aas.agent.invoker.v1.Invoker/UploadStream',
+            mee6_dot_api_dot_v1_dot_invoker__pb2.UploadRequest.SerializeToString,
+            mee6_dot_api_dot_v1_dot_invoker__pb2.UploadReply.FromString,
             options,
             channel_credentials,
             insecure,
