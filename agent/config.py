@@ -27,7 +27,12 @@ class AgentConfig:
     """How long a worker keeps an idle function."""
     linger_s: float = 1.0
     """How long a worker stays idle before it is paused."""
-    pause: bool = True
+    pause: str = ""
+    """Which idle workers are paused: `always`, `after-use`, `never`; empty = as suits the driver's way of pausing."""
+    ceiling: dict[str, int] = field(default_factory=dict)
+    """Runtime -> workers at most; calls of running functions may go beyond it."""
+    memory_budget_bytes: int = 0
+    """Of all workers together; 0 = none. Idle ones are ended to keep it."""
     timeout_s: float = 60.0
     """For functions that do not say."""
     start_timeout_s: float = 15.0

@@ -44,6 +44,7 @@ class WorkerView(View, frozen=True, gc=False):
     invocations: int = 0
     reason: str = ""
     runtime_pid: int = 0
+    memory_bytes: int = 0
 
 
 class InvocationView(View, frozen=True, gc=False):
@@ -94,6 +95,17 @@ class LogLine(View, frozen=True, gc=False):
     dropped_bytes: int = 0
 
 
+class PoolView(View, frozen=True, gc=False):
+    """The workers of one kind that no function has been loaded into."""
+
+    name: str
+    ready: int = 0
+    starting: int = 0
+    floor: int = 0
+    ceiling: int = 0
+    failure: str = ""
+
+
 class NodeView(View, frozen=True):
     """The agent itself."""
 
@@ -122,6 +134,12 @@ class NodeView(View, frozen=True):
     state_dir: str = ""
     invocations: int = 0
     failures: int = 0
+    pause_policy: str = ""
+    keep_alive_s: float = 0.0
+    linger_s: float = 0.0
+    memory_bytes: int = 0
+    memory_budget_bytes: int = 0
+    pools: tuple[PoolView, ...] = ()
 
 
 Event = WorkerView | InvocationView | Step | LogLine | HandoverView | FunctionView | NodeView

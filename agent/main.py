@@ -22,6 +22,7 @@ from typing import Final
 
 import uvloop
 
+from agent import policy
 from agent.config import AgentConfig
 from agent.drivers.base import Driver
 from agent.drivers.process.driver import ProcessDriver
@@ -59,6 +60,7 @@ def run(config: AgentConfig, on_ready: Callable[[str], None] | None = None) -> i
 
 
 async def _serve(config: AgentConfig, on_ready: Callable[[str], None]) -> None:
+    policy.check(config, RUNTIMES)
     stop = _stop_on_signals()
     lane_dir = config.state_dir / "lane"
     lane_dir.mkdir(mode=0o700, exist_ok=True)

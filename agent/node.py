@@ -19,15 +19,15 @@ from typing import Any, Final
 
 import psutil
 
+from agent import policy
 from agent.config import AgentConfig
 from agent.core import events as ev
-from agent.core.fleet import Settings
 from agent.core.scheduler import Scheduler
 from agent.core.worker import LEASED, Worker, WorkerState
 from agent.dependencies.resolver import ISOLATION, ResolveLimits, Resolver
 from agent.dependencies.store import Dependencies
-from agent.drivers.base import Capabilities, Driver, KnowsLanguages, PoolKey, WorkerLimits
-from agent.feed import Feed, FunctionView, LogLine, NodeView, Picture
+from agent.drivers.base import Capabilities, Driver, KnowsLanguages, WorkerLimits
+from agent.feed import Feed, FunctionView, LogLine, NodeView, Picture, PoolView, WorkerView
 from agent.functions import Functions
 from agent.history import History, Outcome
 from agent.lanes import LaneServer
@@ -48,9 +48,8 @@ from runtimes.catalog import Runtime
 
 LOG_EVERY_S: Final = 0.2
 """Canonical lines are written in batches, off the invocations' path."""
-PARALLEL_STARTS: Final = 4
-REFILL_GRACE_NS: Final = 30_000_000
-"""Measured on 2 cores: beside a refill, a workflow's first call found its runtime in 12 ms instead of 3."""
+MEASURE_EVERY_S: Final = 2.0
+"""What workers use, for the memory budget and for the choice of which to end."""
 
 _log: Final = logging.getLogger("mee6.agent")
 _canonical: Final = logging.getLogger("mee6.agent.invocation")
@@ -79,7 +78,7 @@ class Node:
         self._unwritten: list[tuple[Job, Answer]] = []
         self._process = psutil.Process()
         self._shell = Shell(
-            Scheduler(_settings(config, runtimes)),
+            Scheduler(policy.settings(config, self._capabilities, self._available())),
             driver,
             self,
             self._spawn,
@@ -105,8 +104,9 @@ class Node:
         async with LaneServer(lane_path, self):
             self._capabilities = await self._driver.open(self._shell.hooks())
             writer = asyncio.create_task(self._write_canonical_lines())
+            self._spawn(self._measure())
             try:
-                self._shell.tell(ev.Tick())
+                self._shell.tell(ev.Configured(policy.settings(self.config, self._capabilities, self._available())))
                 yield
             finally:
                 writer.cancel()
@@ -337,7 +337,8 @@ class Node:
 
     def info(self) -> NodeView:
         """The node as it is now; see `NodeApi.info`."""
-        workers = self._shell.core.fleet.workers.values()
+        core = self._shell.core
+        workers = core.fleet.workers.values()
         missing = {name: runtime.missing() for name, runtime in self._runtimes.items()}
         now = time.monotonic_ns()
         can = self._capabilities
@@ -347,7 +348,7 @@ class Node:
             api=API_LEVEL,
             driver=can.driver,
             isolation=can.isolation,
-            pause=can.pause if self.config.pause else "none",
+            pause=can.pause,
             limits=can.limits,
             notes=can.notes,
             runtimes=tuple(name for name, why in missing.items() if not why),
@@ -359,7 +360,7 @@ class Node:
             workers=len(workers),
             paused=sum(worker.state is WorkerState.PAUSED for worker in workers),
             busy=sum(worker.state in LEASED for worker in workers),
-            queued=len(self._shell.core.line),
+            queued=len(core.line),
             max_workers=self.config.max_workers,
             rss_bytes=self._process.memory_info().rss,
             draining=self.draining,
@@ -367,7 +368,43 @@ class Node:
             state_dir=str(self.config.state_dir),
             invocations=self.stats.invocations,
             failures=self.stats.failures,
+            pause_policy=str(core.settings.pause),
+            keep_alive_s=self.config.keep_alive_s,
+            linger_s=self.config.linger_s,
+            memory_bytes=core.fleet.memory_bytes,
+            memory_budget_bytes=self.config.memory_budget_bytes,
+            pools=tuple(
+                PoolView(
+                    name=str(pool.key),
+                    ready=len(pool.ready),
+                    starting=pool.starting,
+                    floor=pool.target,
+                    ceiling=core.settings.ceiling.get(pool.key.runtime, 0),
+                    failure=pool.last_failure if pool.failures else "",
+                )
+                for pool in core.fleet.pools.values()
+            ),
         )
+
+    def configure(self, changes: policy.Changes) -> NodeView:
+        """Changes what may change while it serves; see `NodeApi.configure`."""
+        self.config = policy.changed(self.config, changes, self._runtimes)
+        self._shell.tell(ev.Configured(policy.settings(self.config, self._capabilities, self._available())))
+        self.publish_node()
+        return self.info()
+
+    def workers(self) -> list[WorkerView]:
+        """Its workers; see `NodeApi.workers`."""
+        return list(self._picture().workers)
+
+    def _available(self) -> set[str]:
+        return {name for name, runtime in self._runtimes.items() if not runtime.missing()}
+
+    async def _measure(self) -> None:
+        while True:
+            await asyncio.sleep(MEASURE_EVERY_S)
+            used = {worker: self._driver.usage(worker).memory_bytes for worker in list(self._shell.seats)}
+            self._shell.tell(ev.Measured({worker: held for worker, held in used.items() if held}))
 
     def publish_node(self) -> None:
         """Publishes the node's own state."""
@@ -422,25 +459,6 @@ def _settle(outcome: asyncio.Future[Outcome], id_: str, answer: Answer) -> None:
 def _function_view(record: FunctionRecord, *, removed: bool = False) -> FunctionView:
     manifest = record.manifest
     return FunctionView(record.user, record.name, record.version, manifest.runtime, manifest.is_workflow, removed)
-
-
-def _settings(config: AgentConfig, runtimes: Mapping[str, Runtime]) -> Settings:
-    return Settings(
-        prewarm={
-            PoolKey(name): count
-            for name, count in config.prewarm.items()
-            if name in runtimes and not runtimes[name].missing()
-        },
-        max_workers=config.max_workers,
-        queue_limit=config.queue_limit,
-        parallel_starts=PARALLEL_STARTS,
-        refill_grace=REFILL_GRACE_NS,
-        keep_alive=int(config.keep_alive_s * 1e9),
-        linger=int(config.linger_s * 1e9),
-        pause=config.pause,
-        start_timeout=int(config.start_timeout_s * 1e9),
-        load_timeout=int(config.load_timeout_s * 1e9),
-    )
 
 
 def agent_id(state_dir: Path) -> str:

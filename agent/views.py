@@ -33,6 +33,7 @@ def worker_view(worker: Worker | None, seat: Seat, reason: str = "") -> WorkerVi
         invocations=worker.invocations if worker is not None else 0,
         reason=reason,
         runtime_pid=seat.runtime_pid,
+        memory_bytes=worker.memory_bytes if worker is not None else 0,
     )
 
 

@@ -24,7 +24,7 @@ from mee6.api.faults import API_KEY, API_LEVEL, from_rpc_error
 from mee6.api.v1 import console_pb2, console_pb2_grpc, invoker_pb2, invoker_pb2_grpc
 from mee6.bundle import Bundle
 from mee6.errors import ProtocolError, TimedOut
-from mee6.records import Added, Batch, Description, Function, LogLine, Node, Outcome, Snapshot, Trace
+from mee6.records import Added, Batch, Description, Function, LogLine, Node, Outcome, Snapshot, Trace, Worker
 from mee6.stream import InvokeStream
 
 MESSAGE_LIMIT_BYTES: Final = 32 << 20
@@ -201,6 +201,39 @@ class Client:
         """The agents and how they stand."""
         reply = await self._answer(self._console.Nodes, console_pb2.NodesRequest())
         return tuple(convert.node(found) for found in reply.nodes)
+
+    async def workers(self) -> tuple[Worker, ...]:
+        """The agent's workers."""
+        reply = await self._answer(self._console.Workers, console_pb2.WorkersRequest())
+        return tuple(convert.worker(found) for found in reply.workers)
+
+    async def configure(
+        self,
+        *,
+        pause: str | None = None,
+        keep_alive_s: float | None = None,
+        linger_s: float | None = None,
+        memory_budget_bytes: int | None = None,
+        prewarm: Mapping[str, int] | None = None,
+        ceiling: Mapping[str, int] | None = None,
+    ) -> Node:
+        """Changes how the agent keeps its workers, until it ends; what is not given stays as it is.
+
+        Args:
+            pause: `always`, `after-use` or `never`.
+            memory_budget_bytes: of all workers together; 0 = none.
+            prewarm: runtime -> workers kept ready.
+            ceiling: runtime -> workers at most; 0 = no ceiling.
+        """
+        request = console_pb2.ConfigureRequest(
+            pause=pause,
+            keep_alive_s=keep_alive_s,
+            linger_s=linger_s,
+            memory_budget_bytes=memory_budget_bytes,
+            prewarm=prewarm,
+            ceiling=ceiling,
+        )
+        return convert.node((await self._answer(self._console.Configure, request)).node)
 
     async def watch(
         self,

@@ -113,6 +113,28 @@ class Node:
     state_dir: str
     invocations: int
     failures: int
+    pause_policy: str
+    """Which idle workers are paused: `always`, `after-use`, `never`."""
+    keep_alive_s: float
+    linger_s: float
+    memory_bytes: int
+    """Of all workers, as measured last."""
+    memory_budget_bytes: int
+    """0 = none."""
+    pools: tuple[Pool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The workers of one kind that no function has been loaded into."""
+
+    name: str
+    ready: int
+    starting: int
+    floor: int
+    ceiling: int
+    """0 = none."""
+    failure: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +153,7 @@ class Worker:
     invocations: int
     reason: str
     runtime_pid: int
+    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,11 @@ Structs of msgspec rather than dataclasses: several are made for each invocation
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
+from agent.core.settings import Settings
 from agent.drivers.base import PoolKey
 from mee6.lane.messages import Fault
 
@@ -111,6 +114,18 @@ class Retired(Event, frozen=True, gc=False):
 
 class DrainBegan(Event, frozen=True, gc=False):
     """The agent is about to stop: make no more workers for later."""
+
+
+class Measured(Event, frozen=True, gc=False):
+    """What workers use; those not named are as before."""
+
+    memory_bytes: Mapping[str, int]
+
+
+class Configured(Event, frozen=True, gc=False):
+    """Somebody changed the settings; `max_workers` stays what it was."""
+
+    settings: Settings
 
 
 class Tick(Event, frozen=True, gc=False):

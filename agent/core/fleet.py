@@ -11,29 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.core import events as ev
+from agent.core.pace import Pace
 from agent.core.placement import choose, least_valuable
 from agent.core.pool import Pool
+from agent.core.settings import PausePolicy, Settings
 from agent.core.worker import IDLE, Worker, WorkerEvent, WorkerState
 from agent.drivers.base import PoolKey
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the scheduler is told once. Durations are nanoseconds."""
-
-    prewarm: Mapping[PoolKey, int]
-    max_workers: int = 64
-    queue_limit: int = 4096
-    parallel_starts: int = 4
-    patience: int = 1_000_000_000
-    """How long an invocation lets younger ones go first that find their function loaded, on a full node."""
-    refill_grace: int = 0
-    """How long a pool stays short: what makes a worker would take the processor from the one just leased."""
-    keep_alive: int = 600_000_000_000
-    linger: int = 1_000_000_000
-    pause: bool = True
-    start_timeout: int = 15_000_000_000
-    load_timeout: int = 30_000_000_000
 
 
 @dataclass(slots=True)
@@ -47,11 +30,31 @@ class Fleet:
     pools: dict[PoolKey, Pool] = field(default_factory=dict)
     holding: defaultdict[str, list[Worker]] = field(default_factory=lambda: defaultdict(list))
     """Plan's digest -> idle workers that hold it, the last the most recently used."""
+    held_until: int = 0
+    """When more may be started than could be when that was last asked for; 0 = nothing is held back."""
+    turned_away: bool = False
+    """Whether ceiling or budget kept somebody waiting when workers were last asked for."""
+    _pace: Pace = field(init=False)
     _made: int = 0
+    _draining: bool = False
 
     def __post_init__(self) -> None:
-        for key, target in self.settings.prewarm.items():
-            self.pools[key] = Pool(key, target)
+        self._pace = Pace(self.settings.parallel_starts, self.settings.start_interval)
+        self.configure(self.settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Goes by other settings from now on. Workers that are paused stay so until they are used."""
+        self.settings = settings
+        self._pace.at_once, self._pace.interval = settings.parallel_starts, settings.start_interval
+        for pool in self.pools.values():
+            pool.target = 0
+        for key, target in settings.prewarm.items():
+            self.pool(key).target = 0 if self._draining else target
+
+    def drain(self) -> None:
+        """Makes no more workers for later, whatever the settings come to say."""
+        self._draining = True
+        self.configure(self.settings)
 
     def pool(self, key: PoolKey) -> Pool:
         """The pool of this key, made at its first use."""
@@ -78,15 +81,20 @@ class Fleet:
         if not self.holding[worker.digest]:
             del self.holding[worker.digest]
 
-    def supply(self, key: PoolKey, waiting: int, limit: int, now: int) -> None:
+    def supply(self, key: PoolKey, waiting: int, limit: int, now: int, *, bounded: bool) -> None:
         """Sees to it that as many workers are on their way as wait for one, ending idle ones where room is needed.
 
         Args:
             waiting: invocations without a worker that may have one.
             limit: workers that may exist.
+            bounded: whether ceiling and budget hold: for calls from outside. Whoever waits for a call holds a
+                worker, so a bound for calls too could have everybody wait for ever; see `agent.core.capacity`.
         """
         pool = self.pool(key)
-        for _ in range(min(self._free_starts(), pool.missing(waiting, now))):
+        for _ in range(self._free_starts(pool.missing(waiting, now), now)):
+            if bounded and not self._make_way(pool, now):
+                self.turned_away = True
+                break
             if not self._make_room(pool, limit, now):
                 break
             self._start(pool, now)
@@ -97,41 +105,108 @@ class Fleet:
 
     def refill(self, demand: Mapping[PoolKey, int], limit: int, now: int) -> None:
         """Starts what the pools are to keep ready, beside `demand`, as far as there is room."""
+        if self.turned_away:
+            return  # or what is kept ready would take the room that was made for who waits
         for pool in self.pools.values():
             missing = pool.missing(demand.get(pool.key, 0) + pool.target, now)
-            for _ in range(min(self._free_starts(), missing, limit - len(self.workers))):
+            for _ in range(self._free_starts(min(missing, limit - len(self.workers)), now)):
+                if self._is_at_ceiling(pool) or self._is_over_budget(pool.worker_bytes):
+                    break
                 self._start(pool, now)
 
     def trim(self, limit: int, now: int) -> None:
         """Ends idle workers, the least valuable first, while there are more than `limit` workers."""
-        while len(self.workers) > limit and (worker := self._spare()):
+        while len(self.workers) > limit and (worker := self._spare(now)):
             self.stop(worker, "it was one too many", now)
+        while self._is_over_budget(0) and (worker := self._spare(now)):
+            self.stop(worker, "all workers together were over the memory budget", now)
 
-    def _free_starts(self) -> int:
-        # A machine makes only a few workers a second, and a burst must not stampede it.
-        return self.settings.parallel_starts - sum(pool.starting for pool in self.pools.values())
+    def measured(self, memory_bytes: Mapping[str, int]) -> None:
+        """Takes note of what workers use."""
+        for name, used in memory_bytes.items():
+            worker = self.workers.get(name)
+            if worker is not None:
+                worker.memory_bytes = used
+                if not worker.digest and not worker.lease:
+                    self.pool(worker.pool).worker_bytes = used
+
+    @property
+    def memory_bytes(self) -> int:
+        """What all workers use together; one that has not been measured counts as its pool's others do."""
+        return sum(worker.memory_bytes or self.pool(worker.pool).worker_bytes for worker in self.workers.values())
+
+    def _free_starts(self, wanted: int, now: int) -> int:
+        """How many of the wanted starts may begin: a machine makes only a few workers a second."""
+        if wanted <= 0:
+            return 0
+        under_way = sum(pool.starting for pool in self.pools.values())
+        possible = min(wanted, self.settings.parallel_starts - under_way)
+        unhurried = self._pace.free(now)
+        if unhurried < possible:
+            self.held_until = self._pace.next_at() if unhurried == 0 else now + self.settings.start_interval
+        return min(possible, unhurried)
+
+    def _is_at_ceiling(self, pool: Pool) -> bool:
+        ceiling = self.settings.ceiling.get(pool.key.runtime)
+        if ceiling is None:
+            return False
+        return sum(worker.pool.runtime == pool.key.runtime for worker in self.workers.values()) >= ceiling
+
+    def _is_over_budget(self, more: int) -> bool:
+        budget = self.settings.memory_budget
+        return bool(budget) and self.memory_bytes + more > budget
+
+    def _make_way(self, pool: Pool, now: int) -> bool:
+        """Ends idle workers until ceiling and budget allow for another; False where they do not.
+
+        One worker may exist whatever it uses, or a budget too small would have everybody wait for ever.
+        """
+        while self._is_at_ceiling(pool):
+            worker = self._spare(now, pool.key.runtime) or self._kept(pool, pool.key.runtime)
+            if worker is None:
+                return False
+            self.stop(worker, f"room was needed below the ceiling for {pool.key.runtime}", now)
+        while self._is_over_budget(pool.worker_bytes):
+            worker = self._spare(now) or self._kept(pool)
+            if worker is None:
+                return not any(one.lease or one.state is WorkerState.STARTING for one in self.workers.values())
+            self.stop(worker, "memory was needed within the budget", now)
+        return True
+
+    def _kept(self, pool: Pool, runtime: str = "") -> Worker | None:
+        """One that another pool keeps ready: the last to make room."""
+        others = (other for other in self.pools.values() if other is not pool and other.ready)
+        return next((other.ready[0] for other in others if runtime in ("", other.key.runtime)), None)
 
     def _start(self, pool: Pool, now: int) -> None:
         self._made += 1
         worker = Worker(f"w{self._made}", pool.key, now)
         self.workers[worker.id] = worker
         pool.starting += 1
+        self._pace.take(now)
         self.out.append(ev.StartWorker(worker.id, pool.key))
 
     def _make_room(self, pool: Pool, limit: int, now: int) -> bool:
         """Ends idle workers until one of this pool fits; at last those that other pools keep ready."""
         while len(self.workers) >= limit:
-            others = (other.ready[0] for other in self.pools.values() if other is not pool and other.ready)
-            worker = self._spare() or next(others, None)
+            worker = self._spare(now) or self._kept(pool)
             if worker is None:
                 return False
             self.stop(worker, "room was needed", now)
         return True
 
-    def _spare(self) -> Worker | None:
-        """The idle worker that is missed least: of those with a function, else one that its pool need not keep."""
-        held = least_valuable(worker for workers in self.holding.values() for worker in workers)
-        return held or next((pool.ready[0] for pool in self.pools.values() if pool.surplus > 0), None)
+    def _spare(self, now: int, runtime: str = "") -> Worker | None:
+        """The idle worker that is missed least: of those with a function, else one that its pool need not keep.
+
+        Args:
+            runtime: of that one only; empty = of any.
+        """
+        holders = (worker for workers in self.holding.values() for worker in workers)
+        held = least_valuable((one for one in holders if runtime in ("", one.pool.runtime)), now)
+        if held is not None:
+            return held
+        surplus = (pool for pool in self.pools.values() if pool.surplus > 0)
+        return next((pool.ready[0] for pool in surplus if runtime in ("", pool.key.runtime)), None)
 
     def stop(self, worker: Worker, reason: str, now: int) -> None:
         """Ends a worker that is not leased."""
@@ -151,7 +226,7 @@ class Fleet:
                 return worker.since + settings.start_timeout
             case WorkerState.LOADING:
                 return worker.since + settings.load_timeout
-            case WorkerState.PREWARMED | WorkerState.WARM if settings.pause:
+            case WorkerState.PREWARMED | WorkerState.WARM if self._pauses(worker):
                 return worker.idle_since + min(settings.linger, settings.keep_alive)
             case WorkerState.PREWARMED | WorkerState.WARM | WorkerState.PAUSED if self._may_end(worker):
                 return worker.idle_since + settings.keep_alive
@@ -165,6 +240,16 @@ class Fleet:
         else:
             worker.take(WorkerEvent.PAUSE_ASKED, now)
             self.out.append(ev.Pause(worker.id))
+
+    def _pauses(self, worker: Worker) -> bool:
+        """Whether an idle worker is one that is paused."""
+        match self.settings.pause:
+            case PausePolicy.ALWAYS:
+                return True
+            case PausePolicy.AFTER_USE:
+                return bool(worker.digest)
+            case PausePolicy.NEVER:
+                return False
 
     def _may_end(self, worker: Worker) -> bool:
         """Whether an idle worker is one that time ends: it holds a function, or its pool has more than it keeps."""

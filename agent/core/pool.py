@@ -31,6 +31,8 @@ class Pool:
     """Starts that failed in a row."""
     retry_at: int = 0
     last_failure: str = ""
+    worker_bytes: int = 0
+    """What one without a function uses, as far as it has been measured."""
 
     @property
     def surplus(self) -> int:

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import Any, Final
 
 from agent.core import events as ev
 from agent.core.capacity import Capacity
-from agent.core.fleet import Fleet, Settings
+from agent.core.fleet import Fleet
 from agent.core.handover import HandoverEvent, HandoverState
 from agent.core.invocation import Invocation, InvocationEvent, InvocationState
+from agent.core.settings import Settings
 from agent.core.waiting import WaitingLine, rank
 from agent.core.worker import IDLE, Worker, WorkerEvent, WorkerState
 from agent.drivers.base import PoolKey
@@ -73,7 +74,7 @@ class Scheduler:
         times = [invocation.deadline for invocation in self.invocations.values()]
         times += [due for worker in self.fleet.workers.values() if (due := self.fleet.due(worker)) is not None]
         times += [pool.retry_at for pool in self.fleet.pools.values() if pool.retry_at]
-        times += [self._refill_at] if self._refill_at else []
+        times += [at for at in (self._refill_at, self.fleet.held_until) if at]
         return min(times, default=None)
 
     # -- invocations
@@ -208,6 +209,7 @@ class Scheduler:
 
     def _settle(self) -> None:
         """Gives idle workers to those that wait, and has made what is missing."""
+        self.fleet.held_until, self.fleet.turned_away = 0, False
         heads = self.line.heads()
         unserved: list[Invocation] = []
         while heads:
@@ -224,10 +226,12 @@ class Scheduler:
             unserved.append(first)
             if self._now - first.accepted_at >= self.settings.patience:
                 # Before younger ones take all that is idle: a busy function would keep this one out for ever.
-                self.fleet.supply(first.pool, 1, self._limit(), self._now)
+                self.fleet.supply(first.pool, 1, self._limit(), self._now, bounded=first.depth == 1)
         demand = self.line.demand(unserved, self.capacity.room)
+        calls = self.line.demand([one for one in unserved if one.depth > 1], self.capacity.room)
         for key, waiting in demand.items():
-            self.fleet.supply(key, waiting, self._limit(), self._now)
+            self.fleet.supply(key, calls.get(key, 0), self._limit(), self._now, bounded=False)
+            self.fleet.supply(key, waiting, self._limit(), self._now, bounded=True)
         self._refill(demand)
         # What deep calls made is ended, but for one depth more than is in use: those that run may call again.
         deepest = max(self.capacity.deepest + 1, self.line.deepest)
@@ -266,6 +270,7 @@ class Scheduler:
         worker.take(WorkerEvent.CONNECTED, self._now)
         if event.direct:
             worker.handover.take(HandoverEvent.BORN_DIRECT)
+        worker.cold_cost = self._now - worker.started_at
         pool = self.fleet.pool(worker.pool)
         pool.starting -= 1
         pool.succeeded()
@@ -311,6 +316,7 @@ class Scheduler:
             self._lost_invocation(invocation, Fault("worker_lost", "its handover came to nothing"))
             self._stop(worker, "the proxy gave its runtime away, but the runtime did not come")
         else:
+            worker.cold_cost += self._now - worker.since
             worker.take(WorkerEvent.LOADED, self._now)
             worker.digest = invocation.digest
             self._go_on(worker, invocation)
@@ -322,8 +328,16 @@ class Scheduler:
                 self._stop(worker, "its function was replaced or removed")
 
     def _drain(self, _event: ev.DrainBegan) -> None:
-        for pool in self.fleet.pools.values():
-            pool.target = 0
+        self.fleet.drain()
+
+    def _configured(self, event: ev.Configured) -> None:
+        self.settings = replace(event.settings, max_workers=self.settings.max_workers)
+        self.fleet.configure(self.settings)
+        self._unsettled = True
+
+    def _measured(self, event: ev.Measured) -> None:
+        self.fleet.measured(event.memory_bytes)
+        self._unsettled = self._unsettled or bool(self.settings.memory_budget)
 
     # -- handover
 
@@ -386,7 +400,7 @@ class Scheduler:
             due = self.fleet.due(worker)
             if due is not None and due <= self._now:
                 self._overdue(worker)
-        if self._refill_at and self._refill_at <= self._now:
+        if any(at and at <= self._now for at in (self._refill_at, self.fleet.held_until)):
             self._unsettled = True
         for pool in self.fleet.pools.values():
             if pool.retry_at and pool.retry_at <= self._now:
@@ -421,5 +435,7 @@ _HANDLERS: Final[dict[type[ev.Event], Callable[[Scheduler, Any], None]]] = {
     ev.ProxyLeft: Scheduler._proxy_left,  # noqa: SLF001
     ev.Retired: Scheduler._retire,  # noqa: SLF001
     ev.DrainBegan: Scheduler._drain,  # noqa: SLF001
+    ev.Measured: Scheduler._measured,  # noqa: SLF001
+    ev.Configured: Scheduler._configured,  # noqa: SLF001
     ev.Tick: Scheduler._tick,  # noqa: SLF001
 }

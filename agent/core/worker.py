@@ -89,6 +89,10 @@ class Worker:
     """When it came into its present state."""
     idle_since: int = 0
     invocations: int = 0
+    memory_bytes: int = 0
+    """As measured last; 0 until it has been."""
+    cold_cost: int = 0
+    """What it took to start it and to load its function, in nanoseconds: what its end would cost."""
 
     def __post_init__(self) -> None:
         self.machine = Machine(f"worker {self.id}", TRANSITIONS, WorkerState.STARTING)

@@ -72,6 +72,10 @@ class Capabilities:
     """`cgroup2`, `cgroup1`, `signals` or `none`."""
     limits: str
     """`cgroup2`, `cgroup1`, `rlimits`."""
+    starts_at_once: int = 4
+    """How many workers may be started at the same time."""
+    starts_per_s: float = 0.0
+    """How many a second in the long run, so that a burst does not stampede; 0 = no bound."""
     notes: tuple[str, ...] = ()
     """One line for each thing that was tried and could not be had, with its reason."""
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from agent.config import AgentConfig
-from agent.feed import Feed, NodeView
+from agent.feed import Feed, NodeView, WorkerView
 from agent.history import History, Outcome
 from agent.peers import PeerHost
 from agent.plan import DEFAULT_USER
+from agent.policy import Changes
 from agent.substrate.base import FunctionRecord
 from mee6.errors import InvalidInput
 from mee6.manifest import NAME_RULE, is_name, is_variable
@@ -182,6 +183,18 @@ class NodeApi(PeerHost, Protocol):
 
         Raises:
             FunctionNotFound: no such function.
+        """
+        ...
+
+    def workers(self) -> list[WorkerView]:
+        """The workers as they are now."""
+        ...
+
+    def configure(self, changes: Changes) -> NodeView:
+        """Changes how workers are kept; the node afterwards.
+
+        Raises:
+            InvalidInput: a change that cannot be; nothing was changed.
         """
         ...
 

@@ -20,11 +20,13 @@ from agent.feed import (
     InvocationView,
     LogLine,
     NodeView,
+    PoolView,
     Snapshot,
     Stamped,
     WorkerView,
 )
 from agent.history import root_of
+from agent.policy import Changes
 from agent.services.api import NodeApi, user_name
 from mee6.api.v1 import console_pb2 as pb
 from mee6.api.v1.console_pb2_grpc import ConsoleServicer
@@ -97,6 +99,17 @@ class Console(ConsoleServicer):
         """The nodes of the cluster: this one."""
         return pb.NodesReply(nodes=[_node(self._node.info())])
 
+    async def Workers(self, _request: pb.WorkersRequest, _context: Context) -> pb.WorkersReply:
+        """The node's workers."""
+        return pb.WorkersReply(workers=map(_worker, self._node.workers()))
+
+    async def Configure(self, request: pb.ConfigureRequest, _context: Context) -> pb.ConfigureReply:
+        """Changes how the node keeps its workers."""
+        scalars = ("pause", "keep_alive_s", "linger_s", "memory_budget_bytes")
+        given = {name: getattr(request, name) for name in scalars if request.HasField(name)}
+        view = self._node.configure(Changes(**given, prewarm=dict(request.prewarm), ceiling=dict(request.ceiling)))
+        return pb.ConfigureReply(node=_node(view))
+
     def _concerns(self, line: LogLine, user: str, invocation: str) -> bool:
         if invocation:
             return invocation in (line.invocation, root_of(line.invocation))
@@ -140,6 +153,7 @@ def _worker(view: WorkerView) -> pb.Worker:
         invocations=view.invocations,
         reason=view.reason,
         runtime_pid=view.runtime_pid,
+        memory_bytes=view.memory_bytes,
     )
 
 
@@ -206,7 +220,12 @@ def _function(view: FunctionView) -> pb.Function:
 
 
 def _node(view: NodeView) -> pb.Node:
-    return pb.Node(**{name: getattr(view, name) for name in view.__struct_fields__})
+    plain = {name: getattr(view, name) for name in view.__struct_fields__ if name != "pools"}
+    return pb.Node(**plain, pools=map(_pool, view.pools))
+
+
+def _pool(view: PoolView) -> pb.Pool:
+    return pb.Pool(**{name: getattr(view, name) for name in view.__struct_fields__})
 
 
 _CONVERT: Final[dict[type[Event], Any]] = {

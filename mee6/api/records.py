@@ -39,7 +39,9 @@ _handover: Final = _maker(records.Handover)
 _change: Final = _maker(records.FunctionChange)
 _stats: Final = _maker(records.FunctionStats)
 
-node: Final = _maker(records.Node, notes=tuple, runtimes=tuple, missing=tuple)
+_pool: Final = _maker(records.Pool)
+worker: Final = _worker
+node: Final = _maker(records.Node, notes=tuple, runtimes=tuple, missing=tuple, pools=_each(_pool))
 trace: Final = _maker(records.Trace, invocation=_invocation, steps=_each(_step))
 log_line: Final = _maker(records.LogLine, log=_log)
 _snapshot: Final = _maker(

@@ -7,7 +7,7 @@ import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,11 +18,14 @@ from mee6tui.cli import daemon, output, units
 from mee6tui.cli.session import Session, connected, examples, group, waiting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mee6.records import Node
 
 app = group("Run the agent, which runs the functions.")
 
 _DEFAULTS = AgentConfig(Path())
+_CHANGEABLE = ("pause", "keep-alive", "linger", "memory-budget", "prewarm", "ceiling")
 
 StateDir = Annotated[
     Path | None,
@@ -65,7 +68,22 @@ def serve(
     linger: Annotated[
         str, typer.Option("--linger", metavar="1s", help="How long a worker is idle before it is paused.")
     ] = "1s",
-    no_pause: Annotated[bool, typer.Option("--no-pause", help="Never pause workers.")] = False,
+    pause: Annotated[
+        str,
+        typer.Option(
+            "--pause",
+            metavar="POLICY",
+            help="Which idle workers are paused: always, after-use or never.",
+            show_default="always; after-use where each pause is a request to an engine",
+        ),
+    ] = "",
+    ceiling: Annotated[
+        list[str] | None,
+        typer.Option("--ceiling", metavar="RUNTIME=N", help="Workers at most. May be given again."),
+    ] = None,
+    memory_budget: Annotated[
+        str, typer.Option("--memory-budget", metavar="4G", help="Of all workers together; 0 = none.")
+    ] = "0",
     timeout: Annotated[str, typer.Option("--timeout", metavar="60s", help="For functions that say none.")] = "60s",
     drain: Annotated[str, typer.Option("--drain", metavar="10s", help="How long a stop waits for what runs.")] = "10s",
     memory: Annotated[str, typer.Option("--memory", metavar="512M", help="Of one worker.")] = "512M",
@@ -87,12 +105,14 @@ def serve(
         state_dir=(state_dir or state_path()).absolute(),
         driver=driver,
         listen=listen,
-        prewarm={**_DEFAULTS.prewarm, **dict(map(_prewarm, prewarm or []))},
+        prewarm={**_DEFAULTS.prewarm, **_counts("--prewarm", prewarm)},
+        ceiling=_counts("--ceiling", ceiling),
+        memory_budget_bytes=units.size(memory_budget),
         max_workers=max_workers,
         queue_limit=queue_limit,
         keep_alive_s=units.seconds(keep_alive),
         linger_s=units.seconds(linger),
-        pause=not no_pause,
+        pause=pause,
         timeout_s=units.seconds(timeout),
         drain_s=units.seconds(drain),
         memory_bytes=units.size(memory),
@@ -135,6 +155,35 @@ def status(here: Session, state_dir: StateDir = None) -> None:
         output.show(here.form, rows, [], name="id")
         return
     output.write("\n\n".join("\n".join(_portrait(node)) for node in nodes))
+
+
+@app.command(
+    "set",
+    epilog=examples(
+        "mee6 agent set pause=never",
+        "mee6 agent set prewarm=python=4 ceiling=python=16",
+        "mee6 agent set memory-budget=4G keep-alive=5m linger=500ms",
+    ),
+)
+@connected
+def change(
+    here: Session,
+    settings: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="What to change.")],
+    state_dir: StateDir = None,
+) -> None:
+    """Change how a serving agent keeps its workers, until it ends.
+
+    Names are pause (always, after-use, never), keep-alive, linger, memory-budget, prewarm and ceiling. Workers that
+    are paused already stay so until they are used.
+    """
+    changes = _changes(settings)
+    if state_dir is not None and here.settings.address.origin == "default":
+        here = here.at(daemon.serving(state_dir).address)
+    node = here.run(lambda client: client.configure(**changes))
+    if here.form != "table":
+        output.show(here.form, [asdict(node)], [], name="id")
+        return
+    output.write("\n".join(output.facts(_policy(node))))
 
 
 @app.command(epilog=examples("mee6 agent destroy", "mee6 agent destroy -y --state-dir /tmp/two"))
@@ -184,11 +233,39 @@ def _given(ctx: typer.Context) -> list[str]:
     return given
 
 
-def _prewarm(text: str) -> tuple[str, int]:
+def _counts(option: str, given: list[str] | None) -> dict[str, int]:
+    return dict(_count(option, text) for text in given or [])
+
+
+def _count(option: str, text: str) -> tuple[str, int]:
     runtime, _, count = text.partition("=")
-    if not runtime or not count.isdecimal():
-        raise InvalidInput(f"--prewarm {text!r} is not RUNTIME=N, as in python=2")
+    if not runtime or not count.isascii() or not count.isdecimal():
+        raise InvalidInput(f"{option} {text!r} is not RUNTIME=N, as in python=2")
     return runtime, int(count)
+
+
+def _changes(given: list[str]) -> dict[str, Any]:
+    """What `mee6 agent set` was given, as arguments of `Client.configure`."""
+    read: dict[str, tuple[str, Callable[[str], Any]]] = {
+        "pause": ("pause", str),
+        "keep-alive": ("keep_alive_s", units.seconds),
+        "linger": ("linger_s", units.seconds),
+        "memory-budget": ("memory_budget_bytes", units.size),
+    }
+    changes: dict[str, Any] = {}
+    for text in given:
+        name, sign, wanted = text.partition("=")
+        if not sign or not wanted:
+            raise InvalidInput(f"{text!r} is not NAME=VALUE, as in pause=never; names are {', '.join(_CHANGEABLE)}")
+        if name in {"prewarm", "ceiling"}:
+            runtime, count = _count(name, wanted)
+            changes.setdefault(name, {})[runtime] = count
+        elif name in read:
+            argument, of_text = read[name]
+            changes[argument] = of_text(wanted)
+        else:
+            raise InvalidInput(f"no setting {name!r} that can be changed; there are: {', '.join(_CHANGEABLE)}")
+    return changes
 
 
 def answers(found: daemon.Facts) -> bool:
@@ -214,6 +291,28 @@ def _check_is_an_agents(state: Path) -> None:
         raise InvalidInput(f"{state} is not an agent's state folder; nothing was removed")
 
 
+def _policy(node: Node) -> list[tuple[str, str]]:
+    kept = f"paused ({node.pause_policy}) after {node.linger_s:g} s, ended after {units.age(node.keep_alive_s)}"
+    if node.pause_policy == "never":
+        kept = f"never paused, ended after {units.age(node.keep_alive_s)}"
+    used = f"{node.memory_bytes / (1 << 20):.0f} MiB"
+    budget = f" of {node.memory_budget_bytes / (1 << 20):.0f} MiB" if node.memory_budget_bytes else ", no budget"
+    return [
+        ("idle workers", kept),
+        ("their memory", used + budget),
+        *(
+            (
+                "pool",
+                f"{pool.name}: {pool.ready} ready of {pool.floor}"
+                + (f", {pool.starting} starting" if pool.starting else "")
+                + (f", at most {pool.ceiling}" if pool.ceiling else "")
+                + (f"; {pool.failure}" if pool.failure else ""),
+            )
+            for pool in node.pools
+        ),
+    ]
+
+
 def _portrait(node: Node) -> list[str]:
     up_s = (node.now_ns - node.started_ns) / 1e9
     idle = node.workers - node.busy - node.paused
@@ -231,6 +330,7 @@ def _portrait(node: Node) -> list[str]:
             ("driver", f"{node.driver} (isolation {node.isolation}, pause {node.pause}, limits {node.limits})"),
             *(("note", line) for line in node.notes),
             ("workers", f"{node.workers} of {node.max_workers}: {node.busy} busy, {idle} idle, {node.paused} paused"),
+            *_policy(node),
             ("waiting", str(node.queued)),
             ("invocations", f"{node.invocations}, of which failed {node.failures}"),
             ("memory", f"{node.rss_bytes / (1 << 20):.0f} MiB"),

@@ -17,6 +17,7 @@ from agent.config import AgentConfig
 from agent.feed import Feed, InvocationView, LogLine, NodeView, Picture, WorkerView
 from agent.history import History, Outcome
 from agent.peers import Peer
+from agent.policy import Changes, changed
 from agent.services.api import NO_ENV, Added, Described, FunctionStats, Ticket, silent
 from agent.substrate.base import FunctionRecord
 from mee6.errors import (
@@ -182,6 +183,13 @@ class FakeNode:
             raise FunctionNotFound(f"no function {name!r} for user {user!r}; see: mee6 act ls")
         record = self.records[name]
         return Described(record, [record], ("ponger",), ("w1",), FunctionStats(5, 1, 1, 2, 2, 0.5, 1.5))
+
+    def workers(self) -> list[WorkerView]:
+        return list(self.feed.picture().workers)
+
+    def configure(self, changes: Changes) -> NodeView:
+        self.config = changed(self.config, changes, {"python", "nodejs"})
+        return self.info()
 
     def info(self) -> NodeView:
         return NodeView("n1", "0.1.0", 1, driver="fake", notes=("a note",), wall_offset_ns=7, pid=42)

@@ -69,7 +69,7 @@ class Event(_message.Message):
     def __init__(self, at_ns: _Optional[int] = ..., worker: _Optional[_Union[Worker, _Mapping]] = ..., invocation: _Optional[_Union[Invocation, _Mapping]] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., log: _Optional[_Union[Log, _Mapping]] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ..., function: _Optional[_Union[Function, _Mapping]] = ..., node: _Optional[_Union[Node, _Mapping]] = ...) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("id", "version", "api", "driver", "isolation", "pause", "limits", "notes", "runtimes", "missing", "listen", "started_ns", "wall_offset_ns", "now_ns", "workers", "paused", "busy", "queued", "max_workers", "rss_bytes", "draining", "pid", "state_dir", "invocations", "failures")
+    __slots__ = ("id", "version", "api", "driver", "isolation", "pause", "limits", "notes", "runtimes", "missing", "listen", "started_ns", "wall_offset_ns", "now_ns", "workers", "paused", "busy", "queued", "max_workers", "rss_bytes", "draining", "pid", "state_dir", "invocations", "failures", "pause_policy", "keep_alive_s", "linger_s", "memory_bytes", "memory_budget_bytes", "pools")
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     API_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +95,12 @@ class Node(_message.Message):
     STATE_DIR_FIELD_NUMBER: _ClassVar[int]
     INVOCATIONS_FIELD_NUMBER: _ClassVar[int]
     FAILURES_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_POLICY_FIELD_NUMBER: _ClassVar[int]
+    KEEP_ALIVE_S_FIELD_NUMBER: _ClassVar[int]
+    LINGER_S_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BUDGET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    POOLS_FIELD_NUMBER: _ClassVar[int]
     id: str
     version: str
     api: int
@@ -120,10 +126,32 @@ class Node(_message.Message):
     state_dir: str
     invocations: int
     failures: int
-    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., api: _Optional[int] = ..., driver: _Optional[str] = ..., isolation: _Optional[str] = ..., pause: _Optional[str] = ..., limits: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ..., runtimes: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., started_ns: _Optional[int] = ..., wall_offset_ns: _Optional[int] = ..., now_ns: _Optional[int] = ..., workers: _Optional[int] = ..., paused: _Optional[int] = ..., busy: _Optional[int] = ..., queued: _Optional[int] = ..., max_workers: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., draining: _Optional[bool] = ..., pid: _Optional[int] = ..., state_dir: _Optional[str] = ..., invocations: _Optional[int] = ..., failures: _Optional[int] = ...) -> None: ...
+    pause_policy: str
+    keep_alive_s: float
+    linger_s: float
+    memory_bytes: int
+    memory_budget_bytes: int
+    pools: _containers.RepeatedCompositeFieldContainer[Pool]
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., api: _Optional[int] = ..., driver: _Optional[str] = ..., isolation: _Optional[str] = ..., pause: _Optional[str] = ..., limits: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ..., runtimes: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., started_ns: _Optional[int] = ..., wall_offset_ns: _Optional[int] = ..., now_ns: _Optional[int] = ..., workers: _Optional[int] = ..., paused: _Optional[int] = ..., busy: _Optional[int] = ..., queued: _Optional[int] = ..., max_workers: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., draining: _Optional[bool] = ..., pid: _Optional[int] = ..., state_dir: _Optional[str] = ..., invocations: _Optional[int] = ..., failures: _Optional[int] = ..., pause_policy: _Optional[str] = ..., keep_alive_s: _Optional[float] = ..., linger_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., memory_budget_bytes: _Optional[int] = ..., pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ...) -> None: ...
+
+class Pool(_message.Message):
+    __slots__ = ("name", "ready", "starting", "floor", "ceiling", "failure")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    STARTING_FIELD_NUMBER: _ClassVar[int]
+    FLOOR_FIELD_NUMBER: _ClassVar[int]
+    CEILING_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    ready: int
+    starting: int
+    floor: int
+    ceiling: int
+    failure: str
+    def __init__(self, name: _Optional[str] = ..., ready: _Optional[int] = ..., starting: _Optional[int] = ..., floor: _Optional[int] = ..., ceiling: _Optional[int] = ..., failure: _Optional[str] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("id", "pool", "state", "username", "function", "version", "via", "invocation", "since_ns", "invocations", "reason", "runtime_pid")
+    __slots__ = ("id", "pool", "state", "username", "function", "version", "via", "invocation", "since_ns", "invocations", "reason", "runtime_pid", "memory_bytes")
     ID_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -136,6 +164,7 @@ class Worker(_message.Message):
     INVOCATIONS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_PID_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     id: str
     pool: str
     state: str
@@ -148,7 +177,8 @@ class Worker(_message.Message):
     invocations: int
     reason: str
     runtime_pid: int
-    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., state: _Optional[str] = ..., username: _Optional[str] = ..., function: _Optional[str] = ..., version: _Optional[int] = ..., via: _Optional[str] = ..., invocation: _Optional[str] = ..., since_ns: _Optional[int] = ..., invocations: _Optional[int] = ..., reason: _Optional[str] = ..., runtime_pid: _Optional[int] = ...) -> None: ...
+    memory_bytes: int
+    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., state: _Optional[str] = ..., username: _Optional[str] = ..., function: _Optional[str] = ..., version: _Optional[int] = ..., via: _Optional[str] = ..., invocation: _Optional[str] = ..., since_ns: _Optional[int] = ..., invocations: _Optional[int] = ..., reason: _Optional[str] = ..., runtime_pid: _Optional[int] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
 
 class Invocation(_message.Message):
     __slots__ = ("id", "username", "function", "version", "state", "worker", "start", "accepted_ns", "ended_ns", "error")
@@ -307,3 +337,49 @@ class NodesReply(_message.Message):
     NODES_FIELD_NUMBER: _ClassVar[int]
     nodes: _containers.RepeatedCompositeFieldContainer[Node]
     def __init__(self, nodes: _Optional[_Iterable[_Union[Node, _Mapping]]] = ...) -> None: ...
+
+class WorkersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WorkersReply(_message.Message):
+    __slots__ = ("workers",)
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    workers: _containers.RepeatedCompositeFieldContainer[Worker]
+    def __init__(self, workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ...) -> None: ...
+
+class ConfigureRequest(_message.Message):
+    __slots__ = ("pause", "keep_alive_s", "linger_s", "memory_budget_bytes", "prewarm", "ceiling")
+    class PrewarmEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class CeilingEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    PAUSE_FIELD_NUMBER: _ClassVar[int]
+    KEEP_ALIVE_S_FIELD_NUMBER: _ClassVar[int]
+    LINGER_S_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BUDGET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PREWARM_FIELD_NUMBER: _ClassVar[int]
+    CEILING_FIELD_NUMBER: _ClassVar[int]
+    pause: str
+    keep_alive_s: float
+    linger_s: float
+    memory_budget_bytes: int
+    prewarm: _containers.ScalarMap[str, int]
+    ceiling: _containers.ScalarMap[str, int]
+    def __init__(self, pause: _Optional[str] = ..., keep_alive_s: _Optional[float] = ..., linger_s: _Optional[float] = ..., memory_budget_bytes: _Optional[int] = ..., prewarm: _Optional[_Mapping[str, int]] = ..., ceiling: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class ConfigureReply(_message.Message):
+    __slots__ = ("node",)
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    node: Node
+    def __init__(self, node: _Optional[_Union[Node, _Mapping]] = ...) -> None: ...

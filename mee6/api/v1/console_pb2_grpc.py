@@ -54,6 +54,16 @@ class ConsoleStub:
                 request_serializer=mee6_dot_api_dot_v1_dot_console__pb2.NodesRequest.SerializeToString,
                 response_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.NodesReply.FromString,
                 _registered_method=True)
+        self.Workers = channel.unary_unary(
+                '/mee6.console.v1.Console/Workers',
+                request_serializer=mee6_dot_api_dot_v1_dot_console__pb2.WorkersRequest.SerializeToString,
+                response_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.WorkersReply.FromString,
+                _registered_method=True)
+        self.Configure = channel.unary_unary(
+                '/mee6.console.v1.Console/Configure',
+                request_serializer=mee6_dot_api_dot_v1_dot_console__pb2.ConfigureRequest.SerializeToString,
+                response_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.ConfigureReply.FromString,
+                _registered_method=True)
 
 
 class ConsoleServicer:
@@ -85,6 +95,19 @@ class ConsoleServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Workers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Configure(self, request, context):
+        """Changes how the node keeps its workers, until it ends; the answer is the node afterwards.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsoleServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -107,6 +130,16 @@ def add_ConsoleServicer_to_server(servicer, server):
                     servicer.Nodes,
                     request_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.NodesRequest.FromString,
                     response_serializer=mee6_dot_api_dot_v1_dot_console__pb2.NodesReply.SerializeToString,
+            ),
+            'Workers': grpc.unary_unary_rpc_method_handler(
+                    servicer.Workers,
+                    request_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.WorkersRequest.FromString,
+                    response_serializer=mee6_dot_api_dot_v1_dot_console__pb2.WorkersReply.SerializeToString,
+            ),
+            'Configure': grpc.unary_unary_rpc_method_handler(
+                    servicer.Configure,
+                    request_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.ConfigureRequest.FromString,
+                    response_serializer=mee6_dot_api_dot_v1_dot_console__pb2.ConfigureReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -217,6 +250,60 @@ class Console:
             '/mee6.console.v1.Console/Nodes',
             mee6_dot_api_dot_v1_dot_console__pb2.NodesRequest.SerializeToString,
             mee6_dot_api_dot_v1_dot_console__pb2.NodesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Workers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mee6.console.v1.Console/Workers',
+            mee6_dot_api_dot_v1_dot_console__pb2.WorkersRequest.SerializeToString,
+            mee6_dot_api_dot_v1_dot_console__pb2.WorkersReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Configure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mee6.console.v1.Console/Configure',
+            mee6_dot_api_dot_v1_dot_console__pb2.ConfigureRequest.SerializeToString,
+            mee6_dot_api_dot_v1_dot_console__pb2.ConfigureReply.FromString,
             options,
             channel_credentials,
             insecure,

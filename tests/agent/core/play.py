@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from agent.core import events as ev
-from agent.core.fleet import Settings
 from agent.core.handover import HandoverState
 from agent.core.invariants import check
 from agent.core.invocation import InvocationState
 from agent.core.scheduler import Scheduler
+from agent.core.settings import Settings
 from agent.core.worker import WorkerState
 from agent.drivers.base import PoolKey
 from mee6.lane.messages import Fault

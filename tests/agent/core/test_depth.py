@@ -6,8 +6,8 @@ import pytest
 
 from agent.core import events as ev
 from agent.core.capacity import Capacity
-from agent.core.fleet import Settings
 from agent.core.invocation import InvocationState
+from agent.core.settings import Settings
 from agent.core.worker import WorkerState
 from mee6.outflow import MAX_DEPTH
 from tests.agent.core.play import NODE, PYTHON, SECOND, Play

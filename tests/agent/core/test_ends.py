@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agent.core import events as ev
-from agent.core.fleet import Settings
 from agent.core.invocation import InvocationState
 from agent.core.scheduler import MAX_ATTEMPTS
+from agent.core.settings import Settings
 from agent.core.worker import WorkerState
 from mee6.lane.messages import Fault
 from tests.agent.core.play import LOST, PYTHON, SECOND, Play, of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from agent.core import events as ev
-from agent.core.fleet import Settings
 from agent.core.invocation import InvocationState
+from agent.core.settings import PausePolicy, Settings
 from agent.core.worker import WorkerState
 from mee6.lane.messages import Fault
 from tests.agent.core.play import NODE, PYTHON, SECOND, Play, of
@@ -184,14 +184,14 @@ def test_a_worker_that_is_used_is_never_paused() -> None:
 
 
 def test_nothing_is_paused_where_pausing_is_off() -> None:
-    play = Play(Settings({PYTHON: 1}, pause=False))
+    play = Play(Settings({PYTHON: 1}, pause=PausePolicy.NEVER))
     play.run("a")
     play.wait(100 * SECOND)
     assert play.every(ev.Pause) == []
 
 
 def test_a_worker_is_ended_after_its_keep_alive_paused_or_not() -> None:
-    for pause in (True, False):
+    for pause in PausePolicy:
         play = Play(Settings({}, pause=pause, keep_alive=60 * SECOND))
         worker = play.run("a")
         play.wait(2 * SECOND)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from agent.core import events as ev
-from agent.core.fleet import Settings
 from agent.core.invariants import check
 from agent.core.machine import InvalidTransition
+from agent.core.settings import Settings
 from agent.core.worker import WorkerState
 from mee6.lane.messages import Fault
 from tests.agent.core.play import LOST, PYTHON, SECOND, Play

@@ -8,7 +8,7 @@ then nobody may wait for ever.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.core import events as ev
-from agent.core.fleet import Settings
 from agent.core.invariants import check
 from agent.core.invocation import InvocationState
 from agent.core.scheduler import MAX_ATTEMPTS, Scheduler
+from agent.core.settings import PausePolicy, Settings
 from agent.drivers.base import PoolKey
 from mee6.lane.messages import Fault
 from tests.agent.core.play import NODE, PYTHON, SECOND
@@ -73,12 +73,17 @@ class RandomLives(RuleBasedStateMachine):
         self.invocations: dict[str, ModelInvocation] = {}
         self.versions = dict.fromkeys(FUNCTIONS, 1)
         self.gone: list[str] = []
+        self.starts: list[int] = []
+        """When each worker was asked for, since the pace was last changed."""
 
     @initialize(
         max_workers=st.integers(1, 3),
         parallel_starts=st.integers(1, 4),
         prewarm=st.dictionaries(st.sampled_from([PYTHON, NODE]), st.integers(0, 2)),
-        pause=st.booleans(),
+        pause=st.sampled_from(PausePolicy),
+        ceiling=st.dictionaries(st.sampled_from(["python", "nodejs"]), st.integers(1, 2)),
+        memory_budget=st.sampled_from([0, 0, 100]),
+        start_interval=st.sampled_from([0, 0, SECOND // 5]),
         queue_limit=st.sampled_from([2, 100]),
         keep_alive=st.sampled_from([5 * SECOND, FOR_EVER]),
     )
@@ -87,7 +92,10 @@ class RandomLives(RuleBasedStateMachine):
         max_workers: int,
         parallel_starts: int,
         prewarm: dict[PoolKey, int],
-        pause: bool,
+        pause: PausePolicy,
+        ceiling: dict[str, int],
+        memory_budget: int,
+        start_interval: int,
         queue_limit: int,
         keep_alive: int,
     ) -> None:
@@ -97,6 +105,9 @@ class RandomLives(RuleBasedStateMachine):
                 max_workers=max_workers,
                 parallel_starts=parallel_starts,
                 pause=pause,
+                ceiling=ceiling,
+                memory_budget=memory_budget,
+                start_interval=start_interval,
                 queue_limit=queue_limit,
                 keep_alive=keep_alive,
                 linger=SECOND // 10,
@@ -119,11 +130,14 @@ class RandomLives(RuleBasedStateMachine):
                 assert name not in self.workers
                 assert name not in self.gone
                 self.workers[name] = ModelWorker(pool, work=[command])
+                self.starts.append(self.now)
             case ev.StopWorker(name):
                 del self.workers[name]
                 self.gone.append(name)
             case ev.Pause(name):
                 one = self.workers[name]
+                pause = self.core.settings.pause
+                assert pause is PausePolicy.ALWAYS or (pause is PausePolicy.AFTER_USE and one.function)
                 assert not one.running, "what works is not paused"
                 assert not one.frozen
                 assert not one.freezer
@@ -218,6 +232,28 @@ class RandomLives(RuleBasedStateMachine):
         self.versions[function] = max(1, old + step)
         if self.versions[function] != old:
             self.tell(ev.Retired(f"{function}{old}"))
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), used=st.sampled_from([1, 30, 90, 200]))
+    def measure(self, data: st.DataObject, used: int) -> None:
+        name = data.draw(st.sampled_from(list(self.workers)))
+        self.tell(ev.Measured({name: used, "w0": 1}))
+        self.expect_nothing_idle_over_the_budget()
+
+    @rule(
+        pause=st.sampled_from(PausePolicy),
+        prewarm=st.dictionaries(st.sampled_from([PYTHON, NODE]), st.integers(0, 2)),
+        memory_budget=st.sampled_from([0, 100, 300]),
+    )
+    def configure(self, pause: PausePolicy, prewarm: dict[PoolKey, int], memory_budget: int) -> None:
+        told = replace(self.core.settings, pause=pause, prewarm=prewarm, memory_budget=memory_budget, max_workers=99)
+        self.tell(ev.Configured(told))
+        assert self.core.settings.max_workers == self.core.capacity.max_workers
+        self.expect_nothing_idle_over_the_budget()
+
+    def expect_nothing_idle_over_the_budget(self) -> None:
+        if self.core.fleet._is_over_budget(0):
+            assert self.core.fleet._spare(self.now) is None
 
     @rule(duration=st.sampled_from([SECOND // 1000, SECOND // 5, SECOND, 6 * SECOND]))
     def wait(self, duration: int) -> None:
@@ -368,7 +404,25 @@ class RandomLives(RuleBasedStateMachine):
         assert len(self.workers) <= most * max(depths, default=1), "never more than the deepest call needs"
         in_use = max(self.core.capacity.deepest + 1, self.core.line.deepest)
         if len(self.workers) > most * in_use:
-            assert self.core.fleet._spare() is None, "what deep calls left behind is ended"
+            assert self.core.fleet._spare(self.now) is None, "what deep calls left behind is ended"
+
+    @invariant()
+    def no_burst_stampedes_the_machine(self) -> None:
+        if not hasattr(self, "core"):
+            return
+        told = self.core.settings
+        under_way = sum(bool(one.work) and isinstance(one.work[0], ev.StartWorker) for one in self.workers.values())
+        assert under_way <= told.parallel_starts
+        recent = self.starts[-told.parallel_starts - 1 :]
+        if told.start_interval and len(recent) > told.parallel_starts:
+            assert recent[-1] - recent[0] >= told.start_interval
+
+    @invariant()
+    def bounds_hold_while_nothing_calls(self) -> None:
+        if not hasattr(self, "core") or any(one.depth > 1 for one in self.invocations.values()):
+            return
+        for runtime, ceiling in self.core.settings.ceiling.items():
+            assert sum(one.pool.runtime == runtime for one in self.workers.values()) <= ceiling
 
     @invariant()
     def nobody_outlives_the_caller(self) -> None:

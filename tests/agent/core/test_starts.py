@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agent.core import events as ev
-from agent.core.fleet import Settings
 from agent.core.invocation import InvocationState
 from agent.core.pool import FIRST_RETRY_NS, GIVE_UP_AFTER, LAST_RETRY_NS, Pool
+from agent.core.settings import Settings
 from agent.core.worker import WorkerState
 from tests.agent.core.play import LOST, NODE, PYTHON, SECOND, Play, of
 

@@ -62,7 +62,7 @@ async def stand() -> AsyncIterator[Stand]:
         async def work(spec: WorkerSpec) -> None:
             await grpc_runtime.serve(address, spec.token, spec.pool.runtime)
 
-        config = AgentConfig(state_dir=folder, prewarm={}, pause=False)
+        config = AgentConfig(state_dir=folder, prewarm={}, pause="never")
         async with LocalSubstrate(folder) as substrate:
             node = Node(config, FakeDriver(folder / "workers", folder / "lane.sock", work), substrate, RUNTIMES)
             async with (
