@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Final, NoReturn
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 FUNCTION_SEES: Final = frozenset({"mee6", "msgspec"})
@@ -40,6 +41,16 @@ def die_with_parent() -> None:
 def adopt_orphans() -> None:
     """Becomes the parent of descendants whose own parent ends."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def close_to_its_own() -> None:
+    """Keeps processes of the same user from tracing it or reading its memory."""
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def open_to_its_own() -> None:
+    """Undoes `close_to_its_own`, which a fork inherits."""
+    _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 class Ours(importlib.abc.MetaPathFinder):

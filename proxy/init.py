@@ -28,13 +28,14 @@ import msgspec
 
 from mee6.lane import control as wire
 from mee6.lane.messages import Stream
-from proxy import child, processes, spawner
+from proxy import child, imports, processes, spawner
 
 # For the launcher, which imports nothing else of this package.
 die_with_parent = child.die_with_parent
 adopt_orphans = child.adopt_orphans
 children_of = processes.children_of
 Ours = child.Ours
+import_all = imports.import_all
 
 LANE_FD: Final = 3
 OUTPUT_BURST_BYTES: Final = 256 << 10
@@ -232,6 +233,7 @@ class _Init:
     def _be_fork(self, parent: int, plan: wire.RuntimePlan, lane: int) -> None:
         entry = pkgutil.resolve_name(plan.entry)
         self._let_go()
+        child.open_to_its_own()
         child.forget_parent(parent, [lane], _RUNTIME_OOM, self._proc)
         os.environ.clear()
         os.environ.update(self._environment())
@@ -241,6 +243,7 @@ class _Init:
     def _be_exec(self, parent: int, plan: wire.RuntimePlan, lane: int) -> None:
         self._let_go()
         os.dup2(lane, LANE_FD, inheritable=True)
+        child.open_to_its_own()
         child.forget_parent(parent, [LANE_FD], _RUNTIME_OOM, self._proc)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.execve(plan.argv[0], plan.argv, self._environment())  # noqa: S606  no shell wanted

@@ -82,6 +82,12 @@ class Reaped(Packet, frozen=True, gc=False):
     status: int
 
 
+class Claim(Packet, frozen=True, gc=False):
+    """a container's first process -> driver, first: which worker's it is. Answered by `Start`, or not at all."""
+
+    token: str
+
+
 class Up(Packet, frozen=True, gc=False):
     """init -> driver: the sandbox stands and nothing runs in it yet; the sender's credentials say which pid."""
 
@@ -129,7 +135,7 @@ class Ended(Packet, frozen=True, gc=False):
     status: int
 
 
-AnyPacket = Start | End | Ready | Refused | Reaped | Up | Failed | Go | Stop | Continue | Done | Output | Ended
+AnyPacket = Claim | Start | End | Ready | Refused | Reaped | Up | Failed | Go | Stop | Continue | Done | Output | Ended
 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode: Final = msgspec.msgpack.Decoder(AnyPacket).decode

@@ -154,7 +154,7 @@ class Cgroups:
                 _remove_now(trial)
 
     def _try_freezer(self, version: int, base: Path, trial: Path) -> None:
-        freezer = _Freezer(version, trial)
+        freezer = Freezer(version, trial)
         try:
             freezer.write(frozen=True)
             deadline = time.monotonic() + FREEZE_TIMEOUT_S
@@ -179,7 +179,7 @@ class Cgroups:
             self._limit(folders, limits)
             freezer = None
             if self.freezer is not None:
-                freezer = _Freezer(self.freezer_version, folders[self.freezer])
+                freezer = Freezer(self.freezer_version, folders[self.freezer])
         except OSError:
             for folder in folders.values():
                 _remove_now(folder)
@@ -237,7 +237,7 @@ class Group:
 
     worker: str
     folders: tuple[Path, ...]
-    freezer: _Freezer | None
+    freezer: Freezer | None
     kill_file: Path | None
     memory: tuple[int, Path] | None
     pids: Path | None
@@ -301,7 +301,7 @@ class Group:
                 await asyncio.sleep(0.001)
 
 
-class _Freezer:
+class Freezer:
     """One group's freezer, its files kept open: pausing is two system calls."""
 
     __slots__ = ("_events", "_state", "version")

@@ -9,13 +9,10 @@ Single-threaded, since it forks; it forgets a worker as soon as it has been reap
 from __future__ import annotations
 
 import gc
-import importlib
 import os
-import pkgutil
 import selectors
 import signal
 import socket
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
@@ -26,16 +23,6 @@ from agent.drivers.process import namespaces as ns
 from agent.drivers.process.sandbox import FLOWS, Sandbox, make_act
 from mee6.lane import control as wire
 from proxy import init
-
-# fmt: off
-_COMMON: Final = (
-    "asyncio", "base64", "collections", "concurrent.futures", "csv", "datetime", "decimal", "encodings.idna",
-    "hashlib", "inspect", "itertools", "json", "linecache", "logging", "math", "pathlib", "queue", "random", "re",
-    "shutil", "statistics", "string", "subprocess", "tempfile", "textwrap", "threading", "time", "traceback",
-    "types", "typing", "urllib.parse", "urllib.request", "uuid",
-)
-# fmt: on
-"""What functions usually import: made once, shared by every fork."""
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -105,8 +92,8 @@ class _Launcher:
             OSError: this machine does not allow a worker's namespaces.
         """
         init.adopt_orphans()
-        self._import()
         config = self._config
+        init.import_all(config.folders, config.entries)
         flows: tuple[int, ...] = ()
         if config.isolated:
             sandbox = Sandbox(Path(config.state_dir), Path(config.lane_dir), config.needed)
@@ -143,21 +130,6 @@ class _Launcher:
                     with suppress(BlockingIOError):
                         os.read(wake_reader, 4096)
             self._reap()
-
-    def _import(self) -> None:
-        """Imports what workers need, then leaves only the standard library on the path."""
-        standard = [path for path in sys.path if path not in self._config.folders.values()]
-        for name in _COMMON:
-            with suppress(ImportError):
-                importlib.import_module(name)
-        for entry in self._config.entries:
-            pkgutil.resolve_name(entry)
-        sys.path[:] = standard
-        sys.path_importer_cache.clear()
-        sys.meta_path.insert(0, init.Ours(self._config.folders))
-        sys.executable = str(Path(sys.executable).resolve())
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
     def _try_sandbox(self) -> None:
         """Makes a worker that ends at once; what fails in it comes back as its error."""
