@@ -23,6 +23,7 @@ from typing import Final
 import msgspec
 
 from agent.dependencies import box, tools
+from agent.dependencies.child import Child
 from agent.dependencies.wanted import Wanted
 from agent.drivers.base import WorkerLimits
 from agent.drivers.process.cgroups import Cgroups, Group, sweep
@@ -37,7 +38,6 @@ LOOK_EVERY_S: Final = 0.5
 """At the size of what is being made."""
 _WORK_ROOM: Final = 3
 """How much more than the result may lie in the work folder: archives, caches, what is being built."""
-_LINE_BYTES: Final = 64 << 10
 _BOOT: Final = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -156,6 +156,8 @@ class Resolver:
                 say(text)
 
         code, lines = await self._boxed(run, work, cwd, isolated=bool(self._isolated), heard=heard)
+        if any("File too large" in line for line in lines) and code != 0:
+            raise self._too_large(_WORK_ROOM * self._limits.result_bytes)
         if code != 0:
             raise tools.failure(wanted.language, lines)
 
@@ -177,29 +179,26 @@ class Resolver:
             state_dir=str(self._state_dir),
             needed=tools.needed_paths(),
             isolated=isolated,
-            file_bytes=limits.result_bytes,
+            file_bytes=_WORK_ROOM * limits.result_bytes,
             data_bytes=0 if "memory" in self._cgroups.controllers else limits.memory_bytes,
         )
         source = str(Path(__file__).parents[2])
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-c", _BOOT, source, msgspec.json.encode(order).decode(),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True, limit=_LINE_BYTES, cwd="/", env={"PATH": os.defpath, "LANG": "C.UTF-8"},
-        )  # fmt: skip
+        text = msgspec.json.encode(order).decode()
+        child = Child([sys.executable, "-I", "-c", _BOOT, source, text], {"PATH": os.defpath, "LANG": "C.UTF-8"})
         group: Group | None = None
-        watch = asyncio.create_task(self._watch(work, process))
+        watch = asyncio.create_task(self._watch(work, child))
         tail: deque[str] = deque(maxlen=400)
         try:
             group = self._cgroups.create(f"r{next(self._numbers)}", WorkerLimits(limits.memory_bytes, 0, limits.pids))
-            await asyncio.to_thread(group.add, process.pid)
-            assert process.stdin is not None
-            process.stdin.write(b"go\n")
-            process.stdin.close()
-            await _read(process, tail, heard)
-            code = await process.wait()
+            await asyncio.to_thread(group.add, child.pid)
+            child.go()
+            async for line in child.lines():
+                tail.append(line)
+                heard(line)
+            code = await child.wait()
         finally:
             watch.cancel()
-            await asyncio.shield(_end(process, group))
+            await asyncio.shield(_end(child, group))
         with suppress(asyncio.CancelledError):
             if size := await watch:
                 raise self._too_large(size)
@@ -210,14 +209,14 @@ class Resolver:
             )
         return code, list(tail)
 
-    async def _watch(self, work: Path, process: asyncio.subprocess.Process) -> int:
+    async def _watch(self, work: Path, child: Child) -> int:
         """Ends the run when too much lies in its folder; returns how much."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             size = await asyncio.to_thread(_size, work)
             out = await asyncio.to_thread(_size, work / tools.OUT)
             if out > self._limits.result_bytes or size > _WORK_ROOM * self._limits.result_bytes:
-                process.kill()
+                child.kill()
                 return max(out, size)
 
     def _too_large(self, size: int) -> TooLarge:
@@ -227,26 +226,9 @@ class Resolver:
         )
 
 
-async def _read(process: asyncio.subprocess.Process, tail: deque[str], heard: Say) -> None:
-    assert process.stdout is not None
-    while True:
-        try:
-            line = await process.stdout.readline()
-        except ValueError:  # a line over the limit: passed over
-            continue
-        if not line:
-            return
-        text = line.decode("utf-8", "replace").rstrip()
-        tail.append(text)
-        heard(text)
-
-
-async def _end(process: asyncio.subprocess.Process, group: Group | None) -> None:
+async def _end(child: Child, group: Group | None) -> None:
     """Sees to it that nothing of a run is left: the box takes along what is in its namespace."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    await child.end()
     if group is None:
         return
     group.kill()

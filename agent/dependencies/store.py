@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import os
 import stat
 import tempfile
@@ -149,7 +150,8 @@ class Dependencies:
             made = await self._resolver.resolve(wanted, version, work, say)
             await asyncio.to_thread(self._settle, made, key)
         except OSError as error:
-            raise Exhausted(f"cannot keep the function's packages under {self._folder}: {error.strerror}") from error
+            kind = Exhausted if error.errno in {errno.ENOSPC, errno.EDQUOT} else Mee6Error
+            raise kind(f"cannot keep the function's packages under {self._folder}: {error.strerror}") from error
         finally:
             await asyncio.shield(asyncio.to_thread(remove_tree, work))
 

@@ -139,8 +139,43 @@ def test_every_form_holds_the_same_keys(on: Run) -> None:
     assert whole == lines == yaml.safe_load(on("act", "ls", "-o", "yaml").stdout)
     assert {frozenset(row) for row in whole} == {frozenset(keys)}
     assert json.loads(on("act", "describe", "echo", "--json").stdout).keys() == keys | {
-        "versions", "missing", "workers", "stats",
+        "versions", "missing", "workers", "stats", "env", "packages",
     }  # fmt: skip
+
+
+def test_the_environment_comes_from_options_and_a_file_and_its_values_stay_hidden(
+    on: Run, hello: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "env"
+    file.write_text("# for the test\n\nA=from the file\nB=two=2\n")
+    monkeypatch.setenv("HERE", "taken")
+    result = on("act", "add", str(hello), "-e", "A=given", "--env", "HERE", "-e", "EMPTY=", "--env-file", str(file))
+    assert result.exit_code == 0, result.stderr
+    hidden = json.loads(on("act", "describe", "hello", "--json").stdout)["env"]
+    assert hidden == {"A": None, "B": None, "EMPTY": None, "HERE": None}
+    shown = json.loads(on("act", "describe", "hello", "--json", "--show-env").stdout)["env"]
+    assert shown == {"A": "given", "B": "two=2", "EMPTY": "", "HERE": "taken"}
+    assert "given" not in on("act", "describe", "hello").stdout
+    assert "A=given" in on("act", "describe", "hello", "--show-env").stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("-e", "1A=x"), "mee6: -e: '1A' is not a variable's name; write KEY=VALUE\n"),
+        (("-e", "NOT_SET_HERE"), "mee6: -e: 'NOT_SET_HERE' has no value here; write NOT_SET_HERE=VALUE\n"),
+        (("--env-file", "/nowhere/env"), "mee6: cannot read /nowhere/env: No such file or directory\n"),
+    ],
+)
+def test_an_environment_that_is_none_is_refused(on: Run, hello: Path, args: tuple[str, str], says: str) -> None:
+    result = on("act", "add", str(hello), *args)
+    assert (result.stdout, result.stderr, result.exit_code) == ("", says, 2)
+
+
+def test_how_far_the_packages_are_is_told_once_where_nobody_looks(on: Run, agent: FakeAgent, hello: Path) -> None:
+    agent.lines = ["resolving 1 package: tiny", "Downloading tiny", ""]
+    result = on("act", "add", str(hello), "-o", "name")
+    assert (result.stdout, result.stderr) == ("hello\n", "mee6: resolving 1 package: tiny\n")
 
 
 def test_an_empty_list_is_empty_in_every_form(on: Run, agent: FakeAgent) -> None:

@@ -52,6 +52,8 @@ class FakeAgent:
         self.api = api
         self.functions: dict[tuple[str, str], invoker_pb2.Activity] = {}
         self.env: dict[tuple[str, str], dict[str, str]] = {}
+        self.lines: list[str] = []
+        """Said while a function is added."""
         self.requests: list[Any] = []
         self.called_off: list[str] = []
         self.results: dict[str, bytes] = {}
@@ -196,8 +198,7 @@ class _Invoker(_Checked, invoker_pb2_grpc.InvokerServicer):
         return invoker_pb2.AddResponse(activity=activity, unchanged=unchanged, missing=missing)
 
     def UploadStream(self, requests: Iterator[invoker_pb2.UploadRequest], context: Any) -> Iterator[Any]:
-        yield invoker_pb2.UploadReply(progress="resolving 1 package: tiny")
-        yield invoker_pb2.UploadReply()
+        yield from (invoker_pb2.UploadReply(progress=line) for line in self.agent.lines)
         yield invoker_pb2.UploadReply(added=self.Upload(requests, context))
 
     def List(self, request: invoker_pb2.ListRequest, context: Any) -> Any:

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from agent.drivers.base import Capabilities, Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec
+from agent.drivers.base import Capabilities, Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec, packages_name
 from mee6.errors import Mee6Error
+from mee6.manifest import is_name
 
 PATIENCE_S = 20.0
 
@@ -115,6 +116,12 @@ class Rig:
         (folder / "main.py").write_text(text)
         return folder
 
+    def packages(self, name: str, text: str) -> Path:
+        folder = self.code.parent / "deps" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "tiny.py").write_text(text)
+        return folder
+
     def written(self, worker: str) -> str:
         return "".join(text for name, _, text in self.output if name == worker)
 
@@ -156,6 +163,16 @@ class DriverContract:
         rig.driver.bind("w1", {"second": one}, "w1")
         assert await talk.eval(f"Path({path + '/main.py'!r}).read_text()") == "one"
         assert await talk.eval(f"os.listdir({rig.driver.act_path('w1') + '/rsc'!r})") == ["second"]
+
+    async def test_packages_are_there_beside_the_code_and_shared(self, rig: Rig) -> None:
+        one, shared = rig.bundle("sha-1", "one"), rig.packages("python-1", "ANSWER = 42")
+        name = packages_name("first")
+        assert not is_name(name)
+        for worker in ("w1", "w2"):
+            talk = await rig.start(worker)
+            rig.driver.bind(worker, {"first": one, name: shared}, worker)
+            path = rig.driver.code_path(worker, name, shared)
+            assert await talk.eval(f"Path({path + '/tiny.py'!r}).read_text()") == "ANSWER = 42"
 
     async def test_code_can_be_bound_to_a_paused_worker(self, rig: Rig) -> None:
         talk = await rig.start("w1")

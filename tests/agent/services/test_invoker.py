@@ -372,6 +372,28 @@ async def test_a_bundle_comes_in_pieces_and_leaves_no_file(rig: Rig, folder: Pat
     assert left_behind(folder) == []
 
 
+async def test_an_upload_stream_tells_how_far_it_is_and_ends_with_what_it_led_to(rig: Rig, folder: Path) -> None:
+    replies = [reply async for reply in rig.invoker.UploadStream(iter(an_upload(b"x" * 5000)))]
+    assert replies[-1].added.activity.name == "new"
+    assert {reply.progress for reply in replies[:-1]} <= {"resolving 1 package", ""}
+    assert left_behind(folder) == []
+
+
+async def test_a_stream_that_is_hung_up_on_ends_what_was_going_on_for_it(rig: Rig, folder: Path) -> None:
+    call = rig.invoker.UploadStream(iter(an_upload(b"x" * 5000, name="endless")))
+    assert (await call.read()).progress == "resolving 1 package"
+    assert left_behind(folder)
+    call.cancel()
+    await until(lambda: not left_behind(folder))
+
+
+async def test_a_broken_upload_stream_is_refused(rig: Rig, folder: Path) -> None:
+    replies = aiter(rig.invoker.UploadStream(iter(an_upload(b"x" * 5000, size=10))))
+    error = await refused(anext(replies))
+    assert type(error) is InvalidBundle
+    assert left_behind(folder) == []
+
+
 async def test_a_bundle_announced_over_the_limit_is_refused_before_it_is_sent(rig: Rig, folder: Path) -> None:
     error = await refused(rig.invoker.Upload(iter(an_upload(b"", size=200 << 20))))
     assert type(error) is TooLarge

@@ -98,7 +98,7 @@ async def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     await newer.open()
     await newer.close()
     before = path.read_bytes()
-    with pytest.raises(Conflict, match=r"registry\.db was written by a newer mee6 \(schema 2, this one knows 1\)"):
+    with pytest.raises(Conflict, match=r"registry\.db was written by a newer mee6 \(schema 3, this one knows 2\)"):
         await SqliteRegistry(path).open()
     assert path.read_bytes() == before
 

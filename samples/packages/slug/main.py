@@ -1,0 +1,5 @@
+from slugify import slugify
+
+
+def main(arg):
+    return slugify(arg)

@@ -1,0 +1,216 @@
+"""Functions with packages and an environment, from add to invoke, on real agents; the packages are made on the spot.
+
+Those marked `network` ask this machine's own indexes, and are skipped where they are out of reach.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mee6.client import Client
+from mee6.errors import DependencyFailed, InvalidBundle, InvalidInput, LoadFailed, NotFound
+from tests.support import packages
+from tests.support.agents import Agent, until, write_function
+
+pytestmark = pytest.mark.slow
+SAMPLES = Path(__file__).parents[2] / "samples" / "packages"
+NODE = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not on PATH")
+ENV = "import os\ndef main(arg): return [os.environ.get(name) for name in arg.split()]\n"
+
+
+@pytest.fixture(scope="module", params=["isolated", "bare"])
+def offline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    """An agent whose index is a folder of wheels."""
+    index = tmp_path_factory.mktemp("index")
+    packages.wheel(index)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_CONFIG_FILE", os.devnull)
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", str(index))
+        agent = Agent.start(isolation="none" if request.param == "bare" else "", prewarm={"python": 1, "nodejs": 0})
+    with agent:
+        yield agent
+
+
+def with_packages(base: Path, name: str = "answer", requirement: str = "tiny==1.0") -> Path:
+    folder = write_function(base, name, "import tiny\n\ndef main(arg): return [tiny.ANSWER, tiny.__file__]\n")
+    (folder / "requirements.txt").write_text(requirement + "\n")
+    return folder
+
+
+async def test_a_function_finds_its_packages_and_others_do_not(offline: Agent, user: str, tmp_path: Path) -> None:
+    lines: list[str] = []
+    async with offline.client(user) as client:
+        added = await client.add(with_packages(tmp_path), on_line=lines.append)
+        assert lines[:1] in ([], ["resolving 1 package: tiny"])
+        answer, place = await client.invoke("answer")
+        assert answer == 42
+        assert "answer@packages" in place
+        lines.clear()
+        assert (await client.add(with_packages(tmp_path))).unchanged
+        await client.add(with_packages(tmp_path, "second"), on_line=lines.append)
+        assert lines == []
+        assert (await client.invoke("second"))[0] == 42
+        await client.add(write_function(tmp_path, "without", "import tiny\ndef main(arg): return 1\n"))
+        with pytest.raises(LoadFailed, match="tiny"):
+            await client.invoke("without")
+        key = (await client.describe(added.function.name)).packages
+        assert (offline.state / "deps" / key).is_dir()
+        await client.remove("answer")
+        assert (offline.state / "deps" / key).is_dir()
+        await client.remove("second")
+        assert not (offline.state / "deps" / key).exists()
+
+
+async def test_a_workflows_functions_each_find_their_own(offline: Agent, user: str, tmp_path: Path) -> None:
+    code = "import mee6\ndef main(arg): return mee6.invoke('answer', '')[0] + 1\n"
+    async with offline.client(user) as client:
+        await client.add(with_packages(tmp_path))
+        await client.add(write_function(tmp_path, "root", code, calls={"answer": ""}))
+        assert await client.invoke("root") == 43
+        assert len({step.worker for step in (await client.trace()).steps}) == 1
+        for name in ("answer", "root"):
+            await client.remove(name)
+
+
+async def test_a_packages_code_cannot_be_written(offline: Agent, user: str, tmp_path: Path) -> None:
+    code = "import tiny\ndef main(arg):\n    with open(tiny.__file__, 'a') as file: file.write('x')\n"
+    folder = write_function(tmp_path, "writer", code)
+    (folder / "requirements.txt").write_text("tiny\n")
+    if offline.isolation == "none" and os.geteuid() == 0:
+        pytest.skip("root without a sandbox writes anything")
+    async with offline.client(user) as client:
+        await client.add(folder)
+        with pytest.raises(Exception, match=r"Read-only|Permission"):
+            await client.invoke("writer")
+        await client.remove("writer")
+
+
+async def test_what_cannot_be_had_adds_nothing(offline: Agent, user: str, tmp_path: Path) -> None:
+    async with offline.client(user) as client:
+        for requirement, error in (("tiny==9", DependencyFailed), ("-e .", InvalidBundle)):
+            with pytest.raises(error):
+                await client.add(with_packages(tmp_path, requirement=requirement))
+        assert await client.list() == ()
+    assert not list((offline.state / "deps").glob(".*"))
+
+
+@pytest.mark.node
+@NODE
+async def test_require_and_import_find_the_packages_of_a_function(offline: Agent, user: str, tmp_path: Path) -> None:
+    common = "module.exports = async () => [require('tiny'), (await import('tiny')).default];\n"
+    module = "import tiny from 'tiny';\nimport { log } from '@m6s/box';\nexport default () => [tiny, typeof log];\n"
+    asked = {"dependencies": {"tiny": "file:tiny-1.0.0.tgz"}}
+    archive = packages.npm_archive(tmp_path)
+    async with offline.client(user) as client:
+        for name, code, more in (("common", common, {}), ("module", module, {"type": "module"})):
+            folder = write_function(tmp_path, name, code, runtime="nodejs")
+            (folder / "package.json").write_text(json.dumps({**asked, **more}))
+            shutil.copy(archive, folder)
+            await client.add(folder)
+        assert await client.invoke("common") == [42, 42]
+        assert await client.invoke("module") == [42, "function"]
+        assert len(list((offline.state / "deps").glob("nodejs-*"))) == 1
+        missing = write_function(tmp_path, "missing", "require('not-asked-for');\n", runtime="nodejs")
+        (missing / "package.json").write_text(json.dumps(asked))
+        shutil.copy(archive, missing)
+        await client.add(missing)
+        with pytest.raises(LoadFailed, match="not-asked-for"):
+            await client.invoke("missing")
+        for name in ("common", "module", "missing"):
+            await client.remove(name)
+
+
+async def test_the_environment_is_part_of_the_version_and_goes_over_the_manifests(
+    offline: Agent, user: str, tmp_path: Path
+) -> None:
+    folder = write_function(tmp_path, "env", ENV, env={"A": "manifest", "B": "manifest"})
+    async with offline.client(user) as client:
+        await client.add(folder)
+        assert await client.invoke("env", "A B C") == ["manifest", "manifest", None]
+        second = await client.add(folder, env={"B": "given", "C": "=secret"})
+        assert (second.function.version, second.unchanged) == (2, False)
+        assert await client.invoke("env", "A B C") == ["manifest", "given", "=secret"]
+        assert (await client.add(folder, env={"C": "=secret", "B": "given"})).unchanged
+        assert (await client.describe("env")).env == {"B": "", "C": ""}
+        assert (await client.describe("env", show_env=True)).env == {"B": "given", "C": "=secret"}
+        for wrong in ({"1": "x"}, {"A": "\0"}, {"A": "x" * 70_000}):
+            with pytest.raises(InvalidInput):
+                await client.add(folder, env=wrong)
+        await client.remove("env")
+
+
+async def test_packages_and_environment_outlive_the_agent_and_lost_packages_are_told(tmp_path: Path) -> None:
+    folder = with_packages(tmp_path, requirement="./tiny-1.0-py3-none-any.whl")
+    packages.wheel(folder)
+    agent = Agent.start(prewarm={"python": 0, "nodejs": 0})
+    async with agent.client() as client:
+        await client.add(folder, env={"A": "1"})
+    (agent.state / "deps" / ".torn-x").mkdir()
+    agent.kill()
+    with agent.restarted() as again:
+        assert [path.name[:7] for path in (again.state / "deps").iterdir()] == ["python-"]
+        async with again.client() as client:
+            assert (await client.invoke("answer"))[0] == 42
+            assert (await client.describe("answer")).env == {"A": ""}
+    agent = Agent.start(prewarm={"python": 0, "nodejs": 0})
+    with agent:
+        async with agent.client() as client:
+            await client.add(folder)
+            for path in (agent.state / "deps").iterdir():
+                path.rename(tmp_path / "gone")
+            with pytest.raises(NotFound, match=r"the packages of 'answer' are missing .*; add it again"):
+                await client.invoke("answer")
+            assert (await client.add(folder)).unchanged
+            assert (await client.invoke("answer"))[0] == 42
+
+
+async def test_ctrl_c_calls_the_resolving_off_and_leaves_nothing(tmp_path: Path) -> None:
+    folder = with_packages(tmp_path, requirement="./endless-1.0.tar.gz")
+    packages.source(folder, "endless", "time.sleep(600)")
+    with Agent.start(prewarm={"python": 0, "nodejs": 0}) as agent:
+        command = [sys.executable, "-m", "mee6tui.cli.main", "act", "add", str(folder), "--address", agent.address]
+        process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        said = (await asyncio.wait_for(process.stderr.readline(), 20)).decode()
+        assert said == "mee6: resolving 1 package: endless-1.0.tar.gz\n"
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 20) == 130
+        await until(lambda: not list((agent.state / "deps").iterdir()), "what was being resolved is gone")
+        async with agent.client() as client:
+            assert await client.list() == ()
+
+
+async def reached(client: Client, sample: str) -> None:
+    try:
+        await client.add(SAMPLES / sample)
+    except DependencyFailed as error:
+        if "out of the agent's reach" in error.message or "refuses the agent" in error.message:
+            pytest.skip(error.message)
+        raise
+
+
+@pytest.mark.network
+async def test_the_python_sample_runs_with_a_package_of_the_index(any_client: Client) -> None:
+    await reached(any_client, "slug")
+    assert await any_client.invoke("slug", "Hello, W\u00f6rld!") == "hello-world"
+    await any_client.remove("slug")
+
+
+@pytest.mark.network
+@pytest.mark.node
+@NODE
+async def test_the_nodejs_sample_runs_with_a_package_of_the_index(any_client: Client) -> None:
+    await reached(any_client, "span")
+    assert await any_client.invoke("span", "2 days") == "172800000 ms"
+    await any_client.remove("span")
