@@ -8,11 +8,14 @@ thread. Progress is told as (stage, detail); the stages are `base`, `check`, `co
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import io
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
 import tarfile
@@ -111,17 +114,22 @@ def connect(timeout_s: float = _TIMEOUT_S) -> APIClient:
     Raises:
         Conflict: none answers.
     """
-    import docker
+    from docker import APIClient
     from docker.errors import DockerException
+    from docker.utils import kwargs_from_env
+    from requests.exceptions import RequestException
 
     try:
-        client = docker.DockerClient.from_env(timeout=int(timeout_s), version="auto").api
-    except (DockerException, OSError) as error:
+        settings: dict[str, Any] = {**kwargs_from_env(), "timeout": int(timeout_s)}
+        # Asked by hand: the SDK's own way to find the version leaves its socket open when nobody answers.
+        with contextlib.closing(APIClient(**settings)) as asking:
+            version = asking.version(api_version=False)["ApiVersion"]
+        return APIClient(**settings, version=version)
+    except (DockerException, RequestException, OSError) as error:
         raise Conflict(
             f"no Docker Engine answers ({_brief(error)}); start one (systemctl start docker), "
             "or use the process driver: mee6 agent serve --driver process"
         ) from error
-    return client
 
 
 def build(runtime: str, base: str = "", say: Say = lambda stage, detail: None) -> RuntimeImage:

@@ -24,7 +24,7 @@ _RUNTIMES: Final = ("python", "nodejs")
     epilog=examples(
         "mee6 image build all",
         "mee6 image build python --base python:3.12-slim",
-        "mee6 image build all --base bootstrap     of Debian packages, where no registry is reached",
+        "mee6 image build all --base bootstrap      made of Debian packages here",
     )
 )
 def build(

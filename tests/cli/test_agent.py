@@ -120,3 +120,41 @@ def test_wrong_options_are_one_line(mee6: Run, args: tuple[str, ...], says: str)
     result = mee6("agent", "serve", *args)
     assert (result.stdout, result.exit_code) == ("", 2)
     assert says in result.stderr
+
+
+def test_a_serving_agent_is_told_how_to_keep_its_workers(mee6: Run, serving: Path) -> None:
+    at = ("--state-dir", str(serving))
+    before = mee6("agent", "status", *at).stdout
+    assert "paused (always) after 1 s" in before
+    assert "no budget" in before
+    changed = mee6(
+        "agent", "set", *at, "pause=never", "memory-budget=2G", "linger=250ms", "prewarm=python=1", "ceiling=python=3"
+    )
+    assert changed.exit_code == 0, changed.stderr
+    assert "never paused" in changed.stdout
+    assert "of 2048 MiB" in changed.stdout
+    (node,) = json.loads(mee6("agent", "status", *at, "--json").stdout)
+    assert (node["pause_policy"], node["linger_s"], node["keep_alive_s"]) == ("never", 0.25, 600.0)
+    (python,) = [pool for pool in node["pools"] if pool["name"] == "python"]
+    assert (python["floor"], python["ceiling"]) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("pause=sometimes", "always, after-use, never"),
+        ("prewarm=cobol=1", "no runtime 'cobol'"),
+        ("colour=blue", "no setting 'colour'"),
+        ("pause", "is not NAME=VALUE"),
+    ],
+)
+def test_a_setting_that_cannot_be_changes_nothing(mee6: Run, serving: Path, given: str, said: str) -> None:
+    refused = mee6("agent", "set", "--state-dir", str(serving), given)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert said in refused.stderr
+
+
+def test_an_agent_that_is_told_nonsense_does_not_start(mee6: Run, tmp_path: Path) -> None:
+    refused = mee6("agent", "serve", "--pause", "sometimes", "--state-dir", str(tmp_path / "s"))
+    assert refused.exit_code == 2
+    assert "always, after-use, never" in refused.stderr
