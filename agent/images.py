@@ -13,7 +13,6 @@ import hashlib
 import importlib.util
 import io
 import json
-import os
 import re
 import socket
 import subprocess
@@ -49,6 +48,8 @@ INSIDE: Final = "/opt/mee6"
 
 Say = Callable[[str, str], None]
 
+_LOCAL: Final = "unix:///var/run/docker.sock"
+_CONNECT_TIMEOUT_S: Final = 5.0
 _TIMEOUT_S: Final = 300.0
 """For one answer of the engine, which says nothing while it imports or commits a layer."""
 _BOOTSTRAP_TIMEOUT_S: Final = 900.0
@@ -108,6 +109,10 @@ def image_name(runtime: str) -> str:
     return f"mee6/runtime-{runtime}"
 
 
+def _say_nothing(_stage: str, _detail: str) -> None:
+    """For a caller that wants no news."""
+
+
 def connect(timeout_s: float = _TIMEOUT_S) -> APIClient:
     """A client of the engine that `DOCKER_HOST` names, or of the local one.
 
@@ -121,7 +126,8 @@ def connect(timeout_s: float = _TIMEOUT_S) -> APIClient:
 
     try:
         settings: dict[str, Any] = {**kwargs_from_env(), "timeout": int(timeout_s)}
-        # Asked by hand: the SDK's own way to find the version leaves its socket open when nobody answers.
+        _try_socket(settings.get("base_url", _LOCAL))
+        # Asked by hand: where the SDK's own way to find the version fails, nobody closes its client.
         with contextlib.closing(APIClient(**settings)) as asking:
             version = asking.version(api_version=False)["ApiVersion"]
         return APIClient(**settings, version=version)
@@ -132,7 +138,16 @@ def connect(timeout_s: float = _TIMEOUT_S) -> APIClient:
         ) from error
 
 
-def build(runtime: str, base: str = "", say: Say = lambda stage, detail: None) -> RuntimeImage:
+def _try_socket(url: str) -> None:
+    """Raises OSError where nobody listens; the SDK would not close its own socket then."""
+    scheme, _, path = url.partition("://")
+    if scheme in {"unix", "http+unix"}:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(_CONNECT_TIMEOUT_S)
+            sock.connect("/" + path.lstrip("/"))
+
+
+def build(runtime: str, base: str = "", say: Say = _say_nothing) -> RuntimeImage:
     """Makes the image of a runtime's workers, in the place of an earlier one.
 
     Args:
@@ -148,30 +163,29 @@ def build(runtime: str, base: str = "", say: Say = lambda stage, detail: None) -
     if runtime not in DEFAULT_BASES:
         raise InvalidInput(f"runtime {runtime!r} has no image; known are: {', '.join(DEFAULT_BASES)}")
     wanted = base or DEFAULT_BASES[runtime]
-    with connect() as api:
-        with _translated():
-            if wanted == BOOTSTRAP:
-                _bootstrap(api, say)
-                wanted = BOOTSTRAP_IMAGE
-            else:
-                _have(api, wanted, say)
-            say("check", wanted)
-            facts = _probe(api, wanted, runtime)
-            say("context", f"mee6 {VERSION}")
-            labels = {
-                LABEL_VERSION: VERSION,
-                LABEL_BUILD: build_id(),
-                LABEL_RUNTIME: runtime,
-                LABEL_BASE: base or wanted,
-                LABEL_PYTHON: ".".join(str(part) for part in facts["python"]),
-                LABEL_NODE: facts["node"],
-                LABEL_NODE_PATH: facts["node_path"],
-            }
-            old = find_image(api, runtime)
-            _run_build(api, runtime, wanted, labels, _context(runtime, facts), say)
-            made = find_image(api, runtime)
-            if old is not None and made is not None and old.image_id != made.image_id:
-                _forget(api, old.image_id)
+    with connect() as api, _translated():
+        if wanted == BOOTSTRAP:
+            _bootstrap(api, say)
+            wanted = BOOTSTRAP_IMAGE
+        else:
+            _have(api, wanted, say)
+        say("check", wanted)
+        facts = _probe(api, wanted, runtime)
+        say("context", f"mee6 {VERSION}")
+        labels = {
+            LABEL_VERSION: VERSION,
+            LABEL_BUILD: build_id(),
+            LABEL_RUNTIME: runtime,
+            LABEL_BASE: base or wanted,
+            LABEL_PYTHON: ".".join(str(part) for part in facts["python"]),
+            LABEL_NODE: facts["node"],
+            LABEL_NODE_PATH: facts["node_path"],
+        }
+        old = find_image(api, runtime)
+        _run_build(api, runtime, wanted, labels, _context(runtime, facts), say)
+        made = find_image(api, runtime)
+        if old is not None and made is not None and old.image_id != made.image_id:
+            _forget(api, old.image_id)
     if made is None:
         raise Mee6Error(f"the engine says that it built {image_name(runtime)}, but does not have it")
     return made
@@ -215,7 +229,7 @@ def find_image(api: APIClient, runtime: str) -> RuntimeImage | None:
 
     name = image_name(runtime)
     try:
-        facts = api.inspect_image(name)
+        facts = api.inspect_image(name)  # type: ignore[no-untyped-call]
         labels = facts["Config"].get("Labels") or {}
     except ImageNotFound:
         return None
@@ -253,7 +267,7 @@ def _have(api: APIClient, base: str, say: Say) -> None:
 
     say("base", base)
     try:
-        api.inspect_image(base)
+        api.inspect_image(base)  # type: ignore[no-untyped-call]
     except ImageNotFound:
         pass
     else:
@@ -281,7 +295,7 @@ def _bootstrap(api: APIClient, say: Say) -> None:
 
     say("base", BOOTSTRAP_IMAGE)
     try:
-        api.inspect_image(BOOTSTRAP_IMAGE)
+        api.inspect_image(BOOTSTRAP_IMAGE)  # type: ignore[no-untyped-call]
     except ImageNotFound:
         pass
     else:
@@ -356,7 +370,9 @@ def _probe(api: APIClient, base: str, runtime: str) -> dict[str, Any]:
     except APIError as error:
         if "python3" not in str(error.explanation):
             raise
-        raise InvalidInput(f"base image {base!r} has no python3, which the proxy needs: Python 3.11 or later") from error
+        raise InvalidInput(
+            f"base image {base!r} has no python3, which the proxy needs: Python 3.11 or later"
+        ) from error
     finally:
         api.remove_container(made, force=True)
     if status:
@@ -438,7 +454,7 @@ def _msgspec_for(facts: Mapping[str, Any], scratch: Path) -> Path:
     import zipfile
 
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(scratch / "wheel")
+        archive.extractall(scratch / "wheel")  # noqa: S202  a wheel whose digest pip has checked
     return scratch / "wheel" / _MSGSPEC
 
 
@@ -472,7 +488,7 @@ def _forget(api: APIClient, image_id: str) -> None:
     from docker.errors import APIError
 
     try:
-        if not api.inspect_image(image_id).get("RepoTags"):
+        if not api.inspect_image(image_id).get("RepoTags"):  # type: ignore[no-untyped-call]
             api.remove_image(image_id)
     except APIError:
         return

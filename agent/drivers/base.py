@@ -115,6 +115,23 @@ class KnowsLanguages(Protocol):
         ...
 
 
+@runtime_checkable
+class LimitsWorkers(Protocol):
+    """A driver that can change the limits of a live worker."""
+
+    async def set_limits(self, worker: str, memory_bytes: int, cpus: float) -> None:
+        """Changes what it may use, paused or not.
+
+        Args:
+            cpus: cores; 0 = all.
+
+        Raises:
+            Conflict: it uses more memory than that now; nothing was changed.
+            WorkerLost: it is gone.
+        """
+        ...
+
+
 class Driver(Protocol):
     """Makes workers. One instance serves one agent on one event loop."""
 

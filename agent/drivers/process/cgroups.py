@@ -8,6 +8,7 @@ set for the agent hold for its workers too. A worker's groups are `mee6/<agent i
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.drivers.base import Usage, WorkerLimits
-from mee6.errors import Mee6Error
+from mee6.errors import Conflict, Mee6Error
 
 FREEZE_TIMEOUT_S: Final = 2.0
 _REMOVE_TIMEOUT_S: Final = 2.0
@@ -194,6 +195,9 @@ class Cgroups:
             pids=folders[self.controllers["pids"][1]] if "pids" in self.controllers else None,
             cpu_file=self._cpu_file(folders),
             memory_limit=limits.memory_bytes,
+            cpu=(self.controllers["cpu"][0], folders[self.controllers["cpu"][1]])
+            if "cpu" in self.controllers
+            else None,
         )
 
     def _cpu_file(self, folders: dict[Path, Path]) -> Path | None:
@@ -243,6 +247,7 @@ class Group:
     pids: Path | None
     cpu_file: Path | None
     memory_limit: int
+    cpu: tuple[int, Path] | None = None
     _ooms_told: int = 0
 
     def add(self, pid: int) -> None:
@@ -285,6 +290,51 @@ class Group:
             return Usage(0, 0, 0)
         return Usage(memory, cpu_ns, processes)
 
+    @property
+    def can_limit(self) -> bool:
+        """Whether `set_limits` has its files."""
+        return self.memory is not None and self.cpu is not None
+
+    def set_limits(self, memory_bytes: int, cpus: float) -> None:
+        """Changes the limits of what runs in it.
+
+        Raises:
+            Conflict: it uses more than that already; nothing was changed.
+            OSError: it is gone.
+        """
+        assert self.memory is not None
+        assert self.cpu is not None
+        version, folder = self.memory
+        used = int((folder / ("memory.current" if version == 2 else "memory.usage_in_bytes")).read_text())
+        # Version 2 would take the limit and kill for it; version 1 drops caches first, and refuses what remains.
+        if version == 2 and used > memory_bytes:
+            raise self._in_use(used, memory_bytes)
+        names = ["memory.max"] if version == 2 else ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]
+        if memory_bytes > self.memory_limit:
+            names.reverse()  # memory and swap together are never below memory alone
+        for name in names:
+            try:
+                if (folder / name).exists():
+                    (folder / name).write_text(str(memory_bytes))
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                raise self._in_use(used, memory_bytes) from error
+        self.memory_limit = memory_bytes
+        version, folder = self.cpu
+        quota = int(cpus * _CPU_PERIOD_US)
+        if version == 2:
+            (folder / "cpu.max").write_text(f"{quota or 'max'} {_CPU_PERIOD_US}")
+        else:
+            (folder / "cpu.cfs_period_us").write_text(str(_CPU_PERIOD_US))
+            (folder / "cpu.cfs_quota_us").write_text(str(quota or -1))
+
+    def _in_use(self, used: int, wanted: int) -> Conflict:
+        return Conflict(
+            f"worker {self.worker} uses {used >> 20} MiB: its limit cannot shrink to {wanted >> 20} MiB; "
+            "end what it runs first, or choose a higher limit"
+        )
+
     async def remove(self) -> None:
         """Removes the folders; the kernel may take a moment to see that they are empty.
 
@@ -319,6 +369,7 @@ class Freezer:
                 raise
 
     def write(self, *, frozen: bool) -> None:
+        """Orders it; freezing takes a moment."""
         if self._state < 0:
             return
         if self.version == 2:
@@ -327,6 +378,7 @@ class Freezer:
             os.pwrite(self._state, b"FROZEN" if frozen else b"THAWED", 0)
 
     def is_frozen(self) -> bool:
+        """Whether everything in it is."""
         content = os.pread(self._events, 256, 0)
         return b"frozen 1" in content if self.version == 2 else content.startswith(b"FROZEN")
 
@@ -346,6 +398,7 @@ class Freezer:
                 self.write(frozen=True)  # a task that forked meanwhile is missed by the first one
 
     def close(self) -> None:
+        """Lets go of its files. Idempotent."""
         for fd in {self._state, self._events} - {-1}:
             os.close(fd)
         self._state = self._events = -1

@@ -346,6 +346,16 @@ class ProcessDriver:
             wire.send(worker.control, wire.Continue())
             raise Mee6Error(f"{running} processes of worker {worker.id} would not stop")
 
+    async def set_limits(self, worker: str, memory_bytes: int, cpus: float) -> None:
+        """See `LimitsWorkers.set_limits`."""
+        group = self._known(worker).group
+        if group is None or not group.can_limit:
+            raise Conflict(f"the limits of worker {worker} cannot be changed: no cgroup holds it; see: mee6 doctor")
+        try:
+            await asyncio.to_thread(group.set_limits, memory_bytes, cpus)
+        except OSError as error:
+            raise WorkerLost(f"worker {worker} is gone") from error
+
     # Code and storage
 
     def bind(self, worker: str, code: Mapping[str, Path], flow_of: str) -> None:
@@ -525,13 +535,17 @@ class ProcessDriver:
         return decoder.decode(data)
 
     def _out_of_memory(self, worker: _Worker) -> str:
-        return f"out of memory (limit {worker.spec.limits.memory_bytes >> 20} MiB)"
+        return f"out of memory (limit {_limit_of(worker) >> 20} MiB)"
 
 
 def _plan(runtime: Runtime) -> wire.RuntimePlan:
     if runtime.kind == "fork":
         return wire.RuntimePlan("fork", entry=runtime.entry)
     return wire.RuntimePlan("exec", argv=runtime.argv())
+
+
+def _limit_of(worker: _Worker) -> int:
+    return worker.group.memory_limit if worker.group is not None else worker.spec.limits.memory_bytes
 
 
 def _why(status: int) -> str:

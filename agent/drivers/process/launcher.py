@@ -15,7 +15,7 @@ import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import msgspec
 

@@ -29,7 +29,9 @@ MS_NODEV: Final = 4
 MS_NOEXEC: Final = 8
 _MS_REC: Final = 16384
 _MS_PRIVATE: Final = 1 << 18
+_MS_SHARED: Final = 1 << 20
 _MNT_DETACH: Final = 2
+_UMOUNT_NOFOLLOW: Final = 8
 
 ATTR_RDONLY: Final = 1
 ATTR_NOSUID: Final = 2
@@ -108,6 +110,17 @@ def make_private() -> None:
     """Keeps later mounts in this namespace from reaching any other, and the other way round."""
     done = _libc.mount(None, b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None)
     _check(done, "mount --make-rprivate /")
+
+
+def share(path: str) -> None:
+    """Has whoever holds a copy of the mount at `path` see what is mounted below it later."""
+    done = _libc.mount(None, os.fsencode(path), None, ctypes.c_ulong(_MS_REC | _MS_SHARED), None)
+    _check(done, f"mount --make-rshared {path}")
+
+
+def unmount(path: str) -> None:
+    """Takes the mount at `path` away; who still uses it keeps it until then."""
+    _check(_libc.umount2(os.fsencode(path), _MNT_DETACH | _UMOUNT_NOFOLLOW), f"umount {path}")
 
 
 def clone_mount(path: str, *, recursive: bool = True) -> int:

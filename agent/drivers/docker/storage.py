@@ -1,0 +1,147 @@
+"""What workers see of the agent's files: one tree of mounts on the host, which containers follow as slaves.
+
+`STATE/mnt` is mounted on itself and shared. A worker's folder in it is a tmpfs of limited size, which its container
+sees as `/act`; what is mounted below it later, code and another worker's `flow`, appears there too, paused or not.
+The root of it is sticky and root's, so that a worker cannot put a link where a path of ours leads.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from agent.drivers.process import namespaces as ns
+
+_TRASH: Final = ".trash"
+_ATTRIBUTES: Final = ns.ATTR_RDONLY | ns.ATTR_NOSUID | ns.ATTR_NODEV
+
+
+class Storage:
+    """All workers' folders.
+
+    Args:
+        base: where they are mounted; made when opened.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self._bound: dict[str, dict[str, Path]] = {}
+        self._flow_of: dict[str, str] = {}
+
+    def open(self) -> None:
+        """Removes what is left of an earlier life, and gets ready.
+
+        Raises:
+            OSError: mounting is not allowed.
+        """
+        self._base.mkdir(parents=True, exist_ok=True)
+        self.close()
+        self._base.mkdir(exist_ok=True)
+        ns.attach(ns.clone_mount(str(self._base)), str(self._base))
+        ns.share(str(self._base))
+
+    def close(self) -> None:
+        """Unmounts and removes everything. Idempotent."""
+        for place in reversed(_mounts_below(self._base)):
+            with suppress(OSError):
+                ns.unmount(place)
+        if not _mounts_below(self._base):  # or what is shown there would be removed
+            shutil.rmtree(self._base, ignore_errors=True)
+        self._bound.clear()
+        self._flow_of.clear()
+
+    def folder(self, worker: str) -> Path:
+        """The host's path of a worker's `/act`."""
+        return self._base / worker
+
+    def add(self, worker: str, size_bytes: int) -> None:
+        """Makes a worker's folder."""
+        place = self.folder(worker)
+        place.mkdir()
+        try:
+            ns.mount("tmpfs", str(place), "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, f"mode=1777,size={size_bytes}")
+            for name, mode in (("rsc", 0o755), ("flow", 0o777), (_TRASH, 0o700)):
+                (place / name).mkdir()
+                (place / name).chmod(mode)
+        except OSError:
+            self.remove(worker)
+            raise
+        self._bound[worker] = {}
+        self._flow_of[worker] = worker
+
+    def remove(self, worker: str) -> None:
+        """Removes a worker's folder; idempotent."""
+        place = self.folder(worker)
+        for mounted in reversed(_mounts_below(place)):
+            with suppress(OSError):
+                ns.unmount(mounted)
+        with suppress(OSError):
+            place.rmdir()
+        self._bound.pop(worker, None)
+        self._flow_of.pop(worker, None)
+
+    def bind(self, worker: str, code: Mapping[str, Path], flow_of: str) -> None:
+        """See `Driver.bind`.
+
+        Raises:
+            OSError: it could not be mounted.
+        """
+        bound, rsc = self._bound[worker], self.folder(worker) / "rsc"
+        for name in [name for name, bundle in bound.items() if code.get(name) != bundle]:
+            ns.unmount(str(rsc / name))
+            (rsc / name).rmdir()
+            del bound[name]
+        for name, bundle in code.items():
+            if name not in bound:
+                (rsc / name).mkdir(exist_ok=True)
+                _show(str(bundle), str(rsc / name), _ATTRIBUTES)
+                bound[name] = bundle
+        if flow_of != self._flow_of[worker]:
+            own = str(self.folder(worker) / "flow")
+            if self._flow_of[worker] != worker:
+                ns.unmount(own)
+                self._flow_of[worker] = worker
+            if flow_of != worker:
+                _show(str(self.folder(flow_of) / "flow"), own, ns.ATTR_NOSUID | ns.ATTR_NODEV)
+                self._flow_of[worker] = flow_of
+
+    def empty_flow(self, worker: str) -> Path | None:
+        """Takes what is in a worker's own `flow` away at once; returns the folder to be removed behind, if any."""
+        place = self.folder(worker)
+        trash: Path | None = None
+        flow = os.open(place / "flow", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            for name in os.listdir(flow):  # noqa: PTH208  of a descriptor
+                if trash is None:
+                    trash = place / _TRASH / str(os.urandom(8).hex())
+                    trash.mkdir()
+                with suppress(FileNotFoundError):
+                    os.rename(name, trash / name, src_dir_fd=flow)
+        finally:
+            os.close(flow)
+        return trash
+
+
+def _show(source: str, target: str, attributes: int) -> None:
+    """Mounts `source` at `target`, restricted before it can be seen: later it would not reach the containers."""
+    fd = ns.clone_mount(source, recursive=False)
+    try:
+        ns.restrict(fd, attributes)
+    except OSError:
+        os.close(fd)
+        raise
+    ns.attach(fd, target)
+
+
+def _mounts_below(base: Path) -> list[str]:
+    """Where something is mounted at `base` or below, outermost first."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        place = line.split()[4].encode().decode("unicode_escape")  # a blank is written as \\040
+        if place == str(base) or place.startswith(f"{base}/"):
+            found.append(place)
+    return found

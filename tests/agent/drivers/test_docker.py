@@ -1,0 +1,232 @@
+"""The docker driver keeps the contract on a real engine, by each means of pausing, and outlives what may happen."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent import images
+from agent.drivers.base import Hooks, LimitsWorkers, PoolKey, WorkerLimits, WorkerSpec
+from agent.drivers.docker import driver as module
+from agent.drivers.docker.driver import PAUSE, DockerDriver
+from mee6.errors import Conflict, Mee6Error, WorkerLost
+from runtimes.catalog import Runtime
+from tests.agent.drivers.contract import DriverContract, Rig, until
+from tests.agent.drivers.engines import containers, mounts_below, need_engine
+
+pytestmark = [pytest.mark.slow, pytest.mark.docker]
+
+MIB = 1 << 20
+RUNTIMES = {"python": Runtime("python", kind="fork", main_file="main.py", entry="tests.agent.drivers.standins:runtime")}
+TESTS = Path(__file__).parents[2]
+
+
+def make_driver(base: Path) -> DockerDriver:
+    return DockerDriver(
+        agent_id_of(base),
+        base / "state",
+        base / "lane",
+        runtimes=RUNTIMES,
+        proxy="tests.agent.drivers.standins:proxy",
+        extra_packages=[TESTS],
+    )
+
+
+def agent_id_of(base: Path) -> str:
+    return f"test-{os.getpid()}-{base.stat().st_ino}"
+
+
+@pytest.fixture(autouse=True)
+def _engine() -> None:
+    need_engine()
+
+
+async def _opened(tmp_path: Path) -> Rig:
+    rig = Rig(make_driver(tmp_path), tmp_path / "lane" / "agent.sock", tmp_path / "state/code")
+    await rig.open()
+    return rig
+
+
+def left_behind(base: Path) -> list[str]:
+    with images.connect() as api:
+        found = [str(container["Names"]) for container in containers(api, agent_id_of(base))]
+    return found + mounts_below(base)
+
+
+@pytest.fixture(params=["direct", "api"])
+async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    if request.param == "api":
+        monkeypatch.setenv(PAUSE, "api")
+    rig = await _opened(tmp_path)
+    assert rig.capabilities is not None
+    if request.param == "direct" and rig.capabilities.pause == "api":
+        await rig.close()
+        pytest.skip(f"this machine: {rig.capabilities.notes}")
+    yield rig
+    await rig.close()
+    assert left_behind(tmp_path) == []
+
+
+@pytest.fixture
+async def one(tmp_path: Path) -> AsyncIterator[Rig]:
+    rig = await _opened(tmp_path)
+    yield rig
+    await rig.close()
+    assert left_behind(tmp_path) == []
+
+
+class TestDockerDriver(DriverContract):
+    """The contract, by both means of pausing."""
+
+
+def container_of(rig: Rig, worker: str) -> str:
+    assert isinstance(rig.driver, DockerDriver)
+    return rig.driver._workers[worker].container
+
+
+async def test_pause_stops_every_process_and_resume_starts_them(rig: Rig) -> None:
+    talk = await rig.start("w1")
+    await talk.spawn()
+    count = "import threading; n = [0]\ndef count():\n  while True: n[0] += 1; time.sleep(0.0001)\n"
+    await talk.ask(
+        "ask",
+        0,
+        ["exec", count + "sys.modules['sys'].counter = n; threading.Thread(target=count, daemon=True).start()"],
+    )
+    for _ in range(3):
+        await rig.driver.pause("w1")
+        talk.tell("ask", 0, ["eval", "sys.counter[0]"])
+        with pytest.raises(TimeoutError):
+            await talk.hear(0.05)
+        await rig.driver.resume("w1")
+        assert await talk.hear() > 0
+    await rig.driver.pause("w1")
+    await rig.driver.stop("w1")
+
+
+async def test_a_pause_through_the_api_is_seen_by_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PAUSE, "api")
+    rig = await _opened(tmp_path)
+    try:
+        await rig.start("w1")
+        with images.connect() as api:
+            seen = []
+            for act in (rig.driver.pause, rig.driver.resume, rig.driver.pause):
+                await act("w1")
+                seen.append(api.inspect_container(container_of(rig, "w1"))["State"]["Paused"])
+        assert seen == [True, False, True]
+    finally:
+        await rig.close()
+
+
+async def test_bound_code_cannot_be_written(one: Rig) -> None:
+    talk = await one.start("w1")
+    bundle = one.bundle("sha-1", "one")
+    one.driver.bind("w1", {"first": bundle}, "w1")
+    path = one.driver.code_path("w1", "first", bundle)
+    assert (await talk.ask("exec", f"open({path + '/main.py'!r}, 'w')"))["error"] in {"OSError", "PermissionError"}
+    assert (bundle / "main.py").read_text() == "one"
+
+
+async def test_limits_hold_and_can_be_changed_while_it_lives(one: Rig) -> None:
+    driver = one.driver
+    assert isinstance(driver, LimitsWorkers)
+    talk = await one.start("w1", WorkerLimits(memory_bytes=64 * MIB))
+    await talk.spawn()
+    await talk.ask("ask", 0, ["exec", "sys.modules['sys'].kept = bytearray(40 << 20)"])
+    with pytest.raises(Conflict, match="w1"):
+        await driver.set_limits("w1", 30 * MIB, 0.5)
+    await driver.set_limits("w1", 256 * MIB, 0.5)
+    assert await talk.ask("ask", 0, ["eval", "len(bytearray(100 << 20))"]) == 100 * MIB
+    assert one.exits == []
+
+
+async def test_a_runtime_that_takes_too_much_memory_is_killed_and_the_proxy_is_not(one: Rig) -> None:
+    talk = await one.start("w1", WorkerLimits(memory_bytes=64 * MIB))
+    await talk.spawn()
+    talk.tell("ask", 0, ["eval", "len(bytearray(200 << 20))"])
+    await until(lambda: one.process_exits, "the end of the runtime")
+    (worker, _, status, cause) = one.process_exits[0]
+    assert (worker, status) == ("w1", -9)
+    assert "out of memory (limit 64 MiB)" in cause
+    await talk.hear()
+    assert await talk.eval("1 + 1") == 2
+
+
+async def test_a_container_that_is_removed_by_hand_is_told(one: Rig) -> None:
+    await one.start("w1")
+    with images.connect() as api:
+        api.remove_container(container_of(one, "w1"), force=True)
+    await until(lambda: one.exits, "news of the end")
+    assert one.exits[0][0] == "w1"
+
+
+async def test_a_container_that_is_paused_by_hand_is_not_taken_for_resumed_and_can_be_stopped(one: Rig) -> None:
+    assert one.capabilities is not None
+    await one.start("w1")
+    with images.connect() as api:
+        api.pause(container_of(one, "w1"))
+    if one.capabilities.pause == "cgroup2" and one.driver._workers["w1"].engines_freezer is not None:  # type: ignore[attr-defined]
+        with pytest.raises(WorkerLost, match="somebody else"):
+            await one.driver.resume("w1")
+    await one.driver.stop("w1")
+
+
+async def test_workers_of_a_killed_agent_are_removed_by_the_next(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import asyncio, os, sys
+        from pathlib import Path
+        import tests.agent.drivers.test_docker as t
+        t.agent_id_of = lambda base: sys.argv[2]
+        async def main():
+            rig = await t._opened(Path(sys.argv[1]))
+            for n in range(4):
+                await rig.start(f"w{n}")
+            rig.driver.bind("w0", {"first": rig.bundle("sha-1", "one")}, "w1")
+            await rig.driver.pause("w2")
+            print("up", flush=True)
+            os.kill(os.getpid(), 9)
+        asyncio.run(main())
+        """
+    )
+    command = [sys.executable, "-c", program, str(tmp_path), agent_id_of(tmp_path)]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=TESTS.parent, capture_output=True, text=True)
+    assert "up" in done.stdout, done.stderr
+    assert len(left_behind(tmp_path)) >= 4
+    rig = await _opened(tmp_path)
+    with images.connect() as api:
+        assert containers(api, agent_id_of(tmp_path)) == []
+    await rig.start("w1")
+    await rig.close()
+    assert left_behind(tmp_path) == []
+
+
+async def test_without_an_engine_it_says_so_and_names_the_process_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    with pytest.raises(Conflict, match="--driver process"):
+        await make_driver(tmp_path).open(Hooks(lambda *_: None, lambda *_: None, lambda *_: None))
+
+
+async def test_a_hung_engine_costs_a_bounded_time(one: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    hung = asyncio.Event()
+    assert isinstance(one.driver, DockerDriver)
+
+    async def create(*_: object) -> str:
+        await hung.wait()
+        return ""
+
+    monkeypatch.setattr(module, "UP_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(one.driver._engine, "create", create)
+    with pytest.raises(Mee6Error, match="w1"):
+        await one.driver.start(WorkerSpec("w1", PoolKey("python"), "t"))
+    assert one.driver.usage("w1").processes == 0
