@@ -5,7 +5,7 @@ What a command needs beyond typer is imported when it runs: `mee6 --help` loads 
 
 from __future__ import annotations
 
-from mee6tui.cli import act, agent, completion, context, demo, doctor, image, scaffold, trace, version
+from mee6tui.cli import act, agent, completion, context, demo, doctor, image, scaffold, trace, version, worker
 from mee6tui.cli.session import Root, examples, group
 
 app = group(
@@ -26,6 +26,7 @@ app.add_typer(act.app, name="act")
 app.command(epilog=examples("mee6 trace", "mee6 trace 0c4f", "mee6 trace -o json"))(trace.trace)
 app.command(epilog=examples("mee6 init hello", "mee6 init greeter --runtime nodejs --workflow"))(scaffold.init)
 app.command(epilog=examples("mee6 demo", "mee6 demo --keep"))(demo.demo)
+app.add_typer(worker.app, name="worker")
 app.add_typer(image.app, name="image")
 app.command(epilog=examples("mee6 doctor", "mee6 doctor --driver docker", "mee6 doctor -o json"))(doctor.doctor)
 app.add_typer(context.app, name="context")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,3 +159,19 @@ def test_an_agent_that_is_told_nonsense_does_not_start(mee6: Run, tmp_path: Path
     refused = mee6("agent", "serve", "--pause", "sometimes", "--state-dir", str(tmp_path / "s"))
     assert refused.exit_code == 2
     assert "always, after-use, never" in refused.stderr
+
+
+def test_the_workers_of_a_node_are_listed(mee6: Run, serving: Path) -> None:
+    assert mee6("agent", "set", "--state-dir", str(serving), "prewarm=python=1").exit_code == 0
+    found = daemon.facts(serving)
+    assert found is not None
+    workers: list[dict[str, str]] = []
+
+    def listed() -> bool:
+        workers[:] = json.loads(mee6("worker", "ls", "--address", found.address, "--json").stdout)
+        return bool(workers)
+
+    end = time.monotonic() + 5
+    while not listed():  # it is made a moment after the floor was raised
+        assert time.monotonic() < end
+    assert [(worker["pool"], worker["function"]) for worker in workers] == [("python", "")]
