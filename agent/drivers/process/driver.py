@@ -582,7 +582,7 @@ def _is_empty(folder: str, base: int | None) -> bool:
     except OSError:
         return False
     try:
-        return not os.listdir(fd)
+        return not os.listdir(fd)  # noqa: PTH208 - a descriptor has no path
     finally:
         os.close(fd)
 
