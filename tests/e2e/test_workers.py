@@ -1,4 +1,4 @@
-"""A worker's life as the machine sees it: its proxy leaves after a handover, it is paused when idle, thawed when used."""
+"""A worker's life as the machine sees it: its proxy leaves after a handover, idle it is paused, used it is thawed."""
 
 from __future__ import annotations
 
