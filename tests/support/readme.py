@@ -29,8 +29,7 @@ def figures(result: dict[str, Any]) -> str:
     """The benchmarks' rows as tables, one a question."""
     facts = result["machine"]
     lines = [
-        f"Measured on {facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}, "
-        f"by `make bench`.",
+        f"Measured by `make bench` on {facts['cpu']}, {facts['cores']} cores, Linux, Python {facts['python']}.",
     ]
     for answer in result["answers"].values():
         lines += ["", f"**{answer['question']}**", "", "| | unit | n | p50 | p95 | p99 |", "|---|---|---|---|---|---|"]
