@@ -97,11 +97,8 @@ class Functions:
 
     async def add_folder(self, user: str, act_name: str, folder: Path) -> Added:
         """Adds the function in a folder of this machine; see `NodeApi.add_folder`."""
-        packed = await asyncio.to_thread(bundle.pack, folder, self._limit)
-        try:
+        async with bundle.packed_aside(folder, self._limit) as packed:
             return await self.add(user, act_name, packed.path, packed.sha256, packed.size)
-        finally:
-            packed.path.unlink(missing_ok=True)
 
     async def remove(self, user: str, name: str) -> None:
         """Removes a function with all its versions; see `NodeApi.remove`."""

@@ -9,7 +9,6 @@ agent that does not answer `AgentUnreachable`. Cancelling the task that waits ca
 from __future__ import annotations
 
 # ruff: noqa: ASYNC109 - `timeout` is not the waiting's but the invocation's, kept by the agent
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -136,13 +135,10 @@ class Client:
         Args:
             name: must be the manifest's where it is given.
         """
-        packed = await asyncio.to_thread(bundle.pack, Path(folder))
-        try:
+        async with bundle.packed_aside(Path(folder)) as packed:
             pieces = _pieces(packed, name, user or self.user, on_progress)
             call = self._invoker.Upload(pieces, metadata=METADATA, timeout=ANSWER_S + packed.size / (1 << 20))
             return convert.added(await self._translated(call))
-        finally:
-            packed.path.unlink(missing_ok=True)
 
     async def list(self, *, user: str | None = None) -> tuple[Function, ...]:
         """The user's functions in their current versions, by name."""
