@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.agents import Agent, write_function
+from tests.support.agents import Agent, until, write_function
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,11 @@ async def test_one_may_come_and_go_and_be_killed_while_the_other_works(tmp_path:
             await client.add(function)
             await client.invoke("nap", "0")
             task = asyncio.create_task(client.invoke("nap", "2.5"))
-            before, groups = stays.processes(), set(stays.groups())
+            worker = (await client.trace()).steps[0].worker
+            await until(lambda: not stays.inside(worker).proxy, "its handover is over")
+            found = stays.inside(worker)
+            before = {*stays.launcher(), found.init, *found.runtimes}
+            groups = {path for path in stays.groups() if path.name in (worker, stays.id)}
             other = Agent.start(isolation=isolation, prewarm={"python": 1})
             assert not other.processes() & before
             async with other.client() as second:

@@ -21,7 +21,7 @@ from mee6.lane.messages import (
     Steps,
     Welcome,
 )
-from proxy.core import MAX_FAILED_STARTS, MAX_IDLE
+from proxy.crew import MAX_FAILED_STARTS, MAX_IDLE
 from proxy.events import (
     AgentClosed,
     Connect,

@@ -25,18 +25,49 @@ def demo() -> str:
     return f"```\n{done.stdout.rstrip()}\n```"
 
 
+SHOWN: tuple[tuple[str, str, str], ...] = (
+    ("step", "python -> python", "a warm step in a workflow, Python calls Python, through the proxy"),
+    ("step", "python -> nodejs", "the same, Python calls Node.js"),
+    ("step", "nodejs -> nodejs", "the same, Node.js calls Node.js"),
+    ("step", "floor: msgspec, one core", "*floor*: request and reply between two processes on one core"),
+    ("step", "floor: msgspec, two cores", "*floor*: the same on two cores"),
+    ("warm", "python, agent's part: begin to outcome", "a warm invocation within the agent, Python"),
+    ("warm", "python, stream", "the same from outside, on a gRPC stream"),
+    ("warm", "floor: grpc stream", "*floor*: an echo on a gRPC stream, without mee6"),
+    ("warm", "python, unary", "the same from outside, unary"),
+    ("warm", "floor: grpc unary", "*floor*: a unary echo, without mee6"),
+    ("cold", "python, prewarmed, paused", "a function's first invocation, from a paused prewarmed worker, Python"),
+    ("cold", "nodejs, prewarmed, paused", "the same, Node.js"),
+    ("cold", "python, no worker", "the same with nothing made ahead, Python"),
+    ("cold", "nodejs, no worker", "the same, Node.js"),
+    ("fanout", "8 calls out and back", "8 calls in 8 other workers and back"),
+    ("pause", "python, thaw to answer", "thaw a paused worker and have its answer"),
+    ("pause", "python, the driver's pause", "freeze a worker"),
+    ("memory", "python, warm: whole worker", "memory of a warm Python worker (PSS)"),
+    ("memory", "python, prewarmed: whole worker", "memory of a prewarmed Python worker (PSS)"),
+    ("memory", "agent, RSS", "memory of the agent (RSS), after 2000 invocations"),
+    ("add", "Client.add", "add a small function: packed, sent, checked, on disk"),
+)
+"""(question, row, what README calls it); of rows of the same name the last."""
+
+
 def figures(result: dict[str, Any]) -> str:
-    """The benchmarks' rows as tables, one a question."""
+    """The rows that README shows."""
     facts = result["machine"]
     lines = [
-        f"Measured by `make bench` on {facts['cpu']}, {facts['cores']} cores, Linux, Python {facts['python']}.",
+        f"By `make bench` on {facts['cpu']}, {facts['cores']} cores, Linux, Python {facts['python']}.",
+        "",
+        "| | p50 | p99 | unit | n |",
+        "|---|---|---|---|---|",
     ]
-    for answer in result["answers"].values():
-        lines += ["", f"**{answer['question']}**", "", "| | unit | n | p50 | p95 | p99 |", "|---|---|---|---|---|---|"]
-        for row in answer["rows"]:
-            cells = (f"{row[key]:.4g}" for key in ("p50", "p95", "p99"))
-            lines.append(f"| {row['what']} | {row['unit']} | {row['n']} | {' | '.join(cells)} |")
+    for question, what, title in SHOWN:
+        row = [row for row in result["answers"][question]["rows"] if row["what"] == what][-1]
+        lines.append(f"| {title} | {_number(row['p50'])} | {_number(row['p99'])} | {row['unit']} | {row['n']} |")
     return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def put(name: str, text: str) -> None:
