@@ -79,9 +79,16 @@ def test_a_slow_agent_does_not_hold_up_the_runtimes(worker: Worker, tmp_path: Pa
 
 
 def test_a_killed_runtime_is_reported_in_bounded_time_and_replaced(worker: Worker, tmp_path: Path) -> None:
-    function = made(tmp_path, "f", "import time\ndef main(s):\n    time.sleep(s)\n    return 'ok'\n", {"f": "no"})
-    worker.load(function)
+    code = """
+import time, mee6
+def main(s):
+    (mee6.flow / "began").write_text("")
+    time.sleep(s)
+    return "ok"
+"""
+    worker.load(made(tmp_path, "f", code, {"f": "no"}))
     number = worker.begin(3600)
+    until((worker.act / "flow" / "began").exists)
     began = time.monotonic()
     for pid in runtimes_of(worker):
         end(pid)
