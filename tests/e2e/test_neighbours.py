@@ -23,7 +23,7 @@ async def test_one_may_come_and_go_and_be_killed_while_the_other_works(tmp_path:
             await client.invoke("nap", "0")
             task = asyncio.create_task(client.invoke("nap", "2.5"))
             worker = (await client.trace()).steps[0].worker
-            await until(lambda: not stays.inside(worker).proxy, "its handover is over")
+            await until(lambda: alone(stays, worker), "its handover is over")
             found = stays.inside(worker)
             before = {*stays.launcher(), found.init, *found.runtimes}
             groups = {path for path in stays.groups() if path.name in (worker, stays.id)}
@@ -42,3 +42,9 @@ async def test_one_may_come_and_go_and_be_killed_while_the_other_works(tmp_path:
             assert groups <= set(stays.groups())
             assert await task == "rested"
             assert await client.invoke("nap", "0") == "rested"
+
+
+def alone(agent: Agent, worker: str) -> bool:
+    """Whether proxy and spare have left the worker's runtime alone."""
+    found = agent.inside(worker)
+    return not found.proxy and len(found.runtimes) == 1
