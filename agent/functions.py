@@ -144,11 +144,8 @@ class Functions:
         self, user: str, act_name: str, folder: Path, env: Mapping[str, str] = NO_ENV, say: Say = silent
     ) -> Added:
         """Adds the function in a folder of this machine; see `NodeApi.add_folder`."""
-        packed = await asyncio.to_thread(bundle.pack, folder, self._limit)
-        try:
+        async with bundle.packed_aside(folder, self._limit) as packed:
             return await self.add(user, act_name, packed.path, packed.sha256, packed.size, env, say)
-        finally:
-            packed.path.unlink(missing_ok=True)
 
     async def remove(self, user: str, name: str) -> None:
         """Removes a function with all its versions; see `NodeApi.remove`."""

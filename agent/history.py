@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -37,8 +37,11 @@ class Outcome:
 class Record:
     """One invocation, remembered."""
 
-    view: InvocationView
+    last_view: InvocationView
+    """As it was last told of; see `view`."""
     arg_bytes: int
+    live: Callable[[], tuple[InvocationView, Step]] | None = None
+    """Looks at it as it is now, so that nobody has to tell of every change; None once it has ended."""
     steps: dict[str, Step] = field(default_factory=dict)
     lines: list[LogLine] = field(default_factory=list)
     outcome: Outcome | Mee6Error | None = None
@@ -48,12 +51,16 @@ class Record:
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
     @property
+    def view(self) -> InvocationView:
+        """The invocation as it is now."""
+        return self.last_view if self.live is None else self.live()[0]
+
+    @property
     def trace(self) -> list[Step]:
         """Its steps: the first one first, then by start."""
-        root = self.view.id
-        return sorted(
-            self.steps.values(), key=lambda step: (step.id != root, step.spans[0].start_ns if step.spans else 0)
-        )
+        root = self.last_view.id
+        steps = self.steps if self.live is None else {**self.steps, root: self.live()[1]}
+        return sorted(steps.values(), key=lambda step: (step.id != root, step.spans[0].start_ns if step.spans else 0))
 
     @property
     def result_bytes(self) -> int:
@@ -81,9 +88,15 @@ class History:
         self._ended: deque[str] = deque()
         self._bytes = 0
 
-    def accepted(self, view: InvocationView, arg_bytes: int) -> None:
-        """Takes in a new invocation."""
-        self._records[view.id] = Record(view, arg_bytes)
+    def accepted(
+        self, view: InvocationView, arg_bytes: int, live: Callable[[], tuple[InvocationView, Step]] | None = None
+    ) -> None:
+        """Takes in a new invocation.
+
+        Args:
+            live: makes its view and first step as they are, until it has ended.
+        """
+        self._records[view.id] = Record(view, arg_bytes, live)
         if len(self._records) > self._kept_invocations:
             self._evict()
 
@@ -91,7 +104,7 @@ class History:
         """Notes its present state; nothing for one that is not remembered."""
         record = self._records.get(view.id)
         if record is not None:
-            record.view = view
+            record.last_view = view
 
     def step(self, step: Step) -> None:
         """Notes a step; a later record of the same step replaces the earlier one."""
@@ -116,7 +129,8 @@ class History:
         record = self._records.get(view.id)
         if record is None or record.outcome is not None:
             return
-        record.view = view
+        record.last_view = view
+        record.live = None
         record.outcome = outcome
         self._ended.append(view.id)
         for waiter in record.waiters:

@@ -12,7 +12,6 @@ import logging
 import os
 import secrets
 import time
-from base64 import b32encode
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -154,7 +153,7 @@ class Node:
         now = time.monotonic_ns()
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         job = Job(
-            id=b32encode(os.urandom(8))[:12].decode().lower(),
+            id=os.urandom(6).hex(),
             user=user,
             plan=plan,
             arg=arg,
@@ -166,7 +165,7 @@ class Node:
             flow_of="",
             answer=lambda answer: _settle(outcome, job.id, answer),
         )
-        self.history.accepted(invocation_view(job, None), len(arg))
+        self.history.accepted(invocation_view(job, None), len(arg), lambda: (invocation_view(job, None), step_of(job)))
         self._shell.submit(job)
         return Ticket(job.id, outcome)
 
@@ -273,11 +272,12 @@ class Node:
             self.feed.publish(time.monotonic_ns(), worker_view(None, seat, reason))
 
     def invocation_changed(self, job: Job) -> None:
-        """Remembers and publishes it."""
+        """Remembers a call, and publishes it; a workflow's first is looked at where it is asked for."""
+        if not job.parent and not self.feed.watched:
+            return
         step = step_of(job)
-        self.history.step(step)
-        if not job.parent:
-            self.history.changed(invocation_view(job, None))
+        if job.parent:
+            self.history.step(step)
         if self.feed.watched:
             now = time.monotonic_ns()
             self.feed.publish(now, step)

@@ -351,6 +351,11 @@ class Shell:
 
     def _refuse(self, command: ev.RefuseHandover) -> None:
         seat = self.seats[command.worker]
+        if seat.proxy is not None:
+            seat.proxy.send(Handover("", ""))
+
+    def _undo(self, command: ev.UndoHandover) -> None:
+        seat = self.seats[command.worker]
         self._tokens.pop(seat.token, None)
         seat.token = ""
         if seat.runtime is not None:
@@ -577,5 +582,6 @@ _EXECUTE: Final[dict[type[ev.Command], Callable[[Shell, Any], None]]] = {
     ev.Complete: Shell._complete,  # noqa: SLF001
     ev.GrantHandover: Shell._grant,  # noqa: SLF001
     ev.RefuseHandover: Shell._refuse,  # noqa: SLF001
+    ev.UndoHandover: Shell._undo,  # noqa: SLF001
     ev.DismissProxy: Shell._dismiss,  # noqa: SLF001
 }

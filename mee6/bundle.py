@@ -16,14 +16,18 @@ import shutil
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from mee6 import manifest
 from mee6.errors import Exhausted, InvalidBundle, TooLarge
 from mee6.manifest import FILE_NAME, Manifest
+
+if TYPE_CHECKING:
+    import asyncio  # 50 ms that only `packed_aside` needs
 
 LIMIT_BYTES: Final = 100 << 20
 """Of the packed file, where nothing else is said; an agent has its own limit."""
@@ -68,6 +72,37 @@ def packed(folder: Path, limit_bytes: int = LIMIT_BYTES) -> Iterator[Bundle]:
         yield bundle
     finally:
         bundle.path.unlink(missing_ok=True)
+
+
+@contextlib.asynccontextmanager
+async def packed_aside(folder: Path, limit_bytes: int = LIMIT_BYTES) -> AsyncIterator[Bundle]:
+    """`packed`, in a thread of its own; the file goes also when who waits for it is cancelled meanwhile."""
+    import asyncio
+
+    abandoned = threading.Event()
+
+    def work() -> Bundle:
+        bundle = pack(folder, limit_bytes)
+        if abandoned.is_set():
+            bundle.path.unlink(missing_ok=True)
+        return bundle
+
+    packing = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        bundle = await asyncio.shield(packing)
+    except asyncio.CancelledError:
+        abandoned.set()
+        packing.add_done_callback(_discard)
+        raise
+    try:
+        yield bundle
+    finally:
+        bundle.path.unlink(missing_ok=True)
+
+
+def _discard(packing: asyncio.Future[Bundle]) -> None:
+    if not packing.cancelled() and packing.exception() is None:
+        packing.result().path.unlink(missing_ok=True)
 
 
 def pack(folder: Path, limit_bytes: int = LIMIT_BYTES) -> Bundle:

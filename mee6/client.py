@@ -148,28 +148,26 @@ class Client:
             env: goes over the manifest's.
             on_line: told how far the packages are.
         """
-        packed = await asyncio.to_thread(bundle.pack, Path(folder))
         try:
-            pieces = _pieces(packed, name, user or self.user, env or {}, on_progress)
-            replies = self._replies(self._invoker.UploadStream(pieces, metadata=METADATA))
-            patience_s = ANSWER_S + packed.size / (1 << 20)
-            try:
-                while True:  # resolving may take minutes, but not in silence
-                    async with asyncio.timeout(patience_s):
-                        reply = await anext(replies)
-                    patience_s = ANSWER_S
-                    if reply.WhichOneof("what") == "added":
-                        return convert.added(reply.added)
-                    if reply.progress and on_line is not None:
-                        on_line(reply.progress)
-            finally:
-                await replies.aclose()
+            async with bundle.packed_aside(Path(folder)) as packed:
+                pieces = _pieces(packed, name, user or self.user, env or {}, on_progress)
+                replies = self._replies(self._invoker.UploadStream(pieces, metadata=METADATA))
+                patience_s = ANSWER_S + packed.size / (1 << 20)
+                try:
+                    while True:  # resolving may take minutes, but not in silence
+                        async with asyncio.timeout(patience_s):
+                            reply = await anext(replies)
+                        patience_s = ANSWER_S
+                        if reply.WhichOneof("what") == "added":
+                            return convert.added(reply.added)
+                        if reply.progress and on_line is not None:
+                            on_line(reply.progress)
+                finally:
+                    await replies.aclose()
         except TimeoutError as error:
             raise TimedOut(f"the agent at {self.address} did not answer in time; see: mee6 agent status") from error
         except StopAsyncIteration as error:
             raise ProtocolError(f"the agent at {self.address} ended the upload without a word; see its log") from error
-        finally:
-            packed.path.unlink(missing_ok=True)
 
     async def list(self, *, user: str | None = None) -> tuple[Function, ...]:
         """The user's functions in their current versions, by name."""

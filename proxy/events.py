@@ -37,6 +37,12 @@ class RuntimeClosed(_Record, frozen=True, gc=False):
     runtime: int
 
 
+class RuntimeDeaf(_Record, frozen=True, gc=False):
+    """A runtime has left more unread, and for longer, than is borne; its lane is closed."""
+
+    runtime: int
+
+
 class RuntimeSpawned(_Record, frozen=True, gc=False):
     """The process of a runtime runs."""
 
@@ -63,7 +69,15 @@ class Ticked(_Record, frozen=True, gc=False):
 
 
 Event = (
-    AgentSaid | AgentClosed | RuntimeSaid | RuntimeClosed | RuntimeSpawned | RuntimeNotSpawned | RuntimeExited | Ticked
+    AgentSaid
+    | AgentClosed
+    | RuntimeSaid
+    | RuntimeClosed
+    | RuntimeDeaf
+    | RuntimeSpawned
+    | RuntimeNotSpawned
+    | RuntimeExited
+    | Ticked
 )
 
 

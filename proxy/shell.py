@@ -33,6 +33,7 @@ from proxy.events import (
     Kill,
     Release,
     RuntimeClosed,
+    RuntimeDeaf,
     RuntimeExited,
     RuntimeNotSpawned,
     RuntimeSaid,
@@ -48,6 +49,10 @@ AGENT: Final = 0
 CONNECT_S: Final = 5.0
 FAREWELL_S: Final = 1.0
 """How long the agent may take to read what is left when the proxy leaves."""
+UNREAD_BYTES: Final = 64 << 20
+UNREAD_S: Final = 1.0
+"""A peer that leaves more than this unread, and has taken nothing for so long, is cut off: what is kept for it
+has a bound, and one that is merely behind with large results is not taken for one that has stopped."""
 _GC_THRESHOLD: Final = 50_000
 """Steps leave no cycles behind; looking for them at Python's usual pace took a tenth of the proxy's time."""
 _READ_BYTES: Final = 256 << 10
@@ -89,7 +94,7 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 class _Lane:
     """A non-blocking socket with what is half read and half written."""
 
-    __slots__ = ("decoder", "fd", "number", "out", "sock")
+    __slots__ = ("decoder", "fd", "number", "out", "sock", "taken_ns")
 
     def __init__(self, number: int, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -98,6 +103,8 @@ class _Lane:
         self.fd = sock.fileno()
         self.decoder = Decoder()
         self.out = bytearray()
+        self.taken_ns = 0
+        """When the peer last took some of what it had left unread."""
 
 
 class _Shell:
@@ -118,6 +125,8 @@ class _Shell:
         self._numbers: dict[int, int] = {}
         self._condemned: set[int] = set()
         """Runtimes to be killed as soon as their pid is known."""
+        self._deaf: list[int] = []
+        """Lanes cut because their peers do not read; the core has yet to hear of it."""
         self._leaving = False
         self._buffer = memoryview(bytearray(_READ_BYTES))
         """For all reads: a buffer of this size for each costs more than the rest of a step."""
@@ -142,6 +151,10 @@ class _Shell:
                     self._write(lane)
                 if events & ~_OUT:
                     self._read(lane)
+            while self._deaf:
+                number = self._deaf.pop()
+                cut = RuntimeDeaf(number) if number else AgentClosed()
+                self._carry_out(core.handle(cut, monotonic_ns()))
             if wait_ns:
                 now = monotonic_ns()
                 if now >= ticked + wait_ns:  # of this turn: what is due sooner does not wait for a longer one
@@ -232,6 +245,9 @@ class _Shell:
         frame = encode(message)
         if lane.out:
             lane.out += frame
+            if len(lane.out) > UNREAD_BYTES and monotonic_ns() - lane.taken_ns > UNREAD_S * 1e9:
+                self._drop(number)
+                self._deaf.append(number)
             return
         try:
             sent = lane.sock.send(frame)
@@ -242,6 +258,7 @@ class _Shell:
         if sent < len(frame):
             del frame[:sent]
             lane.out = frame
+            lane.taken_ns = monotonic_ns()
             self._epoll.modify(lane.fd, _IN | _OUT)
 
     def _write(self, lane: _Lane) -> None:
@@ -251,6 +268,7 @@ class _Shell:
             return
         except OSError:
             sent = len(lane.out)
+        lane.taken_ns = monotonic_ns()
         del lane.out[:sent]
         if not lane.out:
             self._epoll.modify(lane.fd, _IN)

@@ -6,10 +6,12 @@ step that began and ended between two batches is one record.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from mee6.lane.messages import Function, Report, Span, Step, Steps
 from mee6.outflow import Gate
+from proxy.events import SendAgent
 
 BATCH_NS: Final = 10_000_000
 """How long a changed step may wait before its record is sent."""
@@ -93,12 +95,19 @@ class LocalStep:
 
 
 class Trace:
-    """The records that the agent has not seen yet."""
+    """The records that the agent has not seen yet.
 
-    __slots__ = ("_changed", "due_ns")
+    Args:
+        do: takes the command that sends them.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_changed", "_do", "due_ns", "worker")
+
+    def __init__(self, do: Callable[[SendAgent], None]) -> None:
         self._changed: dict[str, LocalStep] = {}
+        self._do = do
+        self.worker = ""
+        """The worker's id, once the agent has told it."""
         self.due_ns = 0
         """When the batch must go; 0 = there is none."""
 
@@ -109,9 +118,9 @@ class Trace:
             if not self.due_ns:
                 self.due_ns = now_ns + BATCH_NS
 
-    def take(self, worker: str) -> Steps:
-        """The batch; empties it."""
-        steps = Steps([step.record(worker) for step in self._changed.values()])
-        self._changed.clear()
-        self.due_ns = 0
-        return steps
+    def flush(self) -> None:
+        """Sends the batch, if there is one."""
+        if self.due_ns:
+            self._do(SendAgent(Steps([step.record(self.worker) for step in self._changed.values()])))
+            self._changed.clear()
+            self.due_ns = 0

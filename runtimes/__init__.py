@@ -1,0 +1,1 @@
+"""The languages that mee6 can run: one folder each, and the catalogue of them."""

@@ -183,7 +183,13 @@ class GrantHandover(Command, frozen=True, gc=False):
 
 
 class RefuseHandover(Command, frozen=True, gc=False):
-    """Forget the token that is out."""
+    """Tell the proxy, which waits for the answer, that it keeps its runtime."""
+
+    worker: str
+
+
+class UndoHandover(Command, frozen=True, gc=False):
+    """Forget the token that is out and the runtime that came with it: the proxy says that it serves on."""
 
     worker: str
 

@@ -343,9 +343,13 @@ class Scheduler:
 
     def _handover_asked(self, event: ev.HandoverAsked) -> None:
         worker = self.fleet.workers.get(event.worker)
-        if worker is not None and worker.state is WorkerState.LOADING:
+        if worker is None:
+            return
+        if worker.state is WorkerState.LOADING:
             worker.handover.take(HandoverEvent.ASKED)
             self._out.append(ev.GrantHandover(worker.id))
+        else:
+            self._out.append(ev.RefuseHandover(worker.id))
 
     def _runtime_connected(self, event: ev.RuntimeConnected) -> None:
         if worker := self.fleet.workers.get(event.worker):
@@ -361,7 +365,7 @@ class Scheduler:
             self._out.append(ev.DismissProxy(worker.id))
         elif not handover.is_direct and handover.state is not HandoverState.PROXIED:
             handover.take(HandoverEvent.FAILED)
-            self._out.append(ev.RefuseHandover(worker.id))
+            self._out.append(ev.UndoHandover(worker.id))
         return True
 
     def _proxy_left(self, event: ev.ProxyLeft) -> None:

@@ -169,8 +169,11 @@ class FakeDriver:
     def clear_flow(self, worker: str) -> None:
         """See `Driver.clear_flow`."""
         self._known(worker)
-        shutil.rmtree(self._base / worker / "flow")
-        (self._base / worker / "flow").mkdir()
+        flow = self._base / worker / "flow"
+        if flow.is_symlink() or flow.is_file():
+            flow.unlink()
+        shutil.rmtree(flow, ignore_errors=True)
+        flow.mkdir()
 
     def owns(self, worker: str, pid: int) -> bool:
         """See `Driver.owns`; all of its workers are this process."""

@@ -60,12 +60,14 @@ class BlockingLane:
 
     def receive_all(self) -> list[AnyMessage] | None:
         """All messages that are there, at least one; waits for the first. None at the end of the stream."""
-        first = self.receive()
-        if first is None:
-            return None
-        messages = [first, *self._ready]
-        self._ready.clear()
-        return messages
+        if self._ready:
+            messages = list(self._ready)
+            self._ready.clear()
+            return messages
+        while (read := self._read(None)) is not None:
+            if read:
+                return read
+        return None
 
     def receive_now(self) -> list[AnyMessage] | None:
         """All messages that are there, possibly none; never waits. None at the end of the stream."""

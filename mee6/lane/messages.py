@@ -195,11 +195,17 @@ class Steps(Message, frozen=True, gc=False):
 
 
 class AskHandover(Message, frozen=True, gc=False):
-    """proxy -> agent: my runtime could be yours. Answered by `Handover`."""
+    """proxy -> agent, once after a `Load`: my runtime could be yours. Answered by `Handover`, granted or refused.
+
+    The agent's silence is a refusal too, after a second of it.
+    """
 
 
 class Handover(Message, frozen=True, gc=False):
-    """agent -> proxy -> runtime: connect to the agent with this one-time token, then report the load."""
+    """agent -> proxy -> runtime: connect to the agent with this one-time token, then report the load.
+
+    With an empty token it is a refusal, for the proxy alone: it keeps its runtime and reports the load itself.
+    """
 
     token: str
     address: str

@@ -11,8 +11,9 @@ import json
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -39,18 +40,18 @@ def demo(
     It starts an agent, adds the samples and runs them in each language. It takes a free port and a temporary
     folder, and leaves nothing behind unless --keep is given.
     """
-    import asyncio
     import tempfile
 
     samples = samples_folder()
     state = Path(tempfile.mkdtemp(prefix="mee6-demo-"))
-    with _clean_up(state, keep=keep):
+    interruption = _Interruption()
+    with _clean_up(state, interruption, keep=keep):
         from mee6tui.cli.agent import answers
 
         with waiting("starting an agent"):
             found = daemon.start(state, ["--listen", "127.0.0.1:0"], answers)
         output.write(f"$ mee6 agent serve --detach\nmee6 agent listens on {found.listen}")
-        asyncio.run(_tour(found.address, samples))
+        _run(_tour(found.address, samples), interruption)
     if keep:
         output.write(
             f"\nThe agent goes on. To use it:  export MEE6_ADDRESS={found.listen} MEE6_STATE_DIR={state}"
@@ -75,22 +76,74 @@ def samples_folder() -> Path:
     raise NotFound(f"no samples beside {package}; this installation is not whole")
 
 
+class _Interruption:
+    """SIGINT and SIGTERM from now on: raised as KeyboardInterrupt, or, within `noted`, remembered for later."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self._noted = 0
+        self.then: Callable[[], object] | None = None
+        """Called when one comes while they are noted; in the main thread, between two of its steps."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        self.came = True
+        if not self._noted:
+            raise KeyboardInterrupt
+        if self.then is not None:
+            self.then()
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Lets nothing be torn down half way."""
+        self._noted += 1
+        try:
+            yield
+        finally:
+            self._noted -= 1
+
+
 @contextlib.contextmanager
-def _clean_up(state: Path, *, keep: bool) -> Iterator[None]:
-    """Stops the agent and removes its folder however it ends; SIGTERM counts as Ctrl-C."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _clean_up(state: Path, interruption: _Interruption, *, keep: bool) -> Iterator[None]:
+    """Stops the agent and removes its folder however it ends."""
     try:
         yield
     except BaseException:
         keep = False
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
-        if not keep:
-            if daemon.running(state):
-                with waiting("stopping the agent"):
-                    daemon.stop(state, now=True, patience_s=20.0)
-            shutil.rmtree(state, ignore_errors=True)
+        with interruption.noted():
+            if not keep:
+                if daemon.running(state):
+                    with waiting("stopping the agent"):
+                        daemon.stop(state, now=True, patience_s=20.0)
+                shutil.rmtree(state, ignore_errors=True)
+
+
+def _run(tour: Coroutine[Any, Any, None], interruption: _Interruption) -> None:
+    """Runs the tour; an interruption ends it at its next wait.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+    """
+    import asyncio
+
+    async def until_interrupted() -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(tour)
+        interruption.then = lambda: loop.call_soon_threadsafe(task.cancel)
+        if interruption.came:
+            task.cancel()
+        try:
+            await task
+        finally:
+            interruption.then = None
+
+    with interruption.noted():
+        try:
+            asyncio.run(until_interrupted())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
 
 
 async def _tour(address: str, samples: Path) -> None:

@@ -5,6 +5,8 @@ What a command needs beyond typer is imported when it runs: `mee6 --help` loads 
 
 from __future__ import annotations
 
+import os
+
 from mee6tui.cli import act, agent, completion, context, demo, doctor, image, scaffold, trace, version, worker
 from mee6tui.cli.session import Root, examples, group
 
@@ -36,6 +38,7 @@ app.command(epilog=examples('eval "$(mee6 completion bash)"', "mee6 completion f
 
 def main() -> None:
     """The entry point."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what its C core has to say is not for whoever runs a command
     app()
 
 

@@ -228,7 +228,7 @@ function decodeSteps(a) {
   };
 }
 
-/** AskHandover: proxy -> agent: my runtime could be yours. Answered by `Handover`. */
+/** AskHandover: proxy -> agent, once after a `Load`: my runtime could be yours. Answered by `Handover`, granted or refused. */
 function encodeAskHandover() {
   return ["askhandover"];
 }

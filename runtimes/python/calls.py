@@ -70,8 +70,6 @@ class LaneBackend:
         for message in messages:
             outcomes[message.id] = None
         self.lane.send(*messages)
-        if self.folders is not None:
-            self.folders.prepare()
         self._wait([message.id for message in messages])
         self._restore()
         return [outcomes.pop(message.id) or Outcome() for message in messages]

@@ -12,6 +12,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Coroutine
+from traceback import format_exc
 from typing import Any, Final, NoReturn
 
 from mee6 import aio as _aio  # noqa: F401 - so that the fork has it, and importing it costs a function nothing
@@ -39,6 +40,7 @@ from runtimes.python.isolation import isolate
 from runtimes.python.output import Output
 from runtimes.python.scratch import Scratch
 
+EXIT_BROKEN: Final = 70
 HANDOVER_S: Final = 0.8
 """For reaching the agent and being welcomed; less than the proxy waits."""
 
@@ -46,7 +48,11 @@ HANDOVER_S: Final = 0.8
 def serve(lane: socket.socket) -> NoReturn:
     """Runs the runtime over `lane`; ends the process."""
     isolate()
-    _Runtime(lane).run()
+    try:
+        _Runtime(lane).run()
+    except BaseException:  # an error of this runtime's: its own streams lead into a lane that may be the reason
+        os.write(2, format_exc().encode(errors="replace"))
+        os._exit(EXIT_BROKEN)
 
 
 class _Runtime:

@@ -59,7 +59,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_engine")
 def test_looking_changes_nothing(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    namespaces = {name: (Path("/proc/self/ns") / name).readlink() for name in os.listdir("/proc/self/ns")}  # noqa: PTH208
+    namespaces = {name: (Path("/proc/self/ns") / name).readlink() for name in os.listdir("/proc/self/ns")}
     look(state)
     assert not state.exists()
     assert namespaces == {name: (Path("/proc/self/ns") / name).readlink() for name in namespaces}

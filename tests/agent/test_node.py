@@ -80,6 +80,13 @@ async def test_a_handover_makes_the_runtime_the_nodes_own(tmp_path: Path) -> Non
         assert (step.via, step.pid, step.start) == ("direct", 9, "cold")
 
 
+async def test_a_handover_that_is_asked_for_out_of_turn_is_refused_without_a_wait(tmp_path: Path) -> None:
+    async with played_node(tmp_path, prewarm={"python": 1}) as play:
+        proxy = await play.connected()
+        play.node.received(proxy, AskHandover())
+        assert await proxy.gets(Handover) == Handover("", "")
+
+
 async def test_a_report_of_a_handover_that_never_was_ends_the_worker_and_the_invocation_goes_on_elsewhere(
     tmp_path: Path,
 ) -> None:

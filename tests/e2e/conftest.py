@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from mee6.client import Client
 from tests.support.agents import Agent
 
-SHARED = {"linger_s": 0.2, "prewarm": {"python": 2, "nodejs": 1}}
+SHARED: dict[str, Any] = {"linger_s": 0.2, "prewarm": {"python": 2, "nodejs": 1}}
 
 
 @pytest.fixture(scope="session")
@@ -42,11 +44,20 @@ def user(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def client(agent: Agent, user: str) -> AsyncIterator[Client]:
-    async with agent.client(user) as client:
+    async with user_of(agent, user) as client:
         yield client
 
 
 @pytest.fixture
 async def any_client(any_agent: Agent, user: str) -> AsyncIterator[Client]:
-    async with any_agent.client(user) as client:
+    async with user_of(any_agent, user) as client:
         yield client
+
+
+@asynccontextmanager
+async def user_of(agent: Agent, user: str) -> AsyncIterator[Client]:
+    """A client whose functions are removed at the end, so that their workers do not fill the agent up."""
+    async with agent.client(user) as client:
+        yield client
+        for function in await client.list():
+            await client.remove(function.name)

@@ -108,17 +108,12 @@ async def test_a_killed_runtime_of_a_step_is_the_callers_error(
 
 
 @pytest.mark.parametrize(("name", "function"), [("staying", "staying"), ("caller", "nap")])
-async def test_a_killed_proxy(
-    any_agent: Agent, any_client: Client, tmp_path: Path, name: str, function: str
-) -> None:
+async def test_a_killed_proxy(any_agent: Agent, any_client: Client, tmp_path: Path, name: str, function: str) -> None:
     await prepare(any_client, tmp_path)
     task, step = await begun(any_client, name, function)
     kill(any_agent.inside(step.worker).proxy)
     error = await fails(task, WorkerLost)
-    assert (
-        error.message
-        == f"worker {step.worker} was lost: the process of 'proxy' was killed by signal 9 (SIGKILL)"
-    )
+    assert error.message == f"worker {step.worker} was lost: the process of 'proxy' was killed by signal 9 (SIGKILL)"
     await healed(any_agent, any_client, name, step.worker)
 
 
@@ -162,7 +157,9 @@ async def test_when_a_callers_worker_dies_its_callees_elsewhere_are_ended(
     await until(lambda: callee.worker not in any_agent.workers(), "the callee's worker is gone")
 
 
-async def test_a_prewarmed_worker_that_dies_is_replaced_before_anybody_asks(any_agent: Agent, any_client: Client) -> None:
+async def test_a_prewarmed_worker_that_dies_is_replaced_before_anybody_asks(
+    any_agent: Agent, any_client: Client
+) -> None:
     async def prewarmed() -> set[str]:
         async for item in any_client.watch():
             workers = getattr(item, "workers", ())

@@ -70,5 +70,10 @@ async def test_the_other_language_over_a_function_is_its_next_version_and_caller
         if case["name"] in {"pinger", "pipeline"}:
             await check(client, case)
     trace = await client.trace()
-    assert {step.function: step.version for step in trace.steps} == {"pipeline": 1, "clean": 1, "enrich": 2, "publish": 1}
+    assert {step.function: step.version for step in trace.steps} == {
+        "pipeline": 1,
+        "clean": 1,
+        "enrich": 2,
+        "publish": 1,
+    }
     assert len({step.worker for step in trace.steps}) == 1, "two languages in one worker"

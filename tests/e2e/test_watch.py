@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mee6.client import Client
-from mee6.records import Batch, FunctionChange, Invocation, Log, LogLine, Snapshot, Step, What, Worker
+from mee6.records import Batch, FunctionChange, Invocation, LogLine, Snapshot, Step, What, Worker
 from tests.support.agents import Agent, until, write_function
 
 pytestmark = pytest.mark.slow
@@ -72,7 +72,8 @@ async def test_cold_prewarmed_and_warm_starts_are_told_apart(tmp_path: Path) -> 
             cold = await client.trace()
             await client.invoke("f")
             warm = await client.trace()
-            await until(lambda: {"starting", "busy", "warm"} <= states(watcher, cold.steps[0].worker), "all states seen")
+            # A start may be over before the first batch goes out: only the last of several states is told.
+            await until(lambda: {"busy", "warm"} <= states(watcher, cold.steps[0].worker), "both states seen")
             await until(lambda: "paused" in states(watcher, cold.steps[0].worker), "it is paused")
             seen = [found.state for found in watcher.of(Invocation) if isinstance(found, Invocation)]
     assert [span.kind for span in cold.steps[0].spans] == ["queued", "start", "load", "run"]
@@ -100,7 +101,10 @@ def states(watcher: Watcher, worker: str) -> set[str]:
 
 async def test_the_steps_of_a_workflow_are_told_while_they_run(client: Client, tmp_path: Path) -> None:
     flow = write_function(
-        tmp_path, "flow", "import mee6\ndef main(arg):\n    mee6.invoke('nap')\n    mee6.invoke('nap')\n", calls={"nap": ""}
+        tmp_path,
+        "flow",
+        "import mee6\ndef main(arg):\n    mee6.invoke('nap')\n    mee6.invoke('nap')\n",
+        calls={"nap": ""},
     )
     await client.add(flow)
     await client.add(write_function(tmp_path, "nap", "import time\ndef main():\n    time.sleep(0.1)\n"))
@@ -125,7 +129,9 @@ async def test_adding_and_removing_functions_is_told(client: Client, tmp_path: P
         await client.remove("f")
 
         def changes() -> list[tuple[int, bool]]:
-            mine = [f for f in watcher.of(FunctionChange) if isinstance(f, FunctionChange) and f.username == client.user]
+            mine = [
+                f for f in watcher.of(FunctionChange) if isinstance(f, FunctionChange) and f.username == client.user
+            ]
             return [(change.version, change.removed) for change in mine]
 
         await until(lambda: (2, True) in changes(), "the removal is told")
@@ -161,9 +167,8 @@ async def test_all_that_a_function_writes_is_in_its_invocations_log(any_client: 
         async def all_there(invocation: str = outcome.id) -> bool:
             lines = await lines_of(any_client, invocation)
             out, err = texts(lines, "out"), texts(lines, "err")
-            return (
-                all(text in out for text in ("to out\n", "from a program\n", "past the SDK\n"))
-                and all(text in err for text in ("to err\n", "to the log", "its complaint\n"))
+            return all(text in out for text in ("to out\n", "from a program\n", "past the SDK\n")) and all(
+                text in err for text in ("to err\n", "to the log", "its complaint\n")
             )
 
         await until(all_there, "all that was written")

@@ -1,4 +1,4 @@
-"""A worker's life as the machine sees it: its proxy leaves after a handover, it is paused when idle, thawed when used."""
+"""A worker's life as the machine sees it: its proxy leaves after a handover, idle it is paused, used it is thawed."""
 
 from __future__ import annotations
 
@@ -158,7 +158,9 @@ async def test_a_handover_is_seen_step_by_step(any_client: Client, tmp_path: Pat
     assert seen == sorted(seen), "what was coalesced is missing, what is there is in order"
 
 
-async def test_a_frozen_worker_that_is_killed_is_replaced(any_agent: Agent, any_client: Client) -> None:
+async def test_a_frozen_worker_that_is_killed_is_noticed_and_replaced_before_anybody_calls_it(
+    any_agent: Agent, any_client: Client
+) -> None:
     await any_client.add(SAMPLES / "python" / "echo")
     await any_client.invoke("echo", "one")
     worker = await last_worker(any_client)
@@ -166,6 +168,6 @@ async def test_a_frozen_worker_that_is_killed_is_replaced(any_agent: Agent, any_
     first = any_agent.inside(worker).init
     kill(first)
     await until(lambda: not alive(first), "it has ended")
+    await until(lambda: worker not in any_agent.workers(), "its groups are gone")
     assert await any_client.invoke("echo", "two") == "two"
     assert await last_worker(any_client) != worker
-    await until(lambda: worker not in any_agent.workers(), "its groups are gone")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import socket
 import tarfile
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mee6 import bundle
 from mee6.bundle import pack, packed, size_text, unpack
 from mee6.errors import InvalidBundle, InvalidManifest, Mee6Error, TooLarge
 
@@ -284,3 +287,35 @@ def test_a_folder_that_is_in_use_is_not_unpacked_over(tmp_path: Path) -> None:
 )
 def test_sizes_read_well(count: int, text: str) -> None:
     assert size_text(count) == text
+
+
+async def test_a_bundle_that_nobody_waits_for_any_more_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
+    (tmp_path / "temp").mkdir()
+    folder = tmp_path / "f"
+    folder.mkdir()
+    (folder / "activity.json").write_text('{"name": "f", "runtime": "python"}')
+    packing, go_on = threading.Event(), threading.Event()
+    whole = bundle.pack
+
+    def slowly(folder: Path, limit_bytes: int) -> bundle.Bundle:
+        packing.set()
+        go_on.wait(5)
+        return whole(folder, limit_bytes)
+
+    monkeypatch.setattr(bundle, "pack", slowly)
+
+    async def wait_for_it() -> None:
+        async with bundle.packed_aside(folder):
+            pass
+
+    waiting = asyncio.create_task(wait_for_it())
+    await asyncio.to_thread(packing.wait, 5)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    go_on.set()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert list((tmp_path / "temp").iterdir()) == []

@@ -113,8 +113,8 @@ class Play:
         return holder
 
     def invoke(self, number: str = "i", *chain: str) -> list[Command]:
-        assert self.core.root is not None
-        return self.agent(Invoke(number, b"arg", "text/plain", list(chain) or [self.core.root.name]))
+        assert self.core.plan.root is not None
+        return self.agent(Invoke(number, b"arg", "text/plain", list(chain) or [self.core.plan.root.name]))
 
     def call(self, runtime: int, number: str, name: str, invocation: str = "i") -> list[Command]:
         return self.runtime(runtime, Call(number, invocation, name, b"x", "text/plain"))

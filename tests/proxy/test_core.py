@@ -21,7 +21,7 @@ from mee6.lane.messages import (
     Steps,
     Welcome,
 )
-from proxy.core import MAX_FAILED_STARTS, MAX_IDLE
+from proxy.crew import MAX_FAILED_STARTS, MAX_IDLE
 from proxy.events import (
     AgentClosed,
     Connect,
@@ -30,6 +30,7 @@ from proxy.events import (
     Kill,
     Release,
     RuntimeClosed,
+    RuntimeDeaf,
     RuntimeExited,
     RuntimeNotSpawned,
     RuntimeSaid,
@@ -655,3 +656,16 @@ def test_what_a_forgotten_runtime_says_is_dropped() -> None:
     play = Play()
     assert not play.event(RuntimeSaid(77, Hello("", "runtime", "python")))
     assert not play.event(RuntimeExited(77, 0))
+
+
+def test_a_runtime_that_does_not_read_is_ended_and_its_step_fails() -> None:
+    play = Play()
+    first = play.ready(function("f", f="no"))
+    play.invoke()
+    play.event(RuntimeDeaf(first))
+    assert play.killed() == [first]
+    assert play.state(first) is RuntimeState.GONE
+    report = play.sent(Report)[-1]
+    assert report.fault is not None
+    assert report.fault.code == "function_exited"
+    assert "did not read" in report.fault.message

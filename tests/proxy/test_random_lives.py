@@ -177,7 +177,7 @@ class Lives(RuleBasedStateMachine):
         self.asked = False
         self._say(AgentSaid(Handover(token, "/lane")))
 
-    @precondition(lambda self: self.core.root is not None and not self.loading and not self.invoking)
+    @precondition(lambda self: self.core.plan.root is not None and not self.loading and not self.invoking)
     @rule()
     def the_agent_invokes(self) -> None:
         self.count += 1

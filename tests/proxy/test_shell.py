@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mee6.content import unpack
-from mee6.lane.messages import Call, Function, Handover, Load, Log, Report
+from mee6.lane.messages import Call, Function, Handover, Limits, Load, Log, Report
 from tests.support.lane import ROOT, WAIT_S, Worker, alive, end
 
 IMPORT_BUDGET = 105
@@ -79,9 +81,16 @@ def test_a_slow_agent_does_not_hold_up_the_runtimes(worker: Worker, tmp_path: Pa
 
 
 def test_a_killed_runtime_is_reported_in_bounded_time_and_replaced(worker: Worker, tmp_path: Path) -> None:
-    function = made(tmp_path, "f", "import time\ndef main(s):\n    time.sleep(s)\n    return 'ok'\n", {"f": "no"})
-    worker.load(function)
+    code = """
+import time, mee6
+def main(s):
+    (mee6.flow / "began").write_text("")
+    time.sleep(s)
+    return "ok"
+"""
+    worker.load(made(tmp_path, "f", code, {"f": "no"}))
     number = worker.begin(3600)
+    until((worker.act / "flow" / "began").exists)
     began = time.monotonic()
     for pid in runtimes_of(worker):
         end(pid)
@@ -144,6 +153,38 @@ def test_a_stopped_runtime_does_not_stop_the_proxy(worker: Worker, tmp_path: Pat
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
     assert unpack(worker.report(number).result, "application/json") == ["g", "h"]
+
+
+@pytest.mark.slow
+def test_a_runtime_that_does_not_read_is_ended_before_it_costs_unbounded_memory(worker: Worker, tmp_path: Path) -> None:
+    code = "import mee6\ndef main(n):\n    return mee6.gather(*(['h'] * n))\n"
+    function = msgspec.structs.replace(made(tmp_path, "f", code, {"h": "always"}), max_parallelism=1000)
+    worker.load(function, [made(tmp_path, "h", "def main(arg): pass\n")])
+    number = worker.begin(1000)
+    calls = [worker.until(Call) for _ in range(1000)]
+    for pid in runtimes_of(worker):
+        os.kill(pid, signal.SIGSTOP)
+    for _ in range(10):
+        worker.answer(calls.pop(), b"x" * (7 << 20))
+    report = None
+    while report is None:
+        worker.answer(calls.pop(), b"x")
+        with suppress(TimeoutError):
+            message = worker.receive(0.01)
+            report = message if isinstance(message, Report) else None
+    assert report.id == number
+    assert report.fault is not None
+    assert report.fault.code == "function_exited"
+    assert report.fault.message == "the process of 'f' did not read what it was sent, and was ended"
+
+
+@pytest.mark.slow
+def test_a_proxy_leaves_an_agent_that_does_not_read(tmp_path: Path) -> None:
+    code = "import time\ndef main(arg):\n    while True:\n        print('x' * (1 << 20))\n        time.sleep(0.005)\n"
+    with Worker(["python"], tmp_path / "act", tmp_path, Limits(log_bytes=1 << 40)) as worker:
+        worker.load(made(tmp_path, "f", code, {"f": "no"}))
+        worker.begin()
+        until(lambda: not alive(worker.hello.pid))
 
 
 def test_reports_are_whole_when_it_leaves(worker: Worker, tmp_path: Path) -> None:

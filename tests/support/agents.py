@@ -16,11 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, overload
 
 import psutil
 
@@ -52,8 +52,9 @@ except Mee6Error as error:
 class StartFailed(Exception):
     """The agent ended before it listened."""
 
-    def __init__(self, code: int, said: str) -> None:
+    def __init__(self, agent: Agent, code: int, said: str) -> None:
         super().__init__(f"exit {code}: {said}")
+        self.agent = agent
         self.code = code
         self.said = said
 
@@ -81,7 +82,8 @@ class Agent:
         self._log = (state / "stderr.log").open("a+")
         environment = {**os.environ, "MEE6_PROCESS_ISOLATION": isolation, "TMPDIR": str(state / "scratch")}
         (state / "scratch").mkdir(exist_ok=True)
-        told = {"listen": "127.0.0.1:0", **settings, "state_dir": str(state)}
+        below = settings.pop("state_dir_suffix", "")  # a state folder that cannot be, with the log still kept
+        told = {"listen": "127.0.0.1:0", **settings, "state_dir": str(state / below)}
         self._process = subprocess.Popen(
             [sys.executable, "-c", _SERVE, json.dumps(told)],
             stdout=subprocess.PIPE,
@@ -106,7 +108,7 @@ class Agent:
             said = agent.log()
             agent._log.close()
             agent._process.stdout.close()
-            raise StartFailed(code, said.strip())
+            raise StartFailed(agent, code, said.strip())
         return agent
 
     def __enter__(self) -> Self:
@@ -123,7 +125,8 @@ class Agent:
     @property
     def id(self) -> str:
         """Its name for groups and marks."""
-        return (self.state / "agent.id").read_text().strip()
+        path = self.state / "agent.id"
+        return path.read_text().strip() if path.exists() else "never started"
 
     def client(self, user: str = "default") -> Client:
         """A client of it."""
@@ -340,7 +343,15 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-async def until(probe: Callable[[], T | Awaitable[T]], what: str, limit_s: float = WAIT_S) -> T:
+@overload
+async def until(probe: Callable[[], Coroutine[Any, Any, T]], what: str, limit_s: float = WAIT_S) -> T: ...
+
+
+@overload
+async def until(probe: Callable[[], T], what: str, limit_s: float = WAIT_S) -> T: ...
+
+
+async def until(probe: Callable[[], Any], what: str, limit_s: float = WAIT_S) -> Any:
     """What `probe` returns once it is true.
 
     Raises:
@@ -349,7 +360,7 @@ async def until(probe: Callable[[], T | Awaitable[T]], what: str, limit_s: float
     deadline = time.monotonic() + limit_s
     while True:
         found = probe()
-        value: T = await found if isinstance(found, Awaitable) else found
+        value = await found if isinstance(found, Awaitable) else found
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {limit_s:g} s: {what}"

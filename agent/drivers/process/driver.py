@@ -38,6 +38,8 @@ from runtimes.catalog import RUNTIMES, Runtime
 
 UP_TIMEOUT_S: Final = 10.0
 STOP_TIMEOUT_S: Final = 5.0
+COARSE_NS: Final = 50_000_000
+"""Longer than the grain of any file system's times."""
 ISOLATION: Final = "MEE6_PROCESS_ISOLATION"
 """Set to `none`, it keeps the driver from using namespaces."""
 SOCKET_NAME: Final = "agent.sock"
@@ -63,6 +65,8 @@ class _Worker:
     """Descriptors of its `/act` and `/act/rsc`."""
     bound: dict[str, str] = field(default_factory=dict)
     flow_of: str = ""
+    flow_empty: tuple[int, int] = (0, 0)
+    """Its own flow folder's inode and time of change when it was found empty."""
     joining: asyncio.Future[None] | None = None
     """Its way into its groups; not to be overtaken by their removal."""
     answer: asyncio.Future[int] | None = None
@@ -399,24 +403,34 @@ class ProcessDriver:
         return f"{LANE}/{SOCKET_NAME}" if self._isolated else str(self._lane_dir / SOCKET_NAME)
 
     def clear_flow(self, worker: str) -> None:
-        """See `Driver.clear_flow`; a folder that is not empty is swapped at once and removed behind."""
+        """See `Driver.clear_flow`; a folder that is not empty is swapped at once and removed behind.
+
+        After almost every invocation it is as it was when it was last found empty, and one system call shows that:
+        by its time of change, which is coarse, and so counts only once it lies well back.
+        """
         found = self._known(worker)
         flows = found.link.flows
+        folder = str(self._storage / worker / "flow") if flows is None else worker
+        try:
+            seen = os.stat(folder, dir_fd=flows, follow_symlinks=False)
+            if (seen.st_ino, seen.st_mtime_ns) == found.flow_empty:
+                return
+            if _is_empty(folder, flows):
+                if time.time_ns() - seen.st_mtime_ns > COARSE_NS:
+                    found.flow_empty = (seen.st_ino, seen.st_mtime_ns)
+                return
+        except FileNotFoundError:  # the function removed it
+            os.mkdir(folder, dir_fd=flows)
+            return
         if flows is None:
             base, name = os.open(self._storage / worker, os.O_RDONLY | os.O_DIRECTORY), "flow"
         else:
             base, name = os.dup(flows), worker
         self._trash += 1
         trash = f".trash-{self._trash}"
-        try:
-            os.rmdir(name, dir_fd=base)
-        except OSError:
-            os.rename(name, trash, src_dir_fd=base, dst_dir_fd=base)
-            os.mkdir(name, dir_fd=base)
-            self._in_background(_remove_tree(trash, base))
-        else:
-            os.mkdir(name, dir_fd=base)
-            os.close(base)
+        os.rename(name, trash, src_dir_fd=base, dst_dir_fd=base)
+        os.mkdir(name, dir_fd=base)
+        self._in_background(_remove_tree(trash, base))
 
     def _in_background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -577,9 +591,23 @@ def _unlink(name: str, folder: int) -> None:
         shutil.rmtree(name, dir_fd=folder)
 
 
-async def _remove_tree(name: str, base: int) -> None:
-    """Removes a folder in the folder `base`, and closes that."""
+def _is_empty(folder: str, base: int | None) -> bool:
+    """Whether it is a folder and holds nothing; one that a function put something else in place of is not."""
     try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=base)
+    except OSError:
+        return False
+    try:
+        return not os.listdir(fd)  # noqa: PTH208 - a descriptor has no path
+    finally:
+        os.close(fd)
+
+
+async def _remove_tree(name: str, base: int) -> None:
+    """Removes a folder, or what a function put in its place, in the folder `base`, and closes that."""
+    try:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=base)
         await asyncio.to_thread(shutil.rmtree, name, True, dir_fd=base)
     finally:
         os.close(base)

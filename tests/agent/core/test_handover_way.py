@@ -36,13 +36,13 @@ def test_a_runtime_that_connected_and_was_reported_is_called_directly_and_its_pr
 
 
 @pytest.mark.parametrize("came", [False, True])
-def test_a_handover_that_the_proxy_gave_up_is_refused_and_the_proxy_serves_on(came: bool) -> None:
+def test_a_handover_that_the_proxy_gave_up_is_undone_and_the_proxy_serves_on(came: bool) -> None:
     play = loading()
     play.tell(ev.HandoverAsked("w1"))
     if came:
         play.tell(ev.RuntimeConnected("w1"))
     loaded = ev.FunctionLoaded("w1", "a", None, handed_over=False)
-    assert play.tell(loaded) == [ev.RefuseHandover("w1"), ev.Call("w1", "a")]
+    assert play.tell(loaded) == [ev.UndoHandover("w1"), ev.Call("w1", "a")]
     assert play.handover("w1") is HandoverState.PROXIED
     with pytest.raises(InvalidTransition):
         play.tell(ev.RuntimeConnected("w1"))
@@ -88,7 +88,7 @@ def test_a_load_that_failed_after_a_handover_was_asked_ends_the_worker() -> None
 def test_a_handover_is_granted_only_while_the_function_is_loaded() -> None:
     play = loading()
     play.oblige()
-    assert play.tell(ev.HandoverAsked("w1")) == []
+    assert play.tell(ev.HandoverAsked("w1")) == [ev.RefuseHandover("w1")]
     assert play.handover("w1") is HandoverState.PROXIED
 
 

@@ -163,7 +163,7 @@ class RandomLives(RuleBasedStateMachine):
                 one.work.append(command)
             case ev.GrantHandover(name):
                 self.workers[name].granted = True
-            case ev.RefuseHandover(name):
+            case ev.UndoHandover(name):
                 one = self.workers[name]
                 assert one.granted
                 one.granted = one.runtime_came = False

@@ -485,9 +485,7 @@ asyncio.run(main())
 async def test_what_a_killed_agent_leaves_is_gone_or_swept_by_the_next(tmp_path: Path, isolation: str) -> None:
     repo = str(Path(__file__).parents[3])
     code = AGENT.format(repo=repo, base=str(tmp_path), agent=agent_id_of(tmp_path))
-    with subprocess.Popen(  # noqa: ASYNC220  killed below, with -9
-        [sys.executable, "-c", code], stdout=subprocess.PIPE
-    ) as agent:
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as agent:
         assert agent.stdout is not None
         assert await asyncio.to_thread(agent.stdout.readline) == b"ready\n"
         agent.kill()

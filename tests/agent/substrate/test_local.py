@@ -174,9 +174,7 @@ asyncio.run(main())
 async def test_acknowledged_adds_survive_a_kill_in_the_middle_of_adding(tmp_path: Path) -> None:
     acknowledged = 0
     for at_least in (1, 20, 50):
-        with subprocess.Popen(  # noqa: ASYNC220 - nothing else is on this loop
-            [sys.executable, "-c", _ADDER, str(tmp_path)], stdout=subprocess.PIPE
-        ) as adder:
+        with subprocess.Popen([sys.executable, "-c", _ADDER, str(tmp_path)], stdout=subprocess.PIPE) as adder:
             assert adder.stdout is not None
             for _ in range(at_least):
                 acknowledged = int(adder.stdout.readline())

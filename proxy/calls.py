@@ -1,0 +1,224 @@
+"""The steps that run in this worker, and the calls between them and out of it.
+
+Without I/O. A step is the invocation's first or somebody's call that stays; it ends after all its own calls have.
+Who may call whom, and where it runs, are the rules of `mee6.outflow`; where its runtime comes from is `proxy.crew`'s
+business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mee6.lane.messages import Call, Fault, Invoke, Report, Result
+from mee6.outflow import Gate, Place, refusal
+from proxy.crew import Crew
+from proxy.events import Command, SendAgent, SendRuntime
+from proxy.plan import Plan
+from proxy.step import LocalStep, Trace
+from proxy.table import Runtime, RuntimeEvent, RuntimeState
+
+_S, _E = RuntimeState, RuntimeEvent
+
+
+class Calls:
+    """All steps and calls of the invocation that goes on.
+
+    Args:
+        do: takes the commands.
+    """
+
+    def __init__(self, plan: Plan, crew: Crew, trace: Trace, do: Callable[[Command], None]) -> None:
+        self.steps: dict[str, LocalStep] = {}
+        self._open: dict[str, tuple[LocalStep, Call, int]] = {}
+        """Calls that have not ended: who makes it, what it is, when it came (ns)."""
+        self._plan = plan
+        self._crew = crew
+        self._trace = trace
+        self._do = do
+
+    # Calls ----------------------------------------------------------------------------------------------
+
+    def ask(self, runtime: Runtime, call: Call, now_ns: int) -> None:
+        """Takes a call that the step in a runtime makes; it goes on at once, waits for its turn or is refused."""
+        caller = self.steps.get(call.invocation)
+        if caller is None or caller.runtime != runtime.id or caller.held is not None or call.id in self._open:
+            why = f"invocation {call.invocation} has ended and can call nothing any more"
+            refused: Fault | None = Fault("call_refused", why)
+        else:
+            refused = refusal(caller.function, caller.chain, call.name, call.name in self._plan.functions)
+        if caller is None or refused is not None:
+            self._do(SendRuntime(runtime.id, Result(call.id, fault=refused)))
+            return
+        gate = caller.gate
+        if gate is None:
+            outflows = self._plan.outflows(caller.function)
+            gate = caller.gate = Gate(outflows, caller.function.max_parallelism, can_stay=True)
+        runtime.take(_E.CALLED)
+        caller.open.add(call.id)
+        self._open[call.id] = (caller, call, now_ns)
+        self._admit(gate.ask(call.id, call.name), now_ns)
+
+    def _admit(self, admitted: list[tuple[str, Place]], now_ns: int) -> None:
+        for number, place in admitted:
+            caller, call, asked_ns = self._open[number]
+            if place is Place.ELSEWHERE:
+                self._do(
+                    SendAgent(Call(call.id, call.invocation, call.name, call.arg, call.content_type, caller.chain))
+                )
+                continue
+            function, chain = self._plan.functions[call.name], [*caller.chain, call.name]
+            step = LocalStep(call.id, caller.id, function, call.arg, call.content_type, chain)
+            if asked_ns != now_ns:
+                step.spans.append(("queued", asked_ns, now_ns))
+            step.deadline_ns = now_ns + int(function.timeout_s * 1e9)
+            self.begin(step, now_ns)
+
+    def answered(self, result: Result, now_ns: int) -> None:
+        """Takes the outcome of a call that ran elsewhere; one that nobody waits for is dropped."""
+        entry = self._open.get(result.id)
+        if entry is not None and result.id not in self.steps:
+            self._answer(entry[0], result, now_ns)
+
+    def _answer(self, caller: LocalStep, result: Result, now_ns: int) -> None:
+        """Ends a call: its caller gets the outcome, and calls that waited for their turn go."""
+        assert caller.runtime is not None
+        assert caller.gate is not None
+        self._do(SendRuntime(caller.runtime, result))
+        del self._open[result.id]
+        caller.open.discard(result.id)
+        if caller.open:
+            self._admit(caller.gate.done(result.id), now_ns)
+            return
+        caller.gate.done(result.id)
+        runtime = self._crew.runtimes[caller.runtime]
+        runtime.take(_E.ANSWERED)
+        if caller.held is not None:
+            self._finish(caller, runtime, caller.held, now_ns)
+
+    # Steps ----------------------------------------------------------------------------------------------
+
+    def begin(self, step: LocalStep, now_ns: int) -> None:
+        """Begins a step in the best runtime there is: one that holds its function, a spare, or the next one."""
+        self.steps[step.id] = step
+        runtime = self._crew.find(step.function)
+        if runtime is None:
+            step.start = "cold"
+            step.state = "starting"
+            step.enter("start", now_ns)
+            self._trace.note(step, now_ns)
+            self._crew.wait(step)
+        elif runtime.state is _S.IDLE:
+            step.start = "warm"
+            self._run(step, runtime, now_ns)
+        else:
+            step.start = "prewarmed"
+            self._crew.give(runtime, step)
+            self.loading(step, runtime, now_ns)
+
+    def loading(self, step: LocalStep, runtime: Runtime, now_ns: int) -> None:
+        """Takes note that a runtime was given to a step and loads its function."""
+        step.pid = runtime.pid
+        step.state = "starting"
+        step.enter("load", now_ns)
+        self._trace.note(step, now_ns)
+
+    def loaded(self, step: LocalStep, runtime: Runtime, fault: Fault | None, now_ns: int) -> None:
+        """Runs a step whose function is ready, or ends it where that failed."""
+        if fault is not None:
+            self._crew.end(runtime)
+            self.fail(step, fault, now_ns)
+        else:
+            runtime.take(_E.LOADED)
+            self._run(step, runtime, now_ns)
+
+    def _run(self, step: LocalStep, runtime: Runtime, now_ns: int) -> None:
+        runtime.take(_E.INVOKED)
+        self._do(SendRuntime(runtime.id, Invoke(step.id, step.arg, step.content_type, step.chain)))
+        runtime.step = step.id
+        runtime.used_ns = now_ns
+        step.runtime = runtime.id
+        step.pid = runtime.pid
+        step.state = "running"
+        step.arg = b""
+        step.enter("run", now_ns)
+        self._trace.note(step, now_ns)
+
+    def reported(self, step: LocalStep, runtime: Runtime, report: Report, now_ns: int) -> None:
+        """Takes a step's outcome from its runtime; it is held while calls of it are under way."""
+        if step.open:
+            step.held = report
+        else:
+            self._finish(step, runtime, report, now_ns)
+
+    def _finish(self, step: LocalStep, runtime: Runtime, report: Report, now_ns: int) -> None:
+        runtime.take(_E.REPORTED)
+        runtime.step = None
+        runtime.used_ns = now_ns
+        self._conclude(step, report, now_ns)
+        self._crew.evict()
+
+    def fail(self, step: LocalStep, fault: Fault, now_ns: int) -> None:
+        """Ends a step that has no runtime any more: its calls are forgotten, those running here ended."""
+        for number in step.open:
+            self._forget(number)
+        step.open.clear()
+        self._crew.stop_waiting(step)
+        self._conclude(step, Report(step.id, fault=fault), now_ns)
+
+    def _forget(self, number: str) -> None:
+        """Drops a call whose caller is gone, and all that it had running here."""
+        self._open.pop(number, None)
+        step = self.steps.pop(number, None)
+        if step is None:
+            return
+        for inner in step.open:
+            self._forget(inner)
+        step.open.clear()
+        step.state, step.error = "failed", "its caller ended"
+        self._crew.stop_waiting(step)
+        if step.runtime is not None and step.runtime in self._crew.runtimes:
+            self._crew.end(self._crew.runtimes[step.runtime])
+
+    def _conclude(self, step: LocalStep, report: Report, now_ns: int) -> None:
+        del self.steps[step.id]
+        step.end_span(now_ns)
+        fault = report.fault
+        if fault is None:
+            step.state = "succeeded"
+        else:
+            step.state = "timed out" if fault.code == "timed_out" else "failed"
+            step.error = fault.message
+        self._trace.note(step, now_ns)
+        if step.parent:
+            caller = self._open[step.id][0]
+            self._answer(caller, Result(step.id, report.result, report.content_type, fault), now_ns)
+        else:
+            self._trace.flush()
+            self._do(SendAgent(report))
+
+    def end_overdue(self, now_ns: int) -> None:
+        """Ends the calls that took longer than their functions may, with their runtimes."""
+        for step in [s for s in self.steps.values() if s.deadline_ns and now_ns >= s.deadline_ns]:
+            if step.id not in self.steps:  # ended with its caller
+                continue
+            if step.runtime is not None:
+                self._crew.end(self._crew.runtimes[step.runtime])
+            name = step.function.name
+            message = f"{name!r} took longer than its {step.function.timeout_s:g} s"
+            self.fail(step, Fault("timed_out", message, function=name), now_ns)
+
+    def check(self) -> None:
+        """Asserts what must always hold; for tests."""
+        runtimes = self._crew.runtimes
+        for step in self.steps.values():
+            waits = step in self._crew.waiting
+            assert waits == (step.runtime is None), f"step {step.id} neither waits nor has a runtime"
+            assert step.runtime is None or runtimes[step.runtime].step == step.id, "a step and its runtime agree"
+            assert not step.parent or step.id in self._open, "a step here is somebody's call, or the first"
+            assert step.open == {key for key, (caller, _c, _t) in self._open.items() if caller is step}
+            assert step.gate is None or step.gate.running <= len(step.open)
+            calling = step.runtime is not None and runtimes[step.runtime].state is _S.CALLING
+            assert calling == bool(step.open), f"step {step.id} with {len(step.open)} calls is calling: {calling}"
+            assert step.held is None or step.open, "an outcome is held only while calls are under way"
+        for caller, _call, _asked in self._open.values():
+            assert self.steps.get(caller.id) is caller, "every call has a caller that still runs"
