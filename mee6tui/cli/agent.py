@@ -224,8 +224,12 @@ def destroy(
 def _detach(state: Path, options: list[str]) -> None:
     if daemon.running(state):
         raise Conflict(f"an agent already runs on {state}; see: mee6 agent status, or choose another --state-dir")
+    log = state / daemon.LOG
+    seen = log.stat().st_size if log.exists() else 0
     with waiting("starting the agent"):
         found = daemon.start(state, options, answers)
+    said = log.read_bytes()[seen:].decode("utf-8", "replace").splitlines(keepends=True)
+    sys.stderr.writelines(line for line in said if line.startswith("mee6: --driver auto takes"))
     output.write(f"mee6 agent listens on {found.listen} (pid {found.pid}, log {state / daemon.LOG})")
 
 
