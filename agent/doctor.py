@@ -200,7 +200,7 @@ def _images(patient: Patient) -> Iterator[Finding]:
         yield Finding("images", patient.engine("", "").level, "the library for Docker is not installed", mend)
         return
     try:
-        images = {image.runtime: image for image in list_images()}
+        images = {image.runtime: image for image in list_images(_ENGINE_S)}
     except Mee6Error as error:
         yield Finding("images", patient.engine("", "").level, error.message)
         return

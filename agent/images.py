@@ -191,13 +191,16 @@ def build(runtime: str, base: str = "", say: Say = _say_nothing) -> RuntimeImage
     return made
 
 
-def list_images() -> list[RuntimeImage]:
+def list_images(timeout_s: float = _TIMEOUT_S) -> list[RuntimeImage]:
     """The images of workers that the engine has, by name.
+
+    Args:
+        timeout_s: for each answer of the engine.
 
     Raises:
         Conflict: no engine answers.
     """
-    with connect() as api, _translated():
+    with connect(timeout_s) as api, _translated():
         found = [find_image(api, runtime) for runtime in DEFAULT_BASES]
         return [image for image in found if image is not None]
 

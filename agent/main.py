@@ -17,12 +17,14 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import uvloop
 
 from agent import policy
+from agent.choice import AUTO, choose
 from agent.config import AgentConfig
 from agent.drivers.base import Driver
 from agent.drivers.process.driver import ProcessDriver
@@ -62,6 +64,10 @@ def run(config: AgentConfig, on_ready: Callable[[str], None] | None = None) -> i
     Raises:
         Mee6Error: it could not start; the message says why and what to do.
     """
+    if config.driver == AUTO:
+        driver, why = choose()
+        sys.stderr.write(f"mee6: --driver auto takes {driver}: {why}\n")
+        config = replace(config, driver=driver)
     with _sole_agent_of(config.state_dir), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(config, on_ready or _say_ready))
     return 0
@@ -92,7 +98,7 @@ async def _serve(config: AgentConfig, on_ready: Callable[[str], None]) -> None:
 
 def _driver(config: AgentConfig, lane_dir: Path) -> Driver:
     if config.driver not in DRIVERS:
-        raise InvalidInput(f"driver {config.driver!r} is not known; known are: {', '.join(DRIVERS)}")
+        raise InvalidInput(f"driver {config.driver!r} is not known; known are: {', '.join((*DRIVERS, AUTO))}")
     return DRIVERS[config.driver](agent_id(config.state_dir), config.state_dir, lane_dir)
 
 

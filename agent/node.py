@@ -13,6 +13,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from agent.core.scheduler import Scheduler
 from agent.core.worker import LEASED, Worker, WorkerState
 from agent.dependencies.resolver import ISOLATION, ResolveLimits, Resolver
 from agent.dependencies.store import Dependencies
-from agent.drivers.base import Capabilities, Driver, KnowsLanguages, WorkerLimits
+from agent.drivers.base import Capabilities, Driver, KnowsLanguages, LimitsWorkers, WorkerLimits
 from agent.feed import Feed, FunctionView, LogLine, NodeView, Picture, PoolView, WorkerView
 from agent.functions import Functions
 from agent.history import History, Outcome
@@ -39,7 +40,7 @@ from agent.substrate.base import FunctionRecord
 from agent.substrate.local import LocalSubstrate
 from agent.views import handover_view, invocation_view, step_of, worker_view
 from mee6.api.faults import API_LEVEL
-from mee6.errors import Conflict, TooLarge
+from mee6.errors import Conflict, InvalidInput, NotFound, TooLarge
 from mee6.faults import error_of
 from mee6.lane.messages import AnyMessage, Hello, Limits, Log, Steps, Welcome
 from mee6.version import VERSION
@@ -396,6 +397,22 @@ class Node:
     def workers(self) -> list[WorkerView]:
         """Its workers; see `NodeApi.workers`."""
         return list(self._picture().workers)
+
+    async def set_limits(self, worker: str, memory_bytes: int | None, cpus: float | None) -> WorkerLimits:
+        """Changes what a worker may use; see `NodeApi.set_limits`."""
+        seat = self._shell.seats.get(worker)
+        if seat is None or self._shell.core.fleet.workers[worker].state is WorkerState.STARTING:
+            raise NotFound(f"no worker {worker!r} that is connected; see: mee6 worker ls")
+        if not isinstance(self._driver, LimitsWorkers):
+            raise Conflict(f"the {self._capabilities.driver} driver cannot change the limits of a live worker")
+        if (memory_bytes is not None and memory_bytes <= 0) or (cpus is not None and not 0 <= cpus < 1024):
+            raise InvalidInput("memory must be above 0, and cores between 0 and 1024")
+        asked = {"memory_bytes": memory_bytes, "cpus": cpus}
+        given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        limits = replace(seat.worker_limits, **given)
+        await self._driver.set_limits(worker, limits.memory_bytes, limits.cpus)
+        seat.worker_limits = limits
+        return limits
 
     def _available(self) -> set[str]:
         return {name for name, runtime in self._runtimes.items() if not runtime.missing()}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from agent.core.events import Pause, Resume
 from agent.core.invocation import Invocation
-from agent.drivers.base import PoolKey
+from agent.drivers.base import PoolKey, WorkerLimits
 from agent.peers import Peer
 from agent.plan import Plan
 from agent.substrate.base import FunctionRecord
@@ -82,6 +82,8 @@ class Seat:
     job: Job | None = None
     last_job: Job | None = None
     """Whose output it is that comes after its end."""
+    worker_limits: WorkerLimits = field(default_factory=WorkerLimits)
+    """What the worker may use now."""
     gate: Gate | None = None
     """Where a direct runtime's calls go."""
     held_calls: dict[str, Job] = field(default_factory=dict)

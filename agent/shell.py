@@ -204,6 +204,7 @@ class Shell:
     def _start(self, command: ev.StartWorker) -> None:
         token = secrets.token_hex(16)
         seat = Seat(command.worker, command.pool, token, self._lane_limits)
+        seat.worker_limits = self._worker_limits
         self.seats[seat.worker] = seat
         self._tokens[token] = seat
         spec = WorkerSpec(seat.worker, seat.pool, token, self._worker_limits)

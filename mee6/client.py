@@ -205,6 +205,24 @@ class Client:
         reply = await self._answer(self._console.Workers, console_pb2.WorkersRequest())
         return tuple(convert.worker(found) for found in reply.workers)
 
+    async def set_limits(
+        self, worker: str, *, memory_bytes: int | None = None, cpus: float | None = None
+    ) -> tuple[int, float]:
+        """Changes what a live worker may use; what is not given stays as it is.
+
+        Args:
+            cpus: cores; 0 = all.
+
+        Returns:
+            What it may use now: memory in bytes, and cores.
+
+        Raises:
+            Conflict: it uses more memory than that now; nothing was changed.
+        """
+        request = console_pb2.SetLimitsRequest(worker=worker, memory_bytes=memory_bytes, cpus=cpus)
+        reply = await self._answer(self._console.SetLimits, request)
+        return reply.memory_bytes, reply.cpus
+
     async def configure(
         self,
         *,

@@ -26,7 +26,7 @@ from agent.dependencies import box, tools
 from agent.dependencies.child import Child
 from agent.dependencies.wanted import Wanted
 from agent.drivers.base import WorkerLimits
-from agent.drivers.process.cgroups import Cgroups, Group, sweep
+from agent.drivers.process.cgroups import Cgroups, Group, hierarchies, sweep
 from mee6.bundle import size_text
 from mee6.errors import Mee6Error, TimedOut, TooLarge
 
@@ -72,7 +72,8 @@ class Resolver:
     def __init__(self, agent_id: str, state_dir: Path, limits: ResolveLimits, *, isolated: bool = True) -> None:
         self._state_dir = state_dir.resolve()
         self._limits = limits
-        self._cgroups = Cgroups(f"{agent_id}-deps")
+        self._group_name = f"{agent_id}-deps"
+        self._cgroups = Cgroups(self._group_name)
         self._isolated: bool | None = None if isolated else False
         """None until it has been tried."""
         self._turns = asyncio.Semaphore(PARALLEL)
@@ -80,10 +81,23 @@ class Resolver:
         self._is_open = False
         self._numbers = itertools.count(1)
 
+    async def open(self) -> None:
+        """Ends and removes what an agent that was killed while it resolved has left of its control groups."""
+        own = Path("/proc/self/cgroup"), Path("/proc/self/mountinfo")
+        if not all(path.exists() for path in own):
+            return
+        membership, mounts = (path.read_text() for path in own)
+        for tree in hierarchies(mounts, membership):
+            base = tree.own / "mee6" / self._group_name
+            await sweep([base])
+            with suppress(OSError):
+                base.rmdir()
+
     def close(self) -> None:
         """Removes its control groups; nothing may be running."""
         if self._is_open:
             self._cgroups.close()
+            self._is_open = False
 
     async def resolve(self, wanted: Wanted, language_version: str, work: Path, say: Say) -> Path:
         """Makes the folder of packages inside `work`, an empty folder.
@@ -125,7 +139,6 @@ class Resolver:
         async with self._opening:
             if not self._is_open:
                 await asyncio.to_thread(self._cgroups.probe)
-                await sweep(self._cgroups.bases)  # of an agent that was killed meanwhile
                 self._is_open = True
 
     def _lay_out(self, wanted: Wanted, work: Path) -> str:

@@ -60,6 +60,7 @@ class Dependencies:
     async def open(self) -> None:
         """Makes the folder and sweeps what an earlier crash left half-made."""
         await asyncio.to_thread(self._sweep)
+        await self._resolver.open()
 
     async def close(self) -> None:
         """Calls off what is going on and waits for it. Idempotent."""

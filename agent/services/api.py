@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from agent.config import AgentConfig
+from agent.drivers.base import WorkerLimits
 from agent.feed import Feed, NodeView, WorkerView
 from agent.history import History, Outcome
 from agent.peers import PeerHost
@@ -188,6 +189,15 @@ class NodeApi(PeerHost, Protocol):
 
     def workers(self) -> list[WorkerView]:
         """The workers as they are now."""
+        ...
+
+    async def set_limits(self, worker: str, memory_bytes: int | None, cpus: float | None) -> WorkerLimits:
+        """Changes what a worker may use; None = as it is. Returns what it may now.
+
+        Raises:
+            NotFound: no such worker.
+            Conflict: it uses more memory than that now, or the driver cannot; nothing was changed.
+        """
         ...
 
     def configure(self, changes: Changes) -> NodeView:

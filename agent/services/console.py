@@ -110,6 +110,13 @@ class Console(ConsoleServicer):
         view = self._node.configure(Changes(**given, prewarm=dict(request.prewarm), ceiling=dict(request.ceiling)))
         return pb.ConfigureReply(node=_node(view))
 
+    async def SetLimits(self, request: pb.SetLimitsRequest, _context: Context) -> pb.SetLimitsReply:
+        """Changes what one worker may use."""
+        memory_bytes = request.memory_bytes if request.HasField("memory_bytes") else None
+        cpus = request.cpus if request.HasField("cpus") else None
+        limits = await self._node.set_limits(request.worker, memory_bytes, cpus)
+        return pb.SetLimitsReply(memory_bytes=limits.memory_bytes, cpus=limits.cpus)
+
     def _concerns(self, line: LogLine, user: str, invocation: str) -> bool:
         if invocation:
             return invocation in (line.invocation, root_of(line.invocation))

@@ -53,7 +53,9 @@ def serve(
     ] = DEFAULT_LISTEN,
     state_dir: StateDir = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Go on in the background once it answers.")] = False,
-    driver: Annotated[str, typer.Option("--driver", metavar="NAME", help="What makes workers.")] = _DEFAULTS.driver,
+    driver: Annotated[
+        str, typer.Option("--driver", metavar="NAME", help="What makes workers: process, docker or auto.")
+    ] = _DEFAULTS.driver,
     prewarm: Annotated[
         list[str] | None,
         typer.Option("--prewarm", metavar="RUNTIME=N", help="Workers kept ready. May be given again."),
@@ -91,6 +93,12 @@ def serve(
     bundle_limit: Annotated[
         str, typer.Option("--bundle-limit", metavar="100M", help="Of a function's folder.")
     ] = "100M",
+    package_limit: Annotated[
+        str, typer.Option("--package-limit", metavar="1G", help="Of the packages that a function depends on.")
+    ] = "1G",
+    package_timeout: Annotated[
+        str, typer.Option("--package-timeout", metavar="5m", help="For resolving them, when it is added.")
+    ] = "5m",
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], typer.Option("--log-level", help="What to log.")
     ] = "info",
@@ -118,6 +126,8 @@ def serve(
         memory_bytes=units.size(memory),
         cpus=cpus,
         bundle_limit_bytes=units.size(bundle_limit),
+        dependency_bytes=units.size(package_limit),
+        dependency_timeout_s=units.seconds(package_timeout),
     )
     if detach:
         _detach(config.state_dir, _given(ctx))
@@ -214,8 +224,12 @@ def destroy(
 def _detach(state: Path, options: list[str]) -> None:
     if daemon.running(state):
         raise Conflict(f"an agent already runs on {state}; see: mee6 agent status, or choose another --state-dir")
+    log = state / daemon.LOG
+    seen = log.stat().st_size if log.exists() else 0
     with waiting("starting the agent"):
         found = daemon.start(state, options, answers)
+    said = log.read_bytes()[seen:].decode("utf-8", "replace").splitlines(keepends=True)
+    sys.stderr.writelines(line for line in said if line.startswith("mee6: --driver auto takes"))
     output.write(f"mee6 agent listens on {found.listen} (pid {found.pid}, log {state / daemon.LOG})")
 
 

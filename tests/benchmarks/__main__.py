@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(names)}; none = all")
     parser.add_argument("--quick", action="store_true", help="a tenth of the repetitions")
+    parser.add_argument("--driver", choices=("process", "docker"), default="process", help="what makes workers")
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where the JSON goes")
     parser.add_argument("--list", action="store_true", help="print the questions and end")
     told = parser.parse_args(argv)
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     answers: dict[str, Answer] = {}
     for name in told.names or names:
-        answers[name] = asyncio.run(_ask(_module(name), told.quick))
+        answers[name] = asyncio.run(_ask(_module(name), told.quick, told.driver))
         show(console, name, answers[name])
         write(told.out, stamp, machine, answers)  # after each, so that a run cut short leaves what it has
     console.print(f"written to {told.out / stamp}.json", style="dim")
@@ -67,8 +68,8 @@ def _question(module: ModuleType) -> str:
     return (module.__doc__ or "").splitlines()[0]
 
 
-async def _ask(module: ModuleType, quick: bool) -> Answer:
-    bench = Bench(quick)
+async def _ask(module: ModuleType, quick: bool, driver: str) -> Answer:
+    bench = Bench(quick, driver)
     before, began = facts.load(), time.monotonic()
     error = ""
     try:

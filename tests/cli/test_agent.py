@@ -169,9 +169,20 @@ def test_the_workers_of_a_node_are_listed(mee6: Run, serving: Path) -> None:
 
     def listed() -> bool:
         workers[:] = json.loads(mee6("worker", "ls", "--address", found.address, "--json").stdout)
-        return bool(workers)
+        return any(worker["state"] != "starting" for worker in workers)
 
     end = time.monotonic() + 5
     while not listed():  # it is made a moment after the floor was raised
         assert time.monotonic() < end
     assert [(worker["pool"], worker["function"]) for worker in workers] == [("python", "")]
+
+    (worker,) = workers
+    to = ("--address", found.address)
+    given = mee6("worker", "limits", worker["id"], "--memory", "256M", *to)
+    if given.exit_code == 7:  # without control groups there is nothing to change
+        return
+    assert given.stdout == f"worker {worker['id']} may use 256 MiB and all cores\n"
+    refused = mee6("worker", "limits", worker["id"], "--memory", "1k", *to)
+    assert (refused.exit_code, refused.stdout) == (7, "")
+    assert mee6("worker", "limits", "w999", "--memory", "256M", *to).exit_code == 3
+    assert mee6("worker", "limits", worker["id"], *to).exit_code == 2

@@ -201,6 +201,8 @@ class Agent:
 
     def _things_left(self) -> Iterable[str]:
         yield from (f"cgroup {path}" for path in self.groups())
+        boxes = [tree / "mee6" / f"{self.id}-deps" for tree in _own_groups()]
+        yield from (f"cgroup {path}" for path in boxes if path.exists())
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         yield from (f"mount {line}" for line in mounts if str(self.state) in line)
         for socket in (self.state / "agent.sock", self.state / "lane" / "agent.sock", self.state / "agent.json"):

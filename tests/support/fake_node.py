@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.config import AgentConfig
+from agent.drivers.base import WorkerLimits
 from agent.feed import Feed, InvocationView, LogLine, NodeView, Picture, WorkerView
 from agent.history import History, Outcome
 from agent.peers import Peer
@@ -186,6 +187,9 @@ class FakeNode:
 
     def workers(self) -> list[WorkerView]:
         return list(self.feed.picture().workers)
+
+    async def set_limits(self, worker: str, memory_bytes: int | None, cpus: float | None) -> WorkerLimits:
+        return WorkerLimits(memory_bytes=memory_bytes or 512 << 20, cpus=cpus or 0.0)
 
     def configure(self, changes: Changes) -> NodeView:
         self.config = changed(self.config, changes, {"python", "nodejs"})

@@ -269,6 +269,7 @@ class DockerDriver:
 
     async def _until_up(self, worker: _Worker) -> int:
         deadline = asyncio.get_running_loop().time() + UP_TIMEOUT_S
+        waits: list[asyncio.Future[Any]] = [worker.up, worker.ended]
         while True:
             done, _ = await asyncio.wait(waits, timeout=_LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             if worker.up in done:

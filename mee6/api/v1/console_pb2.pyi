@@ -383,3 +383,21 @@ class ConfigureReply(_message.Message):
     NODE_FIELD_NUMBER: _ClassVar[int]
     node: Node
     def __init__(self, node: _Optional[_Union[Node, _Mapping]] = ...) -> None: ...
+
+class SetLimitsRequest(_message.Message):
+    __slots__ = ("worker", "memory_bytes", "cpus")
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CPUS_FIELD_NUMBER: _ClassVar[int]
+    worker: str
+    memory_bytes: int
+    cpus: float
+    def __init__(self, worker: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., cpus: _Optional[float] = ...) -> None: ...
+
+class SetLimitsReply(_message.Message):
+    __slots__ = ("memory_bytes", "cpus")
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CPUS_FIELD_NUMBER: _ClassVar[int]
+    memory_bytes: int
+    cpus: float
+    def __init__(self, memory_bytes: _Optional[int] = ..., cpus: _Optional[float] = ...) -> None: ...

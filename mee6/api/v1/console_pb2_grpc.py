@@ -64,6 +64,11 @@ class ConsoleStub:
                 request_serializer=mee6_dot_api_dot_v1_dot_console__pb2.ConfigureRequest.SerializeToString,
                 response_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.ConfigureReply.FromString,
                 _registered_method=True)
+        self.SetLimits = channel.unary_unary(
+                '/mee6.console.v1.Console/SetLimits',
+                request_serializer=mee6_dot_api_dot_v1_dot_console__pb2.SetLimitsRequest.SerializeToString,
+                response_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.SetLimitsReply.FromString,
+                _registered_method=True)
 
 
 class ConsoleServicer:
@@ -108,6 +113,13 @@ class ConsoleServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetLimits(self, request, context):
+        """Changes what one worker may use; refused where it uses more memory than that now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsoleServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -140,6 +152,11 @@ def add_ConsoleServicer_to_server(servicer, server):
                     servicer.Configure,
                     request_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.ConfigureRequest.FromString,
                     response_serializer=mee6_dot_api_dot_v1_dot_console__pb2.ConfigureReply.SerializeToString,
+            ),
+            'SetLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLimits,
+                    request_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.SetLimitsRequest.FromString,
+                    response_serializer=mee6_dot_api_dot_v1_dot_console__pb2.SetLimitsReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -304,6 +321,33 @@ class Console:
             '/mee6.console.v1.Console/Configure',
             mee6_dot_api_dot_v1_dot_console__pb2.ConfigureRequest.SerializeToString,
             mee6_dot_api_dot_v1_dot_console__pb2.ConfigureReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mee6.console.v1.Console/SetLimits',
+            mee6_dot_api_dot_v1_dot_console__pb2.SetLimitsRequest.SerializeToString,
+            mee6_dot_api_dot_v1_dot_console__pb2.SetLimitsReply.FromString,
             options,
             channel_credentials,
             insecure,

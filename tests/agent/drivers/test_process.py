@@ -17,11 +17,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agent.drivers.base import WorkerLimits
+from agent.drivers.base import LimitsWorkers, WorkerLimits
 from agent.drivers.process import cgroups
 from agent.drivers.process.cgroups import Cgroups, Hierarchy
 from agent.drivers.process.driver import ISOLATION, ProcessDriver
-from mee6.errors import Mee6Error
+from mee6.errors import Conflict, Mee6Error
 from runtimes.catalog import Runtime
 from tests.agent.drivers.contract import DriverContract, Rig, until
 
@@ -576,3 +576,17 @@ async def test_an_ordinary_user_gets_workers_too() -> None:
         isolation, read, pid = json.loads(answer.stdout)
         assert read == "code"
         assert (pid == 2) == (isolation == "namespaces")
+
+
+async def test_limits_can_be_changed_while_it_lives_but_not_below_its_use(rig: Rig) -> None:
+    assert isinstance(rig.driver, LimitsWorkers)
+    assert rig.capabilities is not None
+    if rig.capabilities.limits == "rlimits":
+        pytest.skip(f"this machine: {rig.capabilities.notes}")
+    talk = await rig.start("w1", WorkerLimits(memory_bytes=96 * MIB))
+    await talk.spawn()
+    await talk.ask("ask", 0, ["exec", "sys.modules['sys'].kept = bytearray(40 << 20)"])
+    with pytest.raises(Conflict, match="cannot shrink"):
+        await rig.driver.set_limits("w1", 30 * MIB, 0.5)
+    await rig.driver.set_limits("w1", 256 * MIB, 0.5)
+    assert await talk.ask("ask", 0, ["eval", "len(bytearray(120 << 20))"]) == 120 * MIB

@@ -34,6 +34,8 @@ class Bench:
     """One question's run."""
 
     quick: bool = False
+    driver: str = "process"
+    """What makes workers."""
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -62,7 +64,7 @@ class Bench:
         """An agent of its own, with a client; `settings` as in `AgentConfig`."""
         folder = Path(tempfile.mkdtemp(prefix="m6b"))
         try:
-            with Agent.start(**settings) as agent:
+            with Agent.start(**{"driver": self.driver, **settings}) as agent:
                 async with agent.client() as client:
                     yield Running(agent, client, folder)
         finally:
