@@ -39,7 +39,7 @@ readme: $(DEV_STAMP) ## Put the demo's session, and with FIGURES=FILE.json the b
 protos: $(DEV_STAMP) ## Make the generated files again
 	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. --pyi_out=. mee6/api/v1/*.proto
 	@$(BIN)/python -m mee6.lane.schema --write
-	@$(BIN)/python -m agent.diagrams
+	@$(BIN)/python -m tests.support.diagrams
 
 vendor: ## Fetch the Node.js runtime's one library again
 	@cd "$$(mktemp -d)" && npm pack --silent @msgpack/msgpack@3.1.3 >/dev/null && tar xzf ./*.tgz && \

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from mee6.lane.messages import Call, Fault, Invoke, Report, Result
 from mee6.outflow import Gate, Place, refusal
-from proxy.crew import Crew
+from proxy.crew import MAX_IDLE, Crew
 from proxy.events import Command, SendAgent, SendRuntime
 from proxy.plan import Plan
 from proxy.step import LocalStep, Trace
@@ -33,6 +33,7 @@ class Calls:
         """Calls that have not ended: who makes it, what it is, when it came (ns)."""
         self._plan = plan
         self._crew = crew
+        self._runtimes = crew.runtimes
         self._trace = trace
         self._do = do
 
@@ -90,7 +91,7 @@ class Calls:
             self._admit(caller.gate.done(result.id), now_ns)
             return
         caller.gate.done(result.id)
-        runtime = self._crew.runtimes[caller.runtime]
+        runtime = self._runtimes[caller.runtime]
         runtime.take(_E.ANSWERED)
         if caller.held is not None:
             self._finish(caller, runtime, caller.held, now_ns)
@@ -155,7 +156,8 @@ class Calls:
         runtime.step = None
         runtime.used_ns = now_ns
         self._conclude(step, report, now_ns)
-        self._crew.evict()
+        if len(self._runtimes) > MAX_IDLE:
+            self._crew.evict()
 
     def fail(self, step: LocalStep, fault: Fault, now_ns: int) -> None:
         """Ends a step that has no runtime any more: its calls are forgotten, those running here ended."""
@@ -176,8 +178,8 @@ class Calls:
         step.open.clear()
         step.state, step.error = "failed", "its caller ended"
         self._crew.stop_waiting(step)
-        if step.runtime is not None and step.runtime in self._crew.runtimes:
-            self._crew.end(self._crew.runtimes[step.runtime])
+        if step.runtime is not None and step.runtime in self._runtimes:
+            self._crew.end(self._runtimes[step.runtime])
 
     def _conclude(self, step: LocalStep, report: Report, now_ns: int) -> None:
         del self.steps[step.id]
@@ -202,14 +204,14 @@ class Calls:
             if step.id not in self.steps:  # ended with its caller
                 continue
             if step.runtime is not None:
-                self._crew.end(self._crew.runtimes[step.runtime])
+                self._crew.end(self._runtimes[step.runtime])
             name = step.function.name
             message = f"{name!r} took longer than its {step.function.timeout_s:g} s"
             self.fail(step, Fault("timed_out", message, function=name), now_ns)
 
     def check(self) -> None:
         """Asserts what must always hold; for tests."""
-        runtimes = self._crew.runtimes
+        runtimes = self._runtimes
         for step in self.steps.values():
             waits = step in self._crew.waiting
             assert waits == (step.runtime is None), f"step {step.id} neither waits nor has a runtime"

@@ -126,8 +126,6 @@ class Crew:
 
     def evict(self) -> None:
         """Ends the idle runtime that was not used for longest, if there are too many."""
-        if len(self.runtimes) <= MAX_IDLE:
-            return
         idle = [r for r in self.runtimes.values() if r.state is _S.IDLE]
         if len(idle) > MAX_IDLE:
             self.end(min(idle, key=lambda r: r.used_ns))

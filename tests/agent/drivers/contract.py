@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,19 +16,9 @@ import pytest
 from agent.drivers.base import Capabilities, Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec, packages_name
 from mee6.errors import Mee6Error
 from mee6.manifest import is_name
+from tests.support.waiting import until
 
 PATIENCE_S = 20.0
-
-
-async def until(holds: Callable[[], Any], what: str) -> Any:
-    """Polls until `holds` returns something true."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        found = holds()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s in vain: {what}"
-        await asyncio.sleep(0.005)
 
 
 @dataclass

@@ -18,8 +18,9 @@ from agent.drivers.docker import driver as module
 from agent.drivers.docker.driver import PAUSE, DockerDriver
 from mee6.errors import Conflict, Mee6Error, WorkerLost
 from runtimes.catalog import Runtime
-from tests.agent.drivers.contract import DriverContract, Rig, until
+from tests.agent.drivers.contract import DriverContract, Rig
 from tests.agent.drivers.engines import containers, mounts_below, need_engine
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker]
 

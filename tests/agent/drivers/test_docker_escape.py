@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from agent.drivers.base import WorkerLimits
-from tests.agent.drivers.contract import Rig, Talk, until
+from tests.agent.drivers.contract import Rig, Talk
 from tests.agent.drivers.engines import need_engine
 from tests.agent.drivers.test_docker import MIB, _opened, left_behind
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker]
 

@@ -14,7 +14,8 @@ import pytest
 from agent.drivers.base import WorkerSpec
 from agent.drivers.fake import FakeDriver
 from mee6.errors import Exhausted, WorkerLost
-from tests.agent.drivers.contract import DriverContract, Rig, until
+from tests.agent.drivers.contract import DriverContract, Rig
+from tests.support.waiting import until
 
 
 @pytest.fixture

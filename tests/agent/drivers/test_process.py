@@ -23,7 +23,8 @@ from agent.drivers.process.cgroups import Cgroups, Hierarchy
 from agent.drivers.process.driver import ISOLATION, ProcessDriver
 from mee6.errors import Conflict, Mee6Error
 from runtimes.catalog import Runtime
-from tests.agent.drivers.contract import DriverContract, Rig, until
+from tests.agent.drivers.contract import DriverContract, Rig
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
