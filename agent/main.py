@@ -18,6 +18,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,7 @@ from agent.config import AgentConfig
 from agent.drivers.base import Driver
 from agent.drivers.process.driver import ProcessDriver
 from agent.node import Node, agent_id
-from agent.services.server import Server
+from agent.services.server import SOCKET_PATH_BYTES, Server
 from agent.substrate.local import LocalSubstrate
 from mee6.errors import Conflict, InvalidInput
 from mee6.version import VERSION
@@ -77,6 +78,8 @@ async def _serve(config: AgentConfig, on_ready: Callable[[str], None]) -> None:
     policy.check(config, RUNTIMES)
     stop = _stop_on_signals()
     lane_dir = config.state_dir / "lane"
+    if len(os.fsencode(lane_dir / SOCKET)) > SOCKET_PATH_BYTES:
+        raise InvalidInput(f"the state folder {config.state_dir} has too long a path for sockets; choose a shorter one")
     lane_dir.mkdir(mode=0o700, exist_ok=True)
     shutil.rmtree(config.state_dir / "tmp", ignore_errors=True)  # uploads that a killed agent left half done
     async with LocalSubstrate(config.state_dir) as substrate:
@@ -85,6 +88,8 @@ async def _serve(config: AgentConfig, on_ready: Callable[[str], None]) -> None:
             node.listen = server.address
             with _facts(config, server.address):
                 _settle_memory()
+                if not _is_loopback(server.address):
+                    _log.warning("%s can be reached from elsewhere: whoever connects can run code", server.address)
                 on_ready(server.address)
                 await stop.wait()
                 _log.info("stopping: waiting for what runs, at most %g s", config.drain_s)
@@ -100,6 +105,11 @@ def _driver(config: AgentConfig, lane_dir: Path) -> Driver:
     if config.driver not in DRIVERS:
         raise InvalidInput(f"driver {config.driver!r} is not known; known are: {', '.join((*DRIVERS, AUTO))}")
     return DRIVERS[config.driver](agent_id(config.state_dir), config.state_dir, lane_dir)
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    return host == "localhost" or ((host[:1].isdigit() or ":" in host) and ip_address(host).is_loopback)
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from mee6 import manifest
-from mee6.errors import Exhausted, InvalidBundle, TooLarge
+from mee6.errors import Exhausted, InvalidBundle, InvalidManifest, TooLarge
 from mee6.manifest import FILE_NAME, Manifest
 
 if TYPE_CHECKING:
@@ -184,7 +184,12 @@ def _manifest(folder: Path) -> Manifest:
             raise InvalidBundle(f"{folder} is empty; make a function with: mee6 init NAME")
     except OSError as error:
         raise InvalidBundle(f"cannot read {folder}: {error.strerror}") from error
-    return manifest.read(folder)
+    try:
+        return manifest.read(folder)
+    except InvalidManifest as error:
+        if not error.message.startswith(FILE_NAME):
+            raise
+        raise InvalidManifest(f"{folder.resolve().name}/{error.message}") from error
 
 
 def _walk(folder: Path) -> Iterator[_Member]:
