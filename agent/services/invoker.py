@@ -27,11 +27,13 @@ from agent.substrate.base import FunctionRecord
 from mee6.api.v1 import invoker_pb2 as pb
 from mee6.api.v1.invoker_pb2_grpc import InvokerServicer
 from mee6.bundle import size_text
-from mee6.errors import InvalidBundle, InvalidInput, InvocationNotFound, TooLarge
+from mee6.errors import InvalidBundle, InvalidInput, InvocationNotFound, Mee6Error, TooLarge
 
 ALIVE_S: Final = 5.0
 """How long an upload stream is silent at most."""
 SHOW_EVERY_S: Final = 0.1
+READ_OUT_S: Final = 2.0
+"""For a refused client to finish sending."""
 MAX_WAIT_S: Final = 3600.0
 """Of `Result`."""
 
@@ -95,6 +97,9 @@ class Invoker(InvokerServicer):
                 await context.write(pb.UploadReply(progress=latest.pop() if latest else ""))
                 await asyncio.wait({work}, timeout=SHOW_EVERY_S)
             await context.write(pb.UploadReply(added=await work))
+        except Mee6Error:
+            await _read_out(context)
+            raise
         finally:
             if not work.done():  # the client has hung up: what is being resolved for it alone ends
                 work.cancel()
@@ -184,6 +189,14 @@ class Invoker(InvokerServicer):
                 f"the bundle has {size_text(size)}, over the limit of {size_text(limit)}; "
                 f"name what is not needed in .mee6ignore"
             )
+
+
+async def _read_out(context: Context) -> None:
+    """Lets a client finish sending: one whose write fails because the call has ended is never told why it has."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(READ_OUT_S):
+            while await context.read() is not grpc.aio.EOF:
+                pass
 
 
 @contextlib.contextmanager
