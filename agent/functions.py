@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -159,14 +159,14 @@ class Functions:
         """The function's versions, newest first."""
         return await self._substrate.registry.versions(user, name)
 
-    async def forget_code(self, in_use: Iterable[FunctionRecord]) -> None:
+    async def forget_code(self, in_use: Callable[[], Iterable[FunctionRecord]]) -> None:
         """Drops the bundles and packages that neither a version nor anything running needs.
 
         Args:
-            in_use: the versions that something runs of.
+            in_use: tells the versions that something runs of; asked once nothing can be added meanwhile.
         """
-        running = list(in_use)
         async with self._adding:
+            running = list(in_use())
             await self._keep_only({record.sha256 for record in running}, {record.packages for record in running})
 
     async def _keep_only(self, bundles: set[str], packages: set[str], *, bundles_only: bool = False) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -220,9 +221,12 @@ class Node:
         self._retire_replaced(user)
         if record is not None:
             self.feed.publish(time.monotonic_ns(), _function_view(record, removed=True))
+        await self.functions_of.forget_code(self._running)
+
+    def _running(self) -> list[FunctionRecord]:
         plans = [seat.plan for seat in self._shell.seats.values() if seat.plan is not None]
         plans += [job.plan for job in self._shell.jobs.values()]
-        await self.functions_of.forget_code([one for plan in plans for one in plan.functions.values()])
+        return [one for plan in plans for one in plan.functions.values()]
 
     def _retire_replaced(self, user: str) -> None:
         """Tells the core of plans that no new invocation will be pinned to."""
@@ -481,6 +485,14 @@ def _function_view(record: FunctionRecord, *, removed: bool = False) -> Function
 def agent_id(state_dir: Path) -> str:
     """The agent's name, made at its first start and kept: by it a later life finds what this one leaves."""
     path = state_dir / "agent.id"
-    if not path.exists():
-        path.write_text(secrets.token_hex(4))
-    return path.read_text().strip()
+    found = path.read_text("utf-8", "replace").strip() if path.exists() else ""
+    if re.fullmatch(r"[0-9a-f]{8}", found):
+        return found
+    made = secrets.token_hex(4)  # also in place of one that was cut short: groups and folders are named by it
+    fresh = path.with_suffix(".new")
+    with fresh.open("w") as file:
+        file.write(made)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    return made

@@ -312,8 +312,8 @@ class Shell:
                 code[packages_name(name)] = folder
         try:
             self._driver.bind(seat.worker, code, flow)
-        except Mee6Error as error:
-            self._inbox.append(ev.WorkerLost(seat.worker, Fault("worker_lost", error.message, job.name)))
+        except (Mee6Error, OSError, RecursionError) as error:  # a function may have spoilt its worker's folders
+            self._inbox.append(ev.WorkerLost(seat.worker, Fault("worker_lost", str(error), job.name)))
             return False
         return True
 
@@ -446,7 +446,7 @@ class Shell:
         seat.gate = None
         seat.held_calls.clear()
         if seat.bound_flow == seat.worker:
-            with contextlib.suppress(Mee6Error):  # of a worker that has just gone, as we shall hear
+            with contextlib.suppress(Mee6Error, OSError, RecursionError):  # of one that has just gone
                 self._driver.clear_flow(seat.worker)
         self.tell(ev.Finished(seat.worker, job.id, report.fault is None))
         self._finish(job, Answer(report.result, report.content_type, report.fault))

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 LIMIT_BYTES: Final = 100 << 20
 """Of the packed file, where nothing else is said; an agent has its own limit."""
 MAX_MEMBERS: Final = 20_000
+MAX_DEPTH: Final = 64
+"""Folders within folders."""
+MAX_HEADER_BYTES: Final = 16 << 10
+"""Of what a member says of itself beside its 512 bytes: a long name. `tarfile` takes a minute over 300 kB of it."""
 
 IGNORE_FILE: Final = ".mee6ignore"
 """One pattern a line, as the shell's: of a name, or of a path where it holds a '/'; '#' starts a comment."""
@@ -152,6 +156,7 @@ def unpack(path: Path, into: Path, limit_bytes: int = LIMIT_BYTES) -> Manifest:
     if any(into.iterdir()):
         raise InvalidBundle(f"cannot unpack into {into}: it is not empty")
     try:
+        _check_headers(path)
         with tarfile.open(path, "r:") as archive:
             _extract(archive, into, limit_bytes)
         return manifest.read(into)
@@ -299,6 +304,19 @@ def _extract(archive: tarfile.TarFile, into: Path, limit_bytes: int) -> None:
         _place(archive, member, into / name)
 
 
+def _check_headers(path: Path) -> None:
+    """Refuses overlong extended headers before `tarfile` reads them."""
+    with path.open("rb") as file:
+        while len(header := file.read(_BLOCK)) == _BLOCK:
+            digits = header[124:136].strip(b"\0 ")
+            if digits and not digits.isdigit():
+                raise InvalidBundle("not a bundle: a member's size is not a number")
+            size = int(digits or b"0", 8)
+            if header[156:157] in b"xgXLKNS" and header[156:157] and size > MAX_HEADER_BYTES:
+                raise InvalidBundle(f"not a bundle: a member has {size} bytes of header")
+            file.seek(-(-size // _BLOCK) * _BLOCK, os.SEEK_CUR)
+
+
 def _check(member: tarfile.TarInfo) -> None:
     name = member.name
     parts = name.rstrip("/").split("/")
@@ -308,6 +326,8 @@ def _check(member: tarfile.TarInfo) -> None:
         name.encode()
     except UnicodeEncodeError as error:
         raise InvalidBundle(f"the name {name!r} is not UTF-8") from error
+    if len(parts) > MAX_DEPTH:
+        raise InvalidBundle(f"{name[:80]!r}... is {len(parts)} folders deep; the limit is {MAX_DEPTH}")
     if member.issym() or member.islnk():
         raise InvalidBundle(f"{name!r} is a link; a bundle holds only files and folders")
     if not (member.isdir() or member.isreg()) or member.issparse():

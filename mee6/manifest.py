@@ -16,6 +16,8 @@ import msgspec
 from mee6.errors import InvalidManifest
 
 FILE_NAME: Final = "activity.json"
+MAX_TIMEOUT_S: Final = 7 * 86400
+"""A week: longer is a mistake."""
 NAME_RULE: Final = "1 to 63 letters, digits, '-', '_' or '.', starting with a letter or digit"
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -44,7 +46,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The functions it may call. Not empty: the function is a workflow."""
     max_parallelism: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Calls of one invocation that run in other workers at once; 0 means the agent's default."""
-    timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_TIMEOUT_S)] | None = None
     """Seconds an invocation may take from its acceptance; None means the agent's default."""
     network: Network = "none"
     """`none`: no network. `bridge`: may reach out."""

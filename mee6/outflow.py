@@ -15,7 +15,7 @@ the one call that stayed.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -79,13 +79,16 @@ class Gate:
     """False where there is no worker of one's own to run in: after a handover."""
     _here: str | None = None
     _elsewhere: set[str] = field(default_factory=set)
-    _waiting: deque[tuple[str, str]] = field(default_factory=deque)
+    _waiting: dict[str, OrderedDict[str, int]] = field(default_factory=dict)
+    """Kind of outflow -> the calls that wait, each with its turn: one of a kind may go when any of it may."""
+    _turn: int = 0
 
     def ask(self, call: str, callee: str) -> list[tuple[str, Place]]:
         """Takes the call `call` to `callee`, which must be a declared dependency."""
         place = self._place(self.outflows[callee])
         if place is None:
-            self._waiting.append((call, callee))
+            self._turn += 1
+            self._waiting.setdefault(_kind(self.outflows[callee]), OrderedDict())[call] = self._turn
             return []
         self._let(call, place)
         return [(call, place)]
@@ -97,7 +100,8 @@ class Gate:
         elif call in self._elsewhere:
             self._elsewhere.remove(call)
         else:
-            self._waiting = deque(entry for entry in self._waiting if entry[0] != call)
+            for queue in self._waiting.values():
+                queue.pop(call, None)
         return self._admit() if self._waiting else []
 
     @property
@@ -107,16 +111,19 @@ class Gate:
 
     def _admit(self) -> list[tuple[str, Place]]:
         admitted: list[tuple[str, Place]] = []
-        still_waiting: deque[tuple[str, str]] = deque()
-        for call, callee in self._waiting:
-            place = self._place(self.outflows[callee])
-            if place is None:
-                still_waiting.append((call, callee))
-                continue
+        while True:
+            heads = [
+                (next(iter(queue.values())), kind, place)
+                for kind, queue in self._waiting.items()
+                if queue and (place := self._place(kind)) is not None
+            ]
+            if not heads:
+                self._waiting = {kind: queue for kind, queue in self._waiting.items() if queue}
+                return admitted
+            _turn, kind, place = min(heads)
+            call, _turn = self._waiting[kind].popitem(last=False)
             self._let(call, place)
             admitted.append((call, place))
-        self._waiting = still_waiting
-        return admitted
 
     def _let(self, call: str, place: Place) -> None:
         if place is Place.HERE:
@@ -131,3 +138,7 @@ class Gate:
         if (outflow != "no" or not self.can_stay) and may_leave:
             return Place.ELSEWHERE
         return None
+
+
+def _kind(outflow: str) -> str:
+    return outflow.partition(":")[0]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from agent.services.api import NodeApi, Outcome, Ticket, function_name, user_name
 from mee6.api.v1 import invoker_pb2 as pb
 from mee6.errors import InvalidInput
 from mee6.lane.messages import TEXT
+from mee6.manifest import MAX_TIMEOUT_S
 
 
 def begin(node: NodeApi, request: pb.InvokeRequest) -> Ticket:
@@ -18,8 +17,10 @@ def begin(node: NodeApi, request: pb.InvokeRequest) -> Ticket:
         Mee6Error: as `NodeApi.begin`.
     """
     timeout_s = request.timeout_s
-    if not 0 <= timeout_s < math.inf:
-        raise InvalidInput(f"timeout_s is {timeout_s}; give seconds, or 0 for the function's own limit")
+    if not 0 <= timeout_s <= MAX_TIMEOUT_S:
+        raise InvalidInput(
+            f"timeout_s is {timeout_s}; give seconds up to {MAX_TIMEOUT_S}, or 0 for the function's own limit"
+        )
     if request.content_type:
         arg, content_type = request.data, request.content_type
     else:

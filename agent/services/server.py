@@ -37,6 +37,8 @@ _OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.max_send_message_length", MESSAGE_LIMIT_BYTES),
     ("grpc.so_reuseport", 0),  # with it, a second agent on the port would get half of the connections
     ("grpc.max_concurrent_streams", 4096),
+    ("grpc.server.max_pending_requests", 100_000),  # past its default of 1,000, calls are dropped without a reason
+    ("grpc.server.max_pending_requests_hard_limit", 100_000),
 )
 
 _SERVICES: Final = (

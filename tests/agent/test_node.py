@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.worker import WorkerState
+from agent.node import agent_id
 from mee6.errors import (
     Cancelled,
     Conflict,
@@ -338,3 +339,12 @@ async def test_a_removed_functions_code_goes_once_nothing_runs_on_it(tmp_path: P
         await play.add("echo", description="again")
         await play.node.remove("ann", "echo")
         assert list((tmp_path / "code").glob("[!.]*")) == []
+
+
+@pytest.mark.parametrize("spoilt", ["", "../../x", "0123", "zzzzzzzz"])
+def test_an_agent_id_that_is_none_is_made_anew_and_kept(tmp_path: Path, spoilt: str) -> None:
+    (tmp_path / "agent.id").write_text(spoilt)
+    made = agent_id(tmp_path)
+    assert len(made) == 8
+    assert made != spoilt
+    assert agent_id(tmp_path) == made

@@ -319,3 +319,26 @@ async def test_a_bundle_that_nobody_waits_for_any_more_is_removed(
     go_on.set()
     await asyncio.get_running_loop().shutdown_default_executor()
     assert list((tmp_path / "temp").iterdir()) == []
+
+
+def tar_of(path: Path, members: list[tuple[tarfile.TarInfo, bytes]]) -> Path:
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        for member, data in members:
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def test_folders_too_deep_are_refused(tmp_path: Path) -> None:
+    manifest = (tarfile.TarInfo("activity.json"), b'{"name": "f", "runtime": "python"}')
+    deep = (tarfile.TarInfo("/".join("a" * 200)), b"x")
+    with pytest.raises(InvalidBundle, match="200 folders deep; the limit is 64"):
+        unpack(tar_of(tmp_path / "b.tar", [manifest, deep]), tmp_path / "into")
+    assert not (tmp_path / "into").exists()
+
+
+def test_an_overlong_header_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("x")
+    member.pax_headers = {"comment": "1" * 300_000}
+    with pytest.raises(InvalidBundle, match="bytes of header"):
+        unpack(tar_of(tmp_path / "b.tar", [(member, b"")]), tmp_path / "into")

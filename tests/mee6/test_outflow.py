@@ -148,3 +148,15 @@ def test_no_call_is_lost_and_no_bound_is_passed(
         admit(rules.done(ended))
     assert rules.running == 0
     assert not rules._waiting, "when nothing runs nobody waits"
+
+
+def test_ten_thousand_waiting_calls_are_served_in_order_and_not_looked_through() -> None:
+    gate = Gate({"a": "always", "b": "no"}, max_parallelism=2, can_stay=True)
+    gone = [call for n in range(10_000) for call, _ in gate.ask(f"c{n}", "ab"[n % 7 == 0])]
+    looked = 0
+    while gone:
+        call = gone.pop(0)
+        looked += 1
+        gone += [name for name, _ in gate.done(call)]
+    assert looked == 10_000
+    assert gate.running == 0
