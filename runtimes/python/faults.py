@@ -75,7 +75,7 @@ def _trim(story: traceback.TracebackException, depth: int = 0) -> None:
 def _one_line(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:
+    except Exception:  # the function's own `__str__` failed: its error is still to be told
         text = "(its text cannot be had)"
     first = text.strip().partition("\n")[0]
     if len(first) > 500:
