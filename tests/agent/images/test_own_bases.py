@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,16 @@ import pytest
 from agent import images
 from mee6.client import Client
 from mee6.errors import InvalidInput
+from tests.support import packages
 from tests.support.agents import Agent, write_function
 from tests.support.bases import base_image, compile_native, other_python, why_no_compiler
 
-pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.usefixtures("restored")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.docker,
+    pytest.mark.timeout(400),  # an image for each test, on an engine that others may use
+    pytest.mark.usefixtures("restored"),
+]
 SITE = "import shutil, site, sys; shutil.copytree('/native', site.getsitepackages()[0] + '/native')"
 FACTS = "import os, sys\ndef main(arg): return [list(sys.version_info[:2]), sys.executable, os.getuid()]\n"
 
@@ -64,7 +72,9 @@ async def test_what_a_function_brings_goes_before_what_the_base_has_installed(tm
 
 
 @pytest.mark.network
-async def test_a_base_with_another_python_on_its_path_gets_a_msgspec_of_its_own(tmp_path: Path) -> None:
+async def test_a_base_with_another_python_gets_a_msgspec_and_packages_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     version = other_python(tmp_path / "python")
     if not version:
         pytest.skip("this machine has no second Python to make a base of")
@@ -78,9 +88,19 @@ async def test_a_base_with_another_python_on_its_path_gets_a_msgspec_of_its_own(
                 pytest.skip(str(error))
             raise
         assert made.python.startswith(f"{version}.")
+        for number, whose in ((version, "the image's"), (f"{sys.version_info[0]}.{sys.version_info[1]}", "the agent's")):
+            tag = f"cp{number.replace('.', '')}-none-any"
+            packages.wheel(tmp_path / "index", "whose", f"NAME = {whose!r}\n", tag=tag)
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
         with Agent.start(driver="docker", prewarm={"python": 1, "nodejs": 0}) as agent:
             async with agent.client() as client:
                 numbers, program, uid = await answer(client, tmp_path, FACTS)  # type: ignore[misc]
+                needs = write_function(tmp_path, "needs", "import whose\ndef main(arg): return whose.NAME\n")
+                (needs / "requirements.txt").write_text("whose\n")
+                await client.add(needs)
+                assert await client.invoke("needs") == "the image's"
     assert numbers == [int(part) for part in version.split(".")]
     assert program == f"/usr/local/bin/python{version}"
     assert uid == 65534
