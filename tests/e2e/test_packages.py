@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def offline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     packages.wheel(index)
     if not why_no_compiler():
         extension_wheel(index)
-    told = {}
+    told: dict[str, Any] = {}
     if request.param == "docker":
         for runtime in ("python", "nodejs"):
             need_engine(runtime)
@@ -83,9 +84,7 @@ async def test_a_function_finds_its_packages_and_others_do_not(offline: Agent, u
 
 
 @pytest.mark.skipif(bool(why_no_compiler()), reason=why_no_compiler())
-async def test_an_extension_module_is_loaded_where_the_function_runs(
-    offline: Agent, user: str, tmp_path: Path
-) -> None:
+async def test_an_extension_module_is_loaded_where_the_function_runs(offline: Agent, user: str, tmp_path: Path) -> None:
     folder = write_function(tmp_path, "native", "import fast\ndef main(arg): return [fast.answer(), fast.__file__]\n")
     (folder / "requirements.txt").write_text("fast\n")
     async with offline.client(user) as client:

@@ -86,9 +86,7 @@ def _compile(text: str, out: Path, *options: str) -> None:
 
 
 @contextmanager
-def base_image(
-    *steps: str, files: Mapping[str, Path | bytes] | None = None, name: str = ""
-) -> Iterator[str]:
+def base_image(*steps: str, files: Mapping[str, Path | bytes] | None = None, name: str = "") -> Iterator[str]:
     """A base image made for one test, by name; removed at its end.
 
     Args:

@@ -75,6 +75,8 @@ class Held:
     """As `localhost:PORT`."""
     asked: threading.Event = field(default_factory=threading.Event)
     """A layer has been asked for."""
+    go_on: threading.Event = field(default_factory=threading.Event)
+    """Set, it sends a little more: an engine looks only then whether anybody still wants the layer."""
     left: threading.Event = field(default_factory=threading.Event)
     """Who asked for it has gone."""
 
@@ -82,60 +84,72 @@ class Held:
 @contextmanager
 def holding(behind: str, larger_than: int) -> Iterator[Held]:
     """Passes on what the registry `behind` says, but for layers larger than so many bytes."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_HEAD(self) -> None:
-            self._pass("HEAD")
-
-        def do_GET(self) -> None:
-            self._pass("GET")
-
-        def _pass(self, method: str) -> None:
-            headers = {"Accept": ", ".join(self.headers.get_all("Accept") or ["*/*"])}
-            asking = urllib.request.Request(f"http://{behind}{self.path}", method=method, headers=headers)
-            try:
-                answer = urllib.request.urlopen(asking)
-            except HTTPError as error:
-                answer = error  # type: ignore[assignment]  # it is an answer too
-            with answer:
-                body = answer.read()
-                self.send_response(answer.status)
-                for name in ("Content-Type", "Docker-Content-Digest", "Docker-Distribution-Api-Version"):
-                    if value := answer.headers.get(name):
-                        self.send_header(name, value)
-                self.send_header("Content-Length", answer.headers.get("Content-Length", str(len(body))))
-                self.end_headers()
-                if "/blobs/" in self.path and len(body) > larger_than:
-                    self._hold(body)
-                else:
-                    self.wfile.write(body)
-
-        def _hold(self, body: bytes) -> None:
-            self.wfile.write(body[: larger_than // 2])
-            held.asked.set()
-            self.connection.settimeout(60)
-            try:
-                gone = not self.connection.recv(1)
-            except ConnectionError:
-                gone = True
-            except TimeoutError:
-                gone = False
-            self.close_connection = True
-            if gone:
-                held.left.set()
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    held = Held(f"localhost:{server.server_port}")
+    server = _Holding(behind, larger_than)
     serving = threading.Thread(target=server.serve_forever)
     serving.start()
     try:
-        yield held
+        yield server.held
     finally:
+        server.held.go_on.set()
         server.shutdown()
         serving.join()
         server.server_close()
+
+
+class _Holding(ThreadingHTTPServer):
+    def __init__(self, behind: str, larger_than: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.behind = behind
+        self.larger_than = larger_than
+        self.held = Held(f"localhost:{self.server_port}")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Holding
+
+    def do_HEAD(self) -> None:
+        self._pass("HEAD")
+
+    def do_GET(self) -> None:
+        self._pass("GET")
+
+    def _pass(self, method: str) -> None:
+        headers = {"Accept": ", ".join(self.headers.get_all("Accept") or ["*/*"])}
+        asking = urllib.request.Request(f"http://{self.server.behind}{self.path}", method=method, headers=headers)
+        try:
+            answer = urllib.request.urlopen(asking)
+        except HTTPError as error:
+            answer = error  # it is an answer too
+        with answer:
+            body = answer.read()
+            self.send_response(answer.status)
+            for name in ("Content-Type", "Docker-Content-Digest", "Docker-Distribution-Api-Version"):
+                if value := answer.headers.get(name):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", answer.headers.get("Content-Length", str(len(body))))
+            self.end_headers()
+        if "/blobs/" in self.path and len(body) > self.server.larger_than:
+            self._hold(body)
+        else:
+            self.wfile.write(body)
+
+    def _hold(self, body: bytes) -> None:
+        held, some = self.server.held, self.server.larger_than
+        self.close_connection = True
+        self.wfile.write(body[: some // 2])
+        held.asked.set()
+        held.go_on.wait(60)
+        self.connection.settimeout(60)
+        try:
+            self.wfile.write(body[some // 2 : some])
+            gone = not self.connection.recv(1)
+        except ConnectionError:
+            gone = True
+        except TimeoutError:
+            gone = False
+        if gone:
+            held.left.set()
+
+    def log_message(self, *_said: object) -> None:
+        """Says nothing."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent import images
 from mee6.client import Client
-from mee6.errors import InvalidInput
+from mee6.errors import Conflict, InvalidInput, Mee6Error, NotFound
 from tests.support import packages
 from tests.support.agents import Agent, write_function
 from tests.support.bases import base_image, compile_native, other_python, why_no_compiler
@@ -25,7 +26,7 @@ SITE = "import shutil, site, sys; shutil.copytree('/native', site.getsitepackage
 FACTS = "import os, sys\ndef main(arg): return [list(sys.version_info[:2]), sys.executable, os.getuid()]\n"
 
 
-async def answer(client: Client, tmp_path: Path, code: str, name: str = "asks") -> object:
+async def answer(client: Client, tmp_path: Path, code: str, name: str = "asks") -> Any:
     await client.add(write_function(tmp_path, name, code))
     return await client.invoke(name)
 
@@ -34,14 +35,23 @@ async def answer(client: Client, tmp_path: Path, code: str, name: str = "asks") 
 async def test_a_function_uses_the_native_code_of_a_base_whose_user_and_entrypoint_are_its_own(tmp_path: Path) -> None:
     compile_native(tmp_path / "native")
     steps = [
-        "COPY lib /opt/native/lib", "COPY bin /opt/native/bin", "COPY package/native /native",
-        f'RUN ["python3", "-c", "{SITE}"]', "ENV LD_LIBRARY_PATH=/opt/native/lib GREETING=hello PATH=/opt/native/bin:/usr/bin:/bin",
-        'ENTRYPOINT ["/bin/false"]', 'CMD ["nothing"]', "WORKDIR /nowhere", "HEALTHCHECK CMD false", "USER 1000:1000",
-    ]  # fmt: skip
-    code = (
-        "import os, subprocess, sys, native\ndef main(arg):\n    tool = subprocess.check_output(['native-tool']).decode()\n"
-        "    return [native.answer(), tool.strip(), os.environ['GREETING'], os.getuid(), os.environ.get('MEE6_BASE_PATH')]\n"
-    )
+        "COPY lib /opt/native/lib",
+        "COPY bin /opt/native/bin",
+        "COPY package/native /native",
+        f'RUN ["python3", "-c", "{SITE}"]',
+        "ENV LD_LIBRARY_PATH=/opt/native/lib GREETING=hello PATH=/opt/native/bin:/usr/bin:/bin",
+        'ENTRYPOINT ["/bin/false"]',
+        'CMD ["nothing"]',
+        "WORKDIR /nowhere",
+        "HEALTHCHECK CMD false",
+        "USER 1000:1000",
+    ]
+    code = """
+import os, subprocess, native
+def main(arg):
+    tool = subprocess.check_output(['native-tool']).decode().strip()
+    return [native.answer(), tool, os.environ['GREETING'], os.getuid(), os.environ.get('MEE6_BASE_PATH')]
+"""
     files = {name: tmp_path / "native" / name for name in ("lib", "bin", "package")}
     with base_image(*steps, files=files) as base:
         made = images.build("python", base)
@@ -54,8 +64,9 @@ async def test_a_function_uses_the_native_code_of_a_base_whose_user_and_entrypoi
 
 async def test_what_a_function_brings_goes_before_what_the_base_has_installed(tmp_path: Path) -> None:
     step = (
-        "import site, pathlib; folder = pathlib.Path(site.getsitepackages()[0]); folder.mkdir(parents=True, exist_ok=True);"
-        " [(folder / (name + '.py')).write_text('WHOSE = 1') for name in ('mine', 'json', 'basic')]"
+        "import site, pathlib; folder = pathlib.Path(site.getsitepackages()[0]); "
+        "folder.mkdir(parents=True, exist_ok=True); "
+        "[(folder / (name + '.py')).write_text('WHOSE = 1') for name in ('mine', 'json', 'basic')]"
     )
     folder = write_function(
         tmp_path,
@@ -83,12 +94,15 @@ async def test_a_base_with_another_python_gets_a_msgspec_and_packages_for_it(
     with base_image(*steps, files={"python": tmp_path / "python"}) as base:
         try:
             made = images.build("python", base)
-        except Exception as error:
+        except Mee6Error as error:
             if "no msgspec could be had" in str(error):
                 pytest.skip(str(error))
             raise
         assert made.python.startswith(f"{version}.")
-        for number, whose in ((version, "the image's"), (f"{sys.version_info[0]}.{sys.version_info[1]}", "the agent's")):
+        for number, whose in (
+            (version, "the image's"),
+            (f"{sys.version_info[0]}.{sys.version_info[1]}", "the agent's"),
+        ):
             tag = f"cp{number.replace('.', '')}-none-any"
             packages.wheel(tmp_path / "index", "whose", f"NAME = {whose!r}\n", tag=tag)
         monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -96,7 +110,7 @@ async def test_a_base_with_another_python_gets_a_msgspec_and_packages_for_it(
         monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
         with Agent.start(driver="docker", prewarm={"python": 1, "nodejs": 0}) as agent:
             async with agent.client() as client:
-                numbers, program, uid = await answer(client, tmp_path, FACTS)  # type: ignore[misc]
+                numbers, program, uid = await answer(client, tmp_path, FACTS)
                 needs = write_function(tmp_path, "needs", "import whose\ndef main(arg): return whose.NAME\n")
                 (needs / "requirements.txt").write_text("whose\n")
                 await client.add(needs)
@@ -170,8 +184,6 @@ async def test_a_new_image_takes_the_place_of_an_old_one_that_workers_go_on_usin
 
 
 def test_an_image_in_use_is_not_removed_and_says_whose_it_is(tmp_path: Path) -> None:
-    from mee6.errors import Conflict, NotFound
-
     with base_image("ENV WHICH=used") as base:
         images.build("python", base)
         with (
@@ -185,6 +197,7 @@ def test_an_image_in_use_is_not_removed_and_says_whose_it_is(tmp_path: Path) -> 
 
 
 def test_what_a_base_loses_by_its_own_making_is_an_error_of_the_build() -> None:
-    with base_image("USER 0", 'ONBUILD RUN ["python3", "-c", "raise SystemExit(5)"]') as base:
-        with pytest.raises(Exception, match="building mee6/runtime-python failed: .*returned a non-zero code: 5"):
-            images.build("python", base)
+    step = 'ONBUILD RUN ["python3", "-c", "raise SystemExit(5)"]'
+    failed = r"building mee6/runtime-python failed: .*returned a non-zero code: 5"
+    with base_image("USER 0", step) as base, pytest.raises(Mee6Error, match=failed):
+        images.build("python", base)

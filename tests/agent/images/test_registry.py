@@ -88,6 +88,7 @@ def test_ctrl_c_ends_a_pull_and_leaves_nothing(pushed: str, tmp_path: Path) -> N
             _, said = process.communicate(timeout=60)
         assert process.returncode == 130
         assert "Traceback" not in said
+        held.go_on.set()
         assert held.left.wait(60), "the engine goes on pulling"
     with images.connect() as api:
         assert name not in [tag for image in api.images() for tag in image["RepoTags"] or ()]
