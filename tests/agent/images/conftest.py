@@ -8,14 +8,17 @@ import pytest
 
 from agent import images
 from tests.agent.drivers.engines import need_engine
-from tests.support.bases import TEST_BASE
+from tests.support.bases import COMPILED, TEST_BASE, remove
 
 
 @pytest.fixture(scope="session")
-def base() -> None:
-    """The base that test bases are made of is there."""
+def base() -> Iterator[None]:
+    """The base that test bases are made of is there; of these none stays."""
     need_engine()
     images.build("python", TEST_BASE)
+    yield
+    with images.connect() as api:
+        remove(api, COMPILED)
 
 
 @pytest.fixture
