@@ -6,6 +6,7 @@ once, the engine is only asked. What is a failure depends on the driver: without
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import platform
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from agent.drivers.process.cgroups import Hierarchy, hierarchies
+from mee6.bundle import size_text
 from mee6.errors import Mee6Error
 from runtimes.catalog import RUNTIMES
 
@@ -108,6 +110,22 @@ def _node(patient: Patient) -> Iterator[Finding]:
         yield Finding("node", Level.OK, _said(["node", "--version"]))
 
 
+def _packages(_patient: Patient) -> Iterator[Finding]:
+    """What resolves the packages of functions, whatever makes the workers."""
+    tools = {
+        "pip": (importlib.util.find_spec("pip") is not None, f"{sys.executable} -m ensurepip"),
+        "npm": (bool(shutil.which("npm") and shutil.which("node")), "apt-get install -y npm"),
+    }
+    there = [name for name, (found, _) in tools.items() if found]
+    if len(there) == len(tools):
+        yield Finding("packages", Level.OK, f"{' and '.join(there)} can resolve what functions depend on")
+        return
+    for name, (found, mend) in tools.items():
+        if not found:
+            files = "requirements.txt" if name == "pip" else "package.json"
+            yield Finding("packages", Level.WARNING, f"no {name}: no functions with a {files}", mend)
+
+
 def _cgroups(patient: Patient) -> Iterator[Finding]:
     try:
         trees = hierarchies(Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text())
@@ -176,7 +194,9 @@ def _engine(patient: Patient) -> Iterator[Finding]:
     try:
         version, info = _ask(path, "/version"), _ask(path, "/info")
     except PermissionError:
-        yield patient.engine(f"{path} is not for this user", "run as root, or: usermod -aG docker $USER")
+        yield patient.engine(
+            f"{path} is not for this user", "run as root, or: usermod -aG docker $USER, and log in again"
+        )
         return
     except (OSError, ValueError) as error:
         installed = shutil.which("dockerd")
@@ -189,6 +209,9 @@ def _engine(patient: Patient) -> Iterator[Finding]:
         yield patient.engine(f"{name}; API 1.41 is wanted", "update Docker to 20.10 or later")
         return
     yield Finding("engine", Level.OK, name)
+    root = Path(str(info.get("DockerRootDir") or "/"))
+    if patient.driver == "docker" and _nearest(root) == root:
+        yield from _room("engine disk", root, "remove images that nobody needs: docker image ls")
     yield from _images(patient)
 
 
@@ -212,33 +235,56 @@ def _images(patient: Patient) -> Iterator[Finding]:
             level = Level.FAILING if patient.driver == "docker" and not images else Level.WARNING
             yield Finding(f"image {runtime}", level, "not built", mend)
         elif not image.is_current:
-            yield Finding(f"image {runtime}", Level.WARNING, f"of another build ({image.version})", mend)
+            yield Finding(
+                f"image {runtime}", Level.WARNING, f"of another build ({image.version or 'not by mee6'})", mend
+            )
         else:
             yield Finding(f"image {runtime}", Level.OK, f"{image.name}, {image.size_bytes >> 20} MiB")
 
 
 def _state(patient: Patient) -> Iterator[Finding]:
     state = patient.state_dir
-    base = next(folder for folder in (state, *state.parents) if folder.exists())
-    if not os.access(base, os.W_OK | os.X_OK):
-        yield Finding("state folder", Level.FAILING, f"{base} is not writable", "choose another with --state-dir")
-        return
+    elsewhere = "mee6 agent serve --state-dir DIR"
+    base = _nearest(state)
     longest = state / "lane" / "agent.sock"
-    if len(os.fsencode(longest)) > SOCKET_PATH_BYTES:
-        yield Finding("state folder", Level.FAILING, f"{state} is too long for sockets", "choose a shorter --state-dir")
-    disk = os.statvfs(base)
-    free, files = disk.f_bavail * disk.f_frsize, disk.f_favail
-    found = f"{free / (1 << 30):.1f} GiB free at {base}"
-    if free < MIN_FREE_BYTES // 10:
-        yield Finding("disk", Level.FAILING, found, "make room, or choose another --state-dir")
-    elif free < MIN_FREE_BYTES:
-        yield Finding("disk", Level.WARNING, found, "make room, or choose another --state-dir")
+    if base is None:
+        yield Finding("state folder", Level.FAILING, f"{state} is not for this user to see", elsewhere)
+        return
+    if not base.is_dir():
+        yield Finding("state folder", Level.FAILING, f"{base} is not a folder", elsewhere)
+        return
+    if not os.access(base, os.W_OK | os.X_OK):
+        yield Finding("state folder", Level.FAILING, f"{base} is not writable by this user", elsewhere)
+    elif len(os.fsencode(longest)) > SOCKET_PATH_BYTES:
+        yield Finding("state folder", Level.FAILING, f"{state} is too long for sockets", elsewhere)
     else:
-        yield Finding("disk", Level.OK, found)
-    if disk.f_files and files < MIN_FREE_FILES:
-        yield Finding("inodes", Level.WARNING, f"{files} free at {base}", "remove files, or choose another --state-dir")
+        yield Finding("state folder", Level.OK, f"{state} {'is' if base == state else 'can be made'}")
+    yield from _room("disk", base, f"make room, or: {elsewhere}")
+    disk = os.statvfs(base)
+    if disk.f_files and disk.f_favail < MIN_FREE_FILES:
+        yield Finding("inodes", Level.WARNING, f"{disk.f_favail} free at {base}", f"remove files, or: {elsewhere}")
     elif disk.f_files:
-        yield Finding("inodes", Level.OK, f"{files} free")
+        yield Finding("inodes", Level.OK, f"{disk.f_favail} free")
+
+
+def _nearest(path: Path) -> Path | None:
+    """The path, or its nearest parent that is there; None where this user may not look."""
+    try:
+        return next(place for place in (path, *path.parents) if place.exists())
+    except PermissionError:
+        return None
+
+
+def _room(check: str, place: Path, mend: str) -> Iterator[Finding]:
+    disk = os.statvfs(place)
+    free = disk.f_bavail * disk.f_frsize
+    found = f"{size_text(free)} free at {place}"
+    if free < MIN_FREE_BYTES // 10:
+        yield Finding(check, Level.FAILING, found, mend)
+    elif free < MIN_FREE_BYTES:
+        yield Finding(check, Level.WARNING, found, mend)
+    else:
+        yield Finding(check, Level.OK, found)
 
 
 def _sockets(patient: Patient) -> Iterator[Finding]:
@@ -271,7 +317,7 @@ def _clock(_patient: Patient) -> Iterator[Finding]:
 
 
 _CHECKS: Final[tuple[Callable[[Patient], Iterator[Finding]], ...]] = (
-    _kernel, _python, _node, _namespaces, _cgroups, _engine, _state, _sockets, _clock,
+    _kernel, _python, _node, _packages, _namespaces, _cgroups, _engine, _state, _sockets, _clock,
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ def main() -> NoReturn:
     """Runs until the worker has ended, or the agent has."""
     child.close_to_its_own()
     token = os.environ.pop(TOKEN, "")
+    given = dict(os.environ)  # what the image's base sets: its path, where its libraries are
     packages = [entry.name for entry in _HOME.iterdir() if entry.is_dir() and entry.name != "__pycache__"]
     folders = {name: str(_HOME) for name in packages}
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -51,4 +52,4 @@ def main() -> NoReturn:
         sys.exit(1)
     os.chdir(setup.act)
     gc.collect()
-    init.run(setup, control)
+    init.run(setup, control, environment=given)

@@ -21,6 +21,7 @@ import signal
 import socket
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, NoReturn
 
@@ -49,19 +50,25 @@ _STOP_TIMEOUT_S: Final = 1.0
 _MAX_BACKLOG: Final = 256
 
 
-def run(setup: wire.Setup, control: socket.socket, proc: int | None = None) -> NoReturn:
+def run(
+    setup: wire.Setup, control: socket.socket, proc: int | None = None, environment: Mapping[str, str] | None = None
+) -> NoReturn:
     """Serves until the last process of the worker has ended, or the agent has.
 
     Args:
         setup: what to start.
         control: the socket towards the driver; SEQPACKET.
         proc: descriptor of a writable /proc, where the visible one is read-only.
+        environment: what functions find besides what is theirs in every worker.
     """
-    child.run_and_exit(lambda: _Init(setup, control, proc).serve())
+    child.run_and_exit(lambda: _Init(setup, control, proc, environment or {}).serve())
 
 
 class _Init:
-    def __init__(self, setup: wire.Setup, control: socket.socket, proc: int | None) -> None:
+    def __init__(
+        self, setup: wire.Setup, control: socket.socket, proc: int | None, environment: Mapping[str, str]
+    ) -> None:
+        self._given = environment
         self._setup = setup
         self._control = control
         self._proc = proc
@@ -253,6 +260,7 @@ class _Init:
         mark = {"MEE6_AGENT_ID": setup.agent_id} if setup.agent_id else {}
         return {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
+            **self._given,
             "HOME": setup.act,
             "TMPDIR": setup.tmp,
             "LANG": "C.UTF-8",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -16,7 +16,6 @@ from mee6tui.cli.session import AsJson, Output, examples, group, session
 
 app = group("Make the images of Docker workers.")
 
-_STAGES: Final = ("base", "check", "context", "build")
 _RUNTIMES: Final = ("python", "nodejs")
 
 
@@ -40,7 +39,7 @@ def build(
 
     for name in _RUNTIMES if runtime == "all" else (runtime,):
         began = time.monotonic()
-        with _progress(name) as say:
+        with _progress(name, images.STAGES) as say:
             made = images.build(name, base, say)
         took = time.monotonic() - began
         output.write(f"{made.name}  {made.size_bytes >> 20} MiB  Python {made.python}  from {made.base}  {took:.1f}s")
@@ -62,7 +61,9 @@ def list_images(form: Output = None, json: AsJson = False) -> None:
         output.column("NODE", "node"),
         output.Column("SIZE", lambda row: f"{row['size_bytes'] >> 20} MiB", right=True),
         output.Column("AGE", lambda row: units.age(time.time() - row["created_s"]), right=True),
-        output.Column("STATE", lambda row: "current" if row["is_current"] else "old: build it again"),
+        output.Column(
+            "STATE", lambda row: "current" if row["is_current"] else f"old; mee6 image build {row['runtime']}"
+        ),
     ]
     output.show(here.form, [asdict(image) for image in found], columns, name="name")
 
@@ -78,33 +79,37 @@ def remove(
     sys.stderr.write(f"mee6: removed the image of {runtime}\n")
 
 
+def _state(row: dict[str, Any]) -> str:
+    return "current" if row["is_current"] else f"old; make it again: mee6 image build {row['runtime']}"
+
+
 @contextlib.contextmanager
-def _progress(runtime: str) -> Iterator[Callable[[str, str], None]]:
+def _progress(runtime: str, stages: Sequence[str]) -> Iterator[Callable[[str, str, float], None]]:
     """A bar on a terminal, else a line for each stage; both on standard error."""
     if not sys.stderr.isatty():
         seen: set[str] = set()
 
-        def tell(stage: str, detail: str) -> None:
+        def tell(stage: str, detail: str, _part: float) -> None:
             if stage not in seen:
                 seen.add(stage)
-                sys.stderr.write(f"mee6: {runtime}: {stage} {detail}\n")
+                sys.stderr.write(f"mee6: {runtime}: {stage}: {detail}\n")
 
         yield tell
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
     columns = (
         TextColumn("{task.fields[runtime]}"),
         BarColumn(24),
         TimeElapsedColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=len(_STAGES), runtime=runtime)
+        task = bar.add_task("", total=len(stages), runtime=runtime)
 
-        def show(stage: str, detail: str) -> None:
-            done = _STAGES.index(stage) if stage in _STAGES else 0
-            bar.update(task, completed=done, description=f"{stage} {detail}"[:70].replace("[", "("))
+        def show(stage: str, detail: str, part: float) -> None:
+            bar.update(task, completed=stages.index(stage) + part, description=f"{stage}: {detail}")
 
         yield show

@@ -1,8 +1,8 @@
 """Finds `main` in a function's folder.
 
-Once per process: its folder becomes the current one and the first on `sys.path`, what it depends on the last, its
-environment is applied, and `main.py` is imported as the module `main`. A process whose load failed is thrown away by
-whoever asked.
+Once per process: its folder becomes the current one and the first on `sys.path`, what it depends on comes after the
+standard library, and what an image's base brings along is the last; its environment is applied, and `main.py` is
+imported as the module `main`. A process whose load failed is thrown away by whoever asked.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from mee6.errors import LoadFailed
 from mee6.lane.messages import Function
 
 MAIN: Final = "main.py"
+BASE_PATH: Final = "MEE6_BASE_PATH"
+"""Set in a container: where the Python of the image's base finds packages, which its functions may use."""
 
 
 def load(function: Function) -> Callable[[Any], Any]:
@@ -32,13 +34,15 @@ def load(function: Function) -> Callable[[Any], Any]:
     path = folder / MAIN
     if not path.is_file():
         raise LoadFailed(f"cannot load {function.name!r}: no {MAIN} in its folder", function=function.name)
+    of_base = os.environ.pop(BASE_PATH, "")
     os.environ.update(function.env)
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     if function.packages:
         import site  # costs nothing to the many that need no packages
 
-        site.addsitedir(function.packages)  # last, as an interpreter's own: nothing hides the standard library
+        site.addsitedir(function.packages)  # as an interpreter's own: nothing hides the standard library
+    sys.path.extend(filter(None, of_base.split(":")))
     sys.argv = [str(path)]
     spec = importlib.util.spec_from_file_location("main", path)
     assert spec is not None

@@ -57,6 +57,54 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_engine")
+def test_a_state_folder_that_is_a_file_fails(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    finding = look(tmp_path / "state")["state folder"]
+    assert (finding.level, finding.found) == (Level.FAILING, f"{tmp_path / 'state'} is not a folder")
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_a_state_folder_is_named_whether_it_is_there_or_not(tmp_path: Path) -> None:
+    assert look(tmp_path)["state folder"].found == f"{tmp_path} is"
+    assert look(tmp_path / "a" / "b")["state folder"].found == f"{tmp_path / 'a' / 'b'} can be made"
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize(("bytes_free", "level"), [(10 << 20, Level.FAILING), (500 << 20, Level.WARNING)])
+def test_little_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes_free: int, level: Level) -> None:
+    real = os.statvfs(tmp_path)
+    few = os.statvfs_result((4096, 4096, real.f_blocks, 0, bytes_free // 4096, 10_000, 5, 5, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _path: few)
+    findings = look(tmp_path)
+    assert findings["disk"].level is level
+    assert f"{bytes_free >> 20}" in findings["disk"].found
+    assert (findings["inodes"].level, findings["inodes"].found) == (Level.WARNING, f"5 free at {tmp_path}")
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_a_missing_npm_is_told_with_what_it_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finding = look(tmp_path)["packages"]
+    assert (finding.level, finding.found) == (Level.WARNING, "no npm: no functions with a package.json")
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_a_user_who_may_do_little_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    findings = look(tmp_path, "docker")
+    assert findings["state folder"].found == f"{tmp_path} is not writable by this user"
+    assert (findings["root"].level, findings["root"].mend) == (Level.FAILING, "sudo mee6 agent serve")
+    assert "not writable by this user" in findings["cgroups"].found
+
+    def closed(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", closed)
+    assert look(tmp_path)["state folder"].found == f"{tmp_path} is not for this user to see"
+
+
+@pytest.mark.usefixtures("no_engine")
 def test_looking_changes_nothing(tmp_path: Path) -> None:
     state = tmp_path / "state"
     namespaces = {name: (Path("/proc/self/ns") / name).readlink() for name in os.listdir("/proc/self/ns")}

@@ -14,13 +14,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mee6.client import Client
 from mee6.errors import DependencyFailed, InvalidBundle, InvalidInput, LoadFailed, NotFound
+from tests.agent.drivers.engines import need_engine
 from tests.support import packages
 from tests.support.agents import Agent, until, write_function
+from tests.support.bases import extension_wheel, why_no_compiler
 
 pytestmark = pytest.mark.slow
 SAMPLES = Path(__file__).parents[2] / "samples" / "packages"
@@ -28,16 +31,24 @@ NODE = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not on PAT
 ENV = "import os\ndef main(arg): return [os.environ.get(name) for name in arg.split()]\n"
 
 
-@pytest.fixture(scope="module", params=["isolated", "bare"])
+@pytest.fixture(scope="module", params=["isolated", "bare", pytest.param("docker", marks=pytest.mark.docker)])
 def offline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     """An agent whose index is a folder of wheels."""
     index = tmp_path_factory.mktemp("index")
     packages.wheel(index)
+    if not why_no_compiler():
+        extension_wheel(index)
+    told: dict[str, Any] = {}
+    if request.param == "docker":
+        for runtime in ("python", "nodejs"):
+            need_engine(runtime)
+        told = {"driver": "docker"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_CONFIG_FILE", os.devnull)
         patch.setenv("PIP_NO_INDEX", "1")
         patch.setenv("PIP_FIND_LINKS", str(index))
-        agent = Agent.start(isolation="none" if request.param == "bare" else "", prewarm={"python": 1, "nodejs": 0})
+        isolation = "none" if request.param == "bare" else ""
+        agent = Agent.start(isolation=isolation, prewarm={"python": 1, "nodejs": 0}, **told)
     with agent:
         yield agent
 
@@ -72,6 +83,42 @@ async def test_a_function_finds_its_packages_and_others_do_not(offline: Agent, u
         assert not (offline.state / "deps" / key).exists()
 
 
+@pytest.mark.skipif(bool(why_no_compiler()), reason=why_no_compiler())
+async def test_an_extension_module_is_loaded_where_the_function_runs(offline: Agent, user: str, tmp_path: Path) -> None:
+    folder = write_function(tmp_path, "native", "import fast\ndef main(arg): return [fast.answer(), fast.__file__]\n")
+    (folder / "requirements.txt").write_text("fast\n")
+    async with offline.client(user) as client:
+        await client.add(folder)
+        answer, place = await client.invoke("native")
+        assert answer == 42
+        assert place.endswith("/native@packages/fast.abi3.so")
+        await client.remove("native")
+
+
+async def test_all_workers_that_need_the_same_packages_share_one_folder(
+    offline: Agent, user: str, tmp_path: Path
+) -> None:
+    code = (
+        "import os, time, tiny\ndef main(arg):\n    open(f'/act/flow/{arg}', 'w').close()\n"
+        "    while len(os.listdir('/act/flow')) < 2: time.sleep(0.01)\n"
+        "    return [os.stat(tiny.__file__).st_ino, os.stat(tiny.__file__).st_mode & 0o222]\n"
+    )
+    whole = "import mee6\ndef main(arg): return mee6.gather(('part', 'a'), ('part', 'b'))\n"
+    folder = write_function(tmp_path, "part", code)
+    (folder / "requirements.txt").write_text("tiny==1.0\n")
+    if offline.isolation == "none":
+        pytest.skip("without a sandbox there is no /act")
+    async with offline.client(user) as client:
+        await client.add(folder)
+        await client.add(write_function(tmp_path, "whole", whole, calls={"part": "always"}))
+        first, second = await client.invoke("whole")
+        assert first == second
+        assert first[1] == 0
+        assert len({step.worker for step in (await client.trace()).steps if step.function == "part"}) == 2
+        for name in ("whole", "part"):
+            await client.remove(name)
+
+
 async def test_a_workflows_functions_each_find_their_own(offline: Agent, user: str, tmp_path: Path) -> None:
     code = "import mee6\ndef main(arg): return mee6.invoke('answer', '')[0] + 1\n"
     async with offline.client(user) as client:
@@ -97,10 +144,16 @@ async def test_a_packages_code_cannot_be_written(offline: Agent, user: str, tmp_
 
 
 async def test_what_cannot_be_had_adds_nothing(offline: Agent, user: str, tmp_path: Path) -> None:
+    broken = with_packages(tmp_path, "broken", "./broken-1.0.tar.gz")
+    packages.source(broken, "broken", "raise SystemExit('no compiler for this')")
     async with offline.client(user) as client:
         for requirement, error in (("tiny==9", DependencyFailed), ("-e .", InvalidBundle)):
             with pytest.raises(error):
                 await client.add(with_packages(tmp_path, requirement=requirement))
+        if offline.isolation != "none":
+            with pytest.raises(DependencyFailed, match="could not be built") as caught:
+                await client.add(broken)
+            assert "no compiler for this" in caught.value.traceback
         assert await client.list() == ()
     assert not list((offline.state / "deps").glob(".*"))
 
@@ -144,10 +197,13 @@ async def test_the_environment_is_part_of_the_version_and_goes_over_the_manifest
         assert (await client.add(folder, env={"C": "=secret", "B": "given"})).unchanged
         assert (await client.describe("env")).env == {"B": "", "C": ""}
         assert (await client.describe("env", show_env=True)).env == {"B": "given", "C": "=secret"}
+        await client.add(write_function(tmp_path, "other", ENV))
+        assert await client.invoke("other", "A B C") == [None, None, None]
         for wrong in ({"1": "x"}, {"A": "\0"}, {"A": "x" * 70_000}):
             with pytest.raises(InvalidInput):
                 await client.add(folder, env=wrong)
-        await client.remove("env")
+        for name in ("env", "other"):
+            await client.remove(name)
 
 
 async def test_packages_and_environment_outlive_the_agent_and_lost_packages_are_told(tmp_path: Path) -> None:

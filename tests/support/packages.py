@@ -23,15 +23,17 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 """
 
 
-def wheel(folder: Path, name: str = "tiny", code: str = "ANSWER = 42\n", version: str = "1.0") -> Path:
+def wheel(
+    folder: Path, name: str = "tiny", code: str = "ANSWER = 42\n", version: str = "1.0", tag: str = "py3-none-any"
+) -> Path:
     """A wheel of one module."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{version}-py3-none-any.whl"
+    path = folder / f"{name}-{version}-{tag}.whl"
     info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{name}.py", code)
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
         archive.writestr(f"{info}/RECORD", "")
     return path
 

@@ -28,7 +28,6 @@ T = TypeVar("T")
 
 AGENT: Final = "mee6.agent"
 WORKER: Final = "mee6.worker"
-USER: Final = "65534:65534"
 OOM_SCORE_ADJ: Final = 300
 """Of a container's first process and proxy; `proxy.init` raises its runtimes above it."""
 CALL_TIMEOUT_S: Final = 15.0
@@ -114,7 +113,7 @@ class Engine:
                 image.name,
                 name=f"mee6-{self._agent_id}-{worker}",
                 hostname=worker,
-                user=USER,
+                user=images.WORKER_USER,
                 environment=dict(environment),
                 labels={AGENT: self._agent_id, WORKER: worker},
                 host_config=host,
