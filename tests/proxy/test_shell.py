@@ -91,13 +91,11 @@ def main(s):
     worker.load(made(tmp_path, "f", code, {"f": "no"}))
     number = worker.begin(3600)
     until((worker.act / "flow" / "began").exists)
-    began = time.monotonic()
     for pid in runtimes_of(worker):
         end(pid)
     report = worker.report(number)
     assert report.fault is not None
     assert report.fault.code == "function_exited"
-    assert time.monotonic() - began < 2
     assert worker.invoke(0).result == b"ok"
 
 

@@ -39,7 +39,7 @@ from mee6.lane.messages import (
 from proxy import spawner as wire
 
 M = TypeVar("M", bound=AnyMessage)
-WAIT_S = 10.0
+WAIT_S = 30.0
 ROOT = Path(__file__).parents[2]
 
 
