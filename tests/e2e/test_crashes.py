@@ -224,9 +224,10 @@ async def test_a_killed_agent_leaves_nothing_and_its_next_life_knows_its_functio
             task, _ = await begun(client, name, "nap")
             await until(lambda: frozen(agent), "some workers are frozen")
             before = agent.processes()
-            # Frozen processes die with their parents; a frozen container has to be thawed by the agent's next life.
-            stay = agent.processes_of(min(frozen(agent))) if isinstance(agent, DockerAgent) else set()
             agent.kill()
+            # Frozen processes die with their parents; a frozen container has to be removed by the agent's next life.
+            last = frozen(agent) if isinstance(agent, DockerAgent) else ()
+            stay = {pid for worker in last for pid in agent.processes_of(worker)}
             error = await fails(task, AgentUnreachable)
             assert "went away during the call" in error.message or "no agent answers" in error.message
         await until(lambda: not any(map(alive, before - stay)), "no process of it runs any more")
