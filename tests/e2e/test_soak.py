@@ -128,7 +128,13 @@ async def test_more_than_may_wait_are_refused_at_once_and_by_name(tmp_path: Path
     with Agent.start(prewarm={"python": 1}, max_workers=1, queue_limit=2) as agent:
         async with agent.client() as client:
             await client.add(write_function(tmp_path, "f", HELD))
-            calls = [asyncio.create_task(client.invoke("f")) for _ in range(6)]
+            first = await client.submit("f")
+
+            async def runs() -> bool:
+                return (await client.trace(first)).invocation.state == "running"
+
+            await until(runs, "the first one has the worker")
+            calls = [asyncio.create_task(client.invoke("f")) for _ in range(5)]
             await until(lambda: sum(call.done() for call in calls) >= 3, "three have been refused")
 
             async def go_on() -> bool:
