@@ -30,7 +30,7 @@ node = [pytest.mark.node, NODE]
 
 
 async def fails(
-    client: Client, base: Path, code: str, kind: type[Mee6Error], runtime: str = "python", limit_s: float = 20
+    client: Client, base: Path, code: str, kind: type[Mee6Error], runtime: str = "python", limit_s: float = 60
 ) -> Mee6Error:
     """What a function fails with, before its time is over; its neighbour then still works."""
     await client.add(write_function(base, "bad", code, runtime=runtime))

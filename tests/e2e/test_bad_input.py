@@ -125,9 +125,7 @@ async def test_a_bundle_over_the_limit_is_refused_before_it_is_read(client: Clie
     with (folder / "model.bin").open("wb") as file:
         file.truncate(1 << 40)  # who reads a terabyte is not done within this test's time
     said = await refused(client, folder, TooLarge)
-    assert (
-        said == f"{folder} packs to 1024.0 GiB, over the limit of 100.0 MiB; name what is not needed in .mee6ignore"
-    )
+    assert said == f"{folder} packs to 1024.0 GiB, over the limit of 100.0 MiB; name what is not needed in .mee6ignore"
 
 
 # What a client of somebody else's making may send

@@ -100,8 +100,8 @@ async def test_a_trace_of_containers_tells_what_one_of_processes_does(
     async with user_of(docker_agent, user) as client:
 
         async def all_paused() -> bool:
-            (node,) = await client.nodes()
-            return node.workers > 0 and node.paused == node.workers
+            states = [worker.state for worker in await client.workers() if not worker.function]
+            return states == ["paused"] * sum(docker_agent.settings["prewarm"].values())
 
         async def watch() -> None:
             async for item in client.watch(kinds=["handover"]):
@@ -109,7 +109,7 @@ async def test_a_trace_of_containers_tells_what_one_of_processes_does(
                     states.extend((e.what.worker, e.what.state) for e in item.events if isinstance(e.what, Handover))
                 ready.set()
 
-        await until(all_paused, "every worker is paused")
+        await until(all_paused, "the pool is full, and all of it is paused")
         await client.add(write_function(tmp_path, "f", "def main(arg):\n    return arg\n"))
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(watch())

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+from docker import APIClient
 from docker.errors import NotFound
 
 from agent import images
@@ -27,11 +28,18 @@ class DockerAgent(Agent):
 
     def __init__(self, state: Path, isolation: str, settings: dict[str, Any]) -> None:
         super().__init__(state, isolation, {"driver": "docker", **settings})
+        self._api: APIClient | None = None
+
+    @property
+    def api(self) -> APIClient:
+        """A client of the engine; kept until the agent is closed, since connecting takes longer than asking."""
+        if self._api is None:
+            self._api = images.connect()
+        return self._api
 
     def containers(self) -> list[dict[str, Any]]:
         """All of its containers, as the engine lists them."""
-        with images.connect() as api:
-            return containers(api, self.id)
+        return containers(self.api, self.id)
 
     def container(self, worker: str) -> dict[str, Any]:
         """A worker's container, as the engine lists it.
@@ -50,12 +58,12 @@ class DockerAgent(Agent):
 
     def groups(self) -> list[Path]:
         """The control groups of all of its containers."""
-        return [path for one in self.containers() for path in _groups(str(one["Id"]))]
+        return [path for one in self.containers() for path in self._groups(str(one["Id"]))]
 
     def groups_of(self, worker: str) -> list[Path]:
         """See `Agent.groups_of`."""
         with suppress(LookupError):
-            return _groups(str(self.container(worker)["Id"]))
+            return self._groups(str(self.container(worker)["Id"]))
         return []
 
     def marked(self) -> set[int]:
@@ -72,8 +80,7 @@ class DockerAgent(Agent):
 
     def top(self, worker: str) -> list[list[str]]:
         """A worker's processes as the engine lists them: a row each, the columns of `ps -ef`."""
-        with images.connect() as api:
-            return list(api.top(self.container(worker)["Id"])["Processes"])
+        return list(self.api.top(self.container(worker)["Id"])["Processes"])
 
     def is_paused_by_the_engine(self, worker: str) -> bool:
         """Whether the engine itself has paused it; it knows nothing of a freezer that the agent writes."""
@@ -85,17 +92,28 @@ class DockerAgent(Agent):
 
     def close(self) -> None:
         """See `Agent.close`; also lets no container stay where that failed."""
+        name = self.id
         try:
             super().close()
         finally:
-            with images.connect() as api:
-                for one in containers(api, self.id):
-                    with suppress(NotFound):
-                        api.remove_container(one["Id"], force=True)
+            for one in containers(self.api, name):
+                with suppress(NotFound):
+                    self.api.remove_container(one["Id"], force=True)
+            self._leave_the_engine()
+
+    def restarted(self) -> Self:
+        """See `Agent.restarted`."""
+        self._leave_the_engine()
+        return super().restarted()
+
+    def _leave_the_engine(self) -> None:
+        if self._api is not None:
+            self._api.close()
+            self._api = None
 
     def _first(self, worker: str, parents: dict[int, int]) -> int:
         with suppress(LookupError):
-            return _pid(str(self.container(worker)["Id"]))
+            return self._pid(str(self.container(worker)["Id"]))
         return 0
 
     def _note_processes(self) -> None:
@@ -110,19 +128,17 @@ class DockerAgent(Agent):
             if path.exists():
                 yield str(path)
 
+    def _pid(self, container: str) -> int:
+        """A container's first process; 0 where it has ended, or is gone."""
+        with suppress(NotFound):
+            return int(self.api.inspect_container(container)["State"]["Pid"])
+        return 0
 
-def _pid(container: str) -> int:
-    """A container's first process; 0 where it has ended, or is gone."""
-    with images.connect() as api, suppress(NotFound):
-        return int(api.inspect_container(container)["State"]["Pid"])
-    return 0
-
-
-def _groups(container: str) -> list[Path]:
-    """Its control groups in all mounted trees, as its first process tells."""
-    try:
-        membership = Path(f"/proc/{_pid(container) or 'none'}/cgroup").read_text()
-    except OSError:
-        return []
-    trees = hierarchies(Path("/proc/self/mountinfo").read_text(), membership)
-    return sorted({tree.own for tree in trees if container in str(tree.own)})
+    def _groups(self, container: str) -> list[Path]:
+        """Its control groups in all mounted trees, as its first process tells."""
+        try:
+            membership = Path(f"/proc/{self._pid(container) or 'none'}/cgroup").read_text()
+        except OSError:
+            return []
+        trees = hierarchies(Path("/proc/self/mountinfo").read_text(), membership)
+        return sorted({tree.own for tree in trees if container in str(tree.own)})
