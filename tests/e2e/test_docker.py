@@ -172,6 +172,7 @@ async def runs(client: Client, id_: str) -> str:
     return next((step.worker for step in (await client.trace(id_)).steps if step.state == "running"), "")
 
 
+@pytest.mark.timeout(300)
 async def test_a_killed_agents_twenty_containers_are_gone_after_the_next_start() -> None:
     need_engine()
     agent = DockerAgent.start(prewarm={"python": 20}, linger_s=0.1)
@@ -181,7 +182,7 @@ async def test_a_killed_agents_twenty_containers_are_gone_after_the_next_start()
         def ours() -> set[str]:
             return {str(container["Id"]) for container in containers(api, name)}
 
-        await until(lambda: len(ours()) >= 20, "twenty containers", limit_s=60)
+        await until(lambda: len(ours()) >= 20, "twenty containers", limit_s=150)
         agent.kill()
         before = ours()
         agent.settings["prewarm"] = {"python": 1}
