@@ -219,21 +219,21 @@ async def test_a_killed_agent_leaves_nothing_and_its_next_life_knows_its_functio
 ) -> None:
     agent = any_start(prewarm={"python": 2}, linger_s=0.2, pause="always")
     try:
-        async with agent.client() as client:
-            await prepare(client, tmp_path, outflow="always")
-            task, _ = await begun(client, name, "nap")
-            await until(lambda: frozen(agent), "some workers are frozen")
-            before = agent.processes()
-            agent.kill()
-            # Frozen processes die with their parents; a frozen container has to be removed by the agent's next life.
-            last = frozen(agent) if isinstance(agent, DockerAgent) else ()
-            stay = {pid for worker in last for pid in agent.processes_of(worker)}
-            error = await fails(task, AgentUnreachable)
-            assert "went away during the call" in error.message or "no agent answers" in error.message
-        await until(lambda: not any(map(alive, before - stay)), "no process of it runs any more")
-    finally:
-        agent = agent.restarted()
-    try:
+        try:
+            async with agent.client() as client:
+                await prepare(client, tmp_path, outflow="always")
+                task, _ = await begun(client, name, "nap")
+                await until(lambda: frozen(agent), "some workers are frozen")
+                before = agent.processes()
+                agent.kill()
+                # Frozen processes die with their parents; a frozen container is removed by the agent's next life.
+                last = frozen(agent) if isinstance(agent, DockerAgent) else ()
+                stay = {pid for worker in last for pid in agent.processes_of(worker)}
+                error = await fails(task, AgentUnreachable)
+                assert "went away during the call" in error.message or "no agent answers" in error.message
+            await until(lambda: not any(map(alive, before - stay)), "no process of it runs any more")
+        finally:
+            agent = agent.restarted()
         assert not any(map(alive, before)), "nor does a frozen one"
         await until(lambda: agent.marked() <= agent.processes(), "all that there is of it is of its new life")
         async with agent.client() as client:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from mee6.client import Client
-from mee6.errors import InvocationNotFound
 from tests.e2e.conftest import Start
-from tests.support.agents import HELD, Agent, until, write_function
+from tests.support.agents import HELD, Agent, running_worker, until, write_function
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +20,7 @@ async def test_one_may_come_and_go_and_be_killed_while_the_other_works(any_start
             await client.add(function)
             await client.add(write_function(tmp_path, "held", HELD))
             task = asyncio.create_task(client.invoke("held"))
-            worker = await until(lambda: running(client), "it runs")
+            worker = await until(lambda: running_worker(client), "it runs")
             await until(lambda: alone(stays, worker), "its handover is over")
             found = stays.inside(worker)
             before = {*stays.launcher(), found.init, *found.runtimes}
@@ -44,14 +41,6 @@ async def test_one_may_come_and_go_and_be_killed_while_the_other_works(any_start
             stays.let_go(worker)
             assert await task == "rested"
             assert await client.invoke("rest") == "rested"
-
-
-async def running(client: Client) -> str:
-    """The worker that runs the latest invocation; empty while none does."""
-    with suppress(InvocationNotFound):
-        trace = await client.trace()
-        return trace.invocation.worker if trace.invocation.state == "running" else ""
-    return ""
 
 
 def alone(agent: Agent, worker: str) -> bool:

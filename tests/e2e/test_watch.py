@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from mee6.client import Client
-from mee6.errors import InvocationNotFound
 from mee6.records import Batch, FunctionChange, Invocation, LogLine, Snapshot, Step, What, Worker
 from tests.e2e.conftest import Start
-from tests.support.agents import HELD, Agent, until, write_function
+from tests.support.agents import HELD, Agent, running_worker, until, write_function
 
 pytestmark = pytest.mark.slow
 
@@ -102,13 +101,6 @@ async def test_cold_prewarmed_and_warm_starts_are_told_apart(start: Start, tmp_p
             prewarmed = (await client.trace()).steps[0]
     assert prewarmed.start == "prewarmed"
     assert [span.kind for span in prewarmed.spans] == ["queued", "resume", "load", "run"]
-
-
-async def running_worker(client: Client) -> str:
-    """The worker that runs the latest invocation; empty while none does."""
-    with suppress(InvocationNotFound):
-        return next((step.worker for step in (await client.trace()).steps if step.state == "running"), "")
-    return ""
 
 
 def states(watcher: Watcher, worker: str) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 from mee6.client import Client
 from mee6.records import Batch, Event, Handover, Invocation, Worker
 from tests.e2e.test_samples import SAMPLES
-from tests.support.agents import HELD, Agent, alive, kill, number_inside, until, write_function
+from tests.support.agents import HELD, Agent, alive, kill, number_inside, running_worker, until, write_function
 
 pytestmark = pytest.mark.slow
 
@@ -93,12 +93,6 @@ async def test_a_running_function_is_never_paused(any_agent: Agent, any_client: 
         await asyncio.sleep(0.1)
     any_agent.let_go(worker)
     assert await began == "rested"
-
-
-async def running_worker(client: Client) -> str:
-    """The worker that runs the latest invocation; empty while none does."""
-    trace = await client.trace()
-    return trace.invocation.worker if trace.invocation.state == "running" else ""
 
 
 async def test_the_pause_comes_after_the_reply(any_client: Client) -> None:

@@ -27,6 +27,7 @@ import psutil
 from agent.drivers.process.cgroups import hierarchies
 from agent.drivers.process.sandbox import FLOWS
 from mee6.client import Client
+from mee6.errors import InvocationNotFound
 
 T = TypeVar("T")
 WAIT_S: Final = 40.0
@@ -401,6 +402,13 @@ async def until(probe: Callable[[], Any], what: str, limit_s: float = WAIT_S) ->
             return value
         assert time.monotonic() < deadline, f"not within {limit_s:g} s: {what}"
         await asyncio.sleep(0.01)
+
+
+async def running_worker(client: Client) -> str:
+    """The worker that runs a step of the latest invocation; empty while none does."""
+    with suppress(InvocationNotFound):
+        return next((step.worker for step in (await client.trace()).steps if step.state == "running"), "")
+    return ""
 
 
 def write_function(
