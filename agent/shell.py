@@ -47,8 +47,8 @@ from mee6.lane.messages import (
 )
 from mee6.outflow import Gate, refusal
 
-EXIT_PATIENCE_S: Final = 0.2
-"""How long a cut lane waits for the driver to say how its process ended."""
+EXIT_PATIENCE_S: Final = 2.0
+"""How long a cut lane waits for the driver to say how its process ended; on a busy machine that takes a while."""
 TICK_NS: Final = 50_000_000
 """The grain of time limits, lingers and keep-alives."""
 

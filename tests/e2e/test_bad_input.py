@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import tarfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -124,11 +123,9 @@ async def test_a_pipe(client: Client, tmp_path: Path) -> None:
 async def test_a_bundle_over_the_limit_is_refused_before_it_is_read(client: Client, tmp_path: Path) -> None:
     folder = write_function(tmp_path, "f", ECHO)
     with (folder / "model.bin").open("wb") as file:
-        file.truncate(200 << 20)
-    began = time.monotonic()
+        file.truncate(1 << 40)  # who reads a terabyte is not done within this test's time
     said = await refused(client, folder, TooLarge)
-    assert time.monotonic() - began < 1
-    assert said == f"{folder} packs to 200.0 MiB, over the limit of 100.0 MiB; name what is not needed in .mee6ignore"
+    assert said == f"{folder} packs to 1024.0 GiB, over the limit of 100.0 MiB; name what is not needed in .mee6ignore"
 
 
 # What a client of somebody else's making may send
@@ -212,10 +209,8 @@ async def test_a_bundle_with_another_sum(client: Client) -> None:
 
 
 async def test_an_upload_that_announces_too_much_is_refused_at_its_header(client: Client) -> None:
-    began = time.monotonic()
-    with pytest.raises(TooLarge) as caught:
+    with pytest.raises(TooLarge) as caught:  # whoever reads on finds less than was announced
         await upload(client, b"x" * 100, size=200 << 20)
-    assert time.monotonic() - began < 1
     assert "200.0 MiB" in caught.value.message
     assert "100.0 MiB" in caught.value.message
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,14 +11,16 @@ import pytest
 from mee6.client import Client
 from mee6.errors import AgentUnreachable, FunctionExited, FunctionRaised, Mee6Error, WorkerLost
 from mee6.records import Step
+from tests.e2e.conftest import Start
 from tests.support.agents import Agent, alive, kill, until, write_function
+from tests.support.docker_agents import DockerAgent
 
 pytestmark = pytest.mark.slow
 
-SOON_S = 3.0
+SOON_S = 10.0
 NAP = "import time\ndef main(arg):\n    time.sleep(float(arg or 0))\n    return 'rested'\n"
 CALLER = "import mee6\ndef main(arg):\n    return mee6.invoke('nap', arg)\n"
-LONG = "30"
+LONG = "60"
 
 
 async def prepare(client: Client, base: Path, outflow: str = "no") -> None:
@@ -42,17 +43,15 @@ async def begun(client: Client, name: str, function: str = "") -> tuple[asyncio.
     return task, step
 
 
-LONG_WAIT_S = 30.0
+LONG_WAIT_S = 60.0
 
 
 async def fails(task: asyncio.Task[object], kind: type[Mee6Error]) -> Mee6Error:
     """The error that it ended with, soon."""
-    began = time.monotonic()
     with pytest.raises(kind) as caught:
         await asyncio.wait_for(task, SOON_S)
     assert type(caught.value) is kind
     assert "\n" not in caught.value.message
-    assert time.monotonic() - began < SOON_S
     return caught.value
 
 
@@ -92,7 +91,8 @@ async def test_a_killed_runtime_of_a_workflow(any_agent: Agent, any_client: Clie
 def busy(agent: Agent, worker: str) -> list[int]:
     """Runtimes that were given a function: those whose working folder is its code."""
     runtimes = agent.inside(worker).runtimes
-    return [pid for pid in runtimes if "code" in str(Path(f"/proc/{pid}/cwd").readlink())]
+    folders = {pid: str(Path(f"/proc/{pid}/cwd").readlink()) for pid in runtimes}
+    return [pid for pid, folder in folders.items() if "code" in folder or "/rsc/" in folder]
 
 
 async def test_a_killed_runtime_of_a_step_is_the_callers_error(
@@ -123,7 +123,7 @@ async def test_a_killed_init(any_agent: Agent, any_client: Client, tmp_path: Pat
     task, step = await begun(any_client, name, function)
     kill(any_agent.inside(step.worker).init)
     error = await fails(task, WorkerLost)
-    assert error.message == f"worker {step.worker} was lost: its first process was killed by SIGKILL"
+    assert error.message == f"worker {step.worker} was lost: {any_agent.killed_init}"
     await healed(any_agent, any_client, name, step.worker)
 
 
@@ -168,9 +168,9 @@ async def test_a_prewarmed_worker_that_dies_is_replaced_before_anybody_asks(
 
     async def full() -> set[str]:
         found = await prewarmed()
-        return found if len(found) == 2 else set()
+        return found if len(found) == any_agent.settings["prewarm"]["python"] else set()
 
-    before = await until(full, "two wait")
+    before = await until(full, "the pool is full")
     victim = min(before)
     kill(any_agent.inside(victim).proxy)
     after = await until(lambda: changed(full, before), "another has come")
@@ -182,6 +182,7 @@ async def changed(full: Callable[[], object], before: set[str]) -> set[str]:
     return found if found != before else set()
 
 
+# Of the process driver alone: containers have no launcher, the engine makes each by itself.
 @pytest.mark.parametrize("isolation", ["", "none"])
 @pytest.mark.parametrize("name", ["nap", "staying"])
 async def test_a_killed_launcher(tmp_path: Path, isolation: str, name: str) -> None:
@@ -199,6 +200,7 @@ async def test_a_killed_launcher(tmp_path: Path, isolation: str, name: str) -> N
             assert step.worker not in agent.workers()
 
 
+# Of the process driver alone, as above.
 async def test_a_killed_outer_launcher_takes_all_with_it(tmp_path: Path) -> None:
     with Agent.start(prewarm={"python": 2}) as agent:
         async with agent.client() as client:
@@ -211,25 +213,28 @@ async def test_a_killed_outer_launcher_takes_all_with_it(tmp_path: Path) -> None
             await until(lambda: not before & agent.processes(), "all that it had made is gone")
 
 
-@pytest.mark.parametrize("isolation", ["", "none"])
 @pytest.mark.parametrize("name", ["nap", "caller"])
 async def test_a_killed_agent_leaves_nothing_and_its_next_life_knows_its_functions(
-    tmp_path: Path, isolation: str, name: str
+    any_start: Start, tmp_path: Path, name: str
 ) -> None:
-    agent = Agent.start(isolation=isolation, prewarm={"python": 2}, linger_s=0.2)
+    agent = any_start(prewarm={"python": 2}, linger_s=0.2, pause="always")
     try:
-        async with agent.client() as client:
-            await prepare(client, tmp_path, outflow="always")
-            task, _ = await begun(client, name, "nap")
-            await until(lambda: frozen(agent), "some workers are frozen")
-            before = agent.processes()
-            agent.kill()
-            error = await fails(task, AgentUnreachable)
-            assert "went away during the call" in error.message or "no agent answers" in error.message
-        await until(lambda: not any(map(alive, before)), "no process of it runs any more")
-    finally:
-        agent = agent.restarted()
-    try:
+        try:
+            async with agent.client() as client:
+                await prepare(client, tmp_path, outflow="always")
+                task, _ = await begun(client, name, "nap")
+                await until(lambda: frozen(agent), "some workers are frozen")
+                before = agent.processes()
+                agent.kill()
+                # Frozen processes die with their parents; a frozen container is removed by the agent's next life.
+                last = frozen(agent) if isinstance(agent, DockerAgent) else ()
+                stay = {pid for worker in last for pid in agent.processes_of(worker)}
+                error = await fails(task, AgentUnreachable)
+                assert "went away during the call" in error.message or "no agent answers" in error.message
+            await until(lambda: not any(map(alive, before - stay)), "no process of it runs any more")
+        finally:
+            agent = agent.restarted()
+        assert not any(map(alive, before)), "nor does a frozen one"
         await until(lambda: agent.marked() <= agent.processes(), "all that there is of it is of its new life")
         async with agent.client() as client:
             assert {function.name for function in await client.list()} == {"nap", "caller", "staying"}

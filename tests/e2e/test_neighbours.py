@@ -7,41 +7,40 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.agents import Agent, until, write_function
+from tests.e2e.conftest import Start
+from tests.support.agents import HELD, Agent, running_worker, until, write_function
 
 pytestmark = pytest.mark.slow
 
-NAP = "import time\ndef main(arg):\n    time.sleep(float(arg or 0))\n    return 'rested'\n"
 
-
-@pytest.mark.parametrize("isolation", ["", "none"])
-async def test_one_may_come_and_go_and_be_killed_while_the_other_works(tmp_path: Path, isolation: str) -> None:
-    function = write_function(tmp_path, "nap", NAP)
-    with Agent.start(isolation=isolation, prewarm={"python": 1}) as stays:
+async def test_one_may_come_and_go_and_be_killed_while_the_other_works(any_start: Start, tmp_path: Path) -> None:
+    function = write_function(tmp_path, "rest", "def main(arg):\n    return 'rested'\n")
+    with any_start(prewarm={"python": 1}) as stays:
         async with stays.client() as client:
             await client.add(function)
-            await client.invoke("nap", "0")
-            task = asyncio.create_task(client.invoke("nap", "2.5"))
-            worker = (await client.trace()).steps[0].worker
+            await client.add(write_function(tmp_path, "held", HELD))
+            task = asyncio.create_task(client.invoke("held"))
+            worker = await until(lambda: running_worker(client), "it runs")
             await until(lambda: alone(stays, worker), "its handover is over")
             found = stays.inside(worker)
             before = {*stays.launcher(), found.init, *found.runtimes}
             groups = {path for path in stays.groups() if path.name in (worker, stays.id)}
-            other = Agent.start(isolation=isolation, prewarm={"python": 1})
+            other = any_start(prewarm={"python": 1})
             assert not other.processes() & before
             async with other.client() as second:
                 assert await second.list() == (), "functions are each agent's own"
                 await second.add(function)
-                assert await second.invoke("nap", "0") == "rested"
+                assert await second.invoke("rest") == "rested"
             other.kill()
             other = other.restarted()
             async with other.client() as second:
-                assert await second.invoke("nap", "0") == "rested", "it swept its own and only that"
+                assert await second.invoke("rest") == "rested", "it swept its own and only that"
             other.close()
             assert before <= stays.processes()
             assert groups <= set(stays.groups())
+            stays.let_go(worker)
             assert await task == "rested"
-            assert await client.invoke("nap", "0") == "rested"
+            assert await client.invoke("rest") == "rested"
 
 
 def alone(agent: Agent, worker: str) -> bool:

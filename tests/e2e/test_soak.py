@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from mee6.client import Client
 from mee6.errors import Cancelled, FunctionError, Mee6Error, TimedOut
 from tests.e2e.test_samples import SAMPLES, add_language
-from tests.support.agents import Agent, until, write_function
+from tests.support.agents import HELD, Agent, until, write_function
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -126,11 +127,24 @@ async def test_a_burst_beyond_what_may_run_waits_its_turn_and_all_is_done(tmp_pa
 async def test_more_than_may_wait_are_refused_at_once_and_by_name(tmp_path: Path) -> None:
     with Agent.start(prewarm={"python": 1}, max_workers=1, queue_limit=2) as agent:
         async with agent.client() as client:
-            await client.add(
-                write_function(tmp_path, "f", "import time\ndef main(n):\n    time.sleep(0.3)\n    return n\n")
-            )
-            await client.invoke("f", 0)
-            outcomes = await asyncio.gather(*(client.invoke("f", n) for n in range(6)), return_exceptions=True)
+            await client.add(write_function(tmp_path, "f", HELD))
+            first = await client.submit("f")
+
+            async def runs() -> bool:
+                return (await client.trace(first)).invocation.state == "running"
+
+            await until(runs, "the first one has the worker")
+            calls = [asyncio.create_task(client.invoke("f")) for _ in range(5)]
+            await until(lambda: sum(call.done() for call in calls) >= 3, "three have been refused")
+
+            async def go_on() -> bool:
+                for worker in agent.workers():
+                    with suppress(LookupError, OSError):  # it has just ended
+                        agent.let_go(worker)
+                return all(call.done() for call in calls)
+
+            await until(go_on, "the others have run")
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, Mee6Error)]
     assert len(refused) == 3
     assert {error.message for error in refused} == {"2 invocations wait for a worker already; try again later"}

@@ -9,20 +9,20 @@ import pytest
 
 from mee6.client import Client
 from mee6.errors import FunctionNotFound
-from tests.support.agents import Agent, until, write_function
+from tests.support.agents import HELD, Agent, until, write_function
 
 pytestmark = pytest.mark.slow
 
 
-def says(text: str, wait: bool = False) -> str:
-    """A function that returns `text`, at once or after a while."""
-    sleep = "    time.sleep(0.6)\n" if wait else ""
-    return f"import time\ndef main(arg):\n{sleep}    return {text!r}\n"
+def says(text: str, held: bool = False) -> str:
+    """A function that returns `text`, at once or when it is let go."""
+    return HELD.replace('"rested"', repr(text)) if held else f"def main(arg):\n    return {text!r}\n"
 
 
-async def running(client: Client, id_: str, function: str) -> bool:
+async def running(client: Client, id_: str, function: str) -> str:
+    """The worker that runs a step of `function`; empty while none does."""
     steps = (await client.trace(id_)).steps
-    return any(step.function == function and step.state == "running" for step in steps)
+    return next((step.worker for step in steps if step.function == function and step.state == "running"), "")
 
 
 async def test_adding_again_makes_the_next_version_and_the_same_content_does_not(
@@ -45,17 +45,18 @@ async def test_adding_again_makes_the_next_version_and_the_same_content_does_not
 
 
 async def test_a_running_invocation_finishes_on_its_version_and_the_next_runs_the_new_one(
-    any_client: Client, tmp_path: Path
+    any_agent: Agent, any_client: Client, tmp_path: Path
 ) -> None:
     client = any_client
-    await client.add(write_function(tmp_path, "f", says("one", wait=True)))
+    await client.add(write_function(tmp_path, "f", says("one", held=True)))
     old = await client.submit("f")
-    await until(lambda: running(client, old, "f"), "version 1 runs")
+    worker = await until(lambda: running(client, old, "f"), "version 1 runs")
     await client.add(write_function(tmp_path, "f", says("two")))
     new = await client.submit("f")
-    assert await client.result(new, wait=10) == "two"
+    assert await client.result(new, wait=20) == "two"
     assert (await client.trace(old)).invocation.state == "running"
-    assert await client.result(old, wait=10) == "one"
+    any_agent.let_go(worker)
+    assert await client.result(old, wait=20) == "one"
     assert [(await client.trace(id_)).invocation.version for id_ in (old, new)] == [1, 2]
 
 
@@ -70,33 +71,39 @@ async def test_a_replaced_functions_workers_are_ended(agent: Agent, client: Clie
 
 @pytest.mark.parametrize("outflow", ["no", "always"])
 async def test_a_running_workflow_keeps_its_dependencies_and_the_next_gets_the_new_one(
-    any_client: Client, tmp_path: Path, outflow: str
+    any_agent: Agent, any_client: Client, tmp_path: Path, outflow: str
 ) -> None:
     client = any_client
-    code = "import time, mee6\ndef main(arg):\n    first = mee6.invoke('f')\n    time.sleep(0.6)\n"
-    code += "    return [first, mee6.invoke('f'), mee6.invoke('g')]\n"
+    code = says("", held=True).replace("def main(arg):", "def main(arg):\n    first = mee6.invoke('f')")
+    code = code.replace("return ''", "return [first, mee6.invoke('f'), mee6.invoke('g')]")
     await client.add(write_function(tmp_path, "flow", code, calls={"f": outflow, "g": outflow}))
     await client.add(write_function(tmp_path, "f", says("f one")))
     await client.add(write_function(tmp_path, "g", says("g one")))
     old = await client.submit("flow")
-    await until(lambda: running(client, old, "flow"), "the workflow runs")
+    old_worker = await until(lambda: running(client, old, "flow"), "the workflow runs")
     await client.add(write_function(tmp_path, "f", says("f two")))
     await client.add(write_function(tmp_path, "g", says("g two")))
-    assert await client.invoke("flow") == ["f two", "f two", "g two"]
-    assert await client.result(old, wait=10) == ["f one", "f one", "g one"]
+    new = await client.submit("flow")
+    any_agent.let_go(await until(lambda: running(client, new, "flow"), "the next one runs"))
+    assert await client.result(new, wait=20) == ["f two", "f two", "g two"]
+    any_agent.let_go(old_worker)
+    assert await client.result(old, wait=20) == ["f one", "f one", "g one"]
 
 
-async def test_a_removed_function_is_gone_and_what_ran_of_it_finishes(any_client: Client, tmp_path: Path) -> None:
+async def test_a_removed_function_is_gone_and_what_ran_of_it_finishes(
+    any_agent: Agent, any_client: Client, tmp_path: Path
+) -> None:
     client = any_client
-    await client.add(write_function(tmp_path, "f", says("one", wait=True)))
+    await client.add(write_function(tmp_path, "f", says("one", held=True)))
     old = await client.submit("f")
-    await until(lambda: running(client, old, "f"), "it runs")
+    worker = await until(lambda: running(client, old, "f"), "it runs")
     await client.remove("f")
     with pytest.raises(FunctionNotFound) as caught:
         await client.invoke("f")
     assert caught.value.message == f"no function 'f' for user '{client.user}'; see: mee6 act ls"
     assert await client.list() == ()
-    assert await client.result(old, wait=10) == "one"
+    any_agent.let_go(worker)
+    assert await client.result(old, wait=20) == "one"
     again = await client.add(write_function(tmp_path, "f", says("new")))
     assert again.function.version == 2, "versions go on after a removal"
     assert await client.invoke("f") == "new"

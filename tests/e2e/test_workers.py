@@ -10,7 +10,7 @@ import pytest
 from mee6.client import Client
 from mee6.records import Batch, Event, Handover, Invocation, Worker
 from tests.e2e.test_samples import SAMPLES
-from tests.support.agents import Agent, alive, kill, number_inside, until, write_function
+from tests.support.agents import HELD, Agent, alive, kill, number_inside, running_worker, until, write_function
 
 pytestmark = pytest.mark.slow
 
@@ -85,22 +85,14 @@ async def test_prewarmed_workers_are_frozen_too(any_agent: Agent, any_client: Cl
 
 
 async def test_a_running_function_is_never_paused(any_agent: Agent, any_client: Client, tmp_path: Path) -> None:
-    await any_client.add(write_function(tmp_path, "nap", NAP))
-    began = asyncio.create_task(any_client.invoke("nap", "0.7"))
-    await until(lambda: running_worker(any_client), "it runs")
-    worker = await running_worker(any_client)
-    frozen = False
-    while not began.done():
-        frozen = frozen or any_agent.is_frozen(worker)
-        await asyncio.sleep(0.02)
+    await any_client.add(write_function(tmp_path, "held", HELD))
+    began = asyncio.create_task(any_client.invoke("held"))
+    worker = await until(lambda: running_worker(any_client), "it runs")
+    for _ in range(6):  # for three times its linger
+        assert not any_agent.is_frozen(worker)
+        await asyncio.sleep(0.1)
+    any_agent.let_go(worker)
     assert await began == "rested"
-    assert not frozen
-
-
-async def running_worker(client: Client) -> str:
-    """The worker that runs the latest invocation; empty while none does."""
-    trace = await client.trace()
-    return trace.invocation.worker if trace.invocation.state == "running" else ""
 
 
 async def test_the_pause_comes_after_the_reply(any_client: Client) -> None:

@@ -18,7 +18,9 @@ import pytest
 
 from mee6.content import unpack
 from mee6.lane.messages import Call, Function, Handover, Limits, Load, Log, Report
-from tests.support.lane import ROOT, WAIT_S, Worker, alive, end
+from tests.support.agents import alive
+from tests.support.lane import Worker, end
+from tests.support.places import ROOT, WAIT_S
 
 IMPORT_BUDGET = 105
 """Modules beyond those of a bare interpreter. Measured: 91 with Python 3.11, of which msgspec brings 60."""
@@ -38,7 +40,7 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
 
 
 def runtimes_of(worker: Worker) -> list[int]:
-    children = Path(f"/proc/{worker.process.pid}/task/{worker.process.pid}/children").read_text().split()
+    children = Path(f"/proc/{worker.init.pid}/task/{worker.init.pid}/children").read_text().split()
     return [int(pid) for pid in children if int(pid) != worker.hello.pid and alive(int(pid))]
 
 
@@ -91,13 +93,11 @@ def main(s):
     worker.load(made(tmp_path, "f", code, {"f": "no"}))
     number = worker.begin(3600)
     until((worker.act / "flow" / "began").exists)
-    began = time.monotonic()
     for pid in runtimes_of(worker):
         end(pid)
     report = worker.report(number)
     assert report.fault is not None
     assert report.fault.code == "function_exited"
-    assert time.monotonic() - began < 2
     assert worker.invoke(0).result == b"ok"
 
 

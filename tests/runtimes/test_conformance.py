@@ -1,4 +1,7 @@
-"""Every runtime, served by the agent's side of a lane directly and through a real proxy, behaves the same."""
+"""Every runtime, served by the agent's side of a lane directly and through a real proxy, behaves the same.
+
+So it does in a container of its image, with the user and the rights that a worker has there.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,15 @@ from mee6.lane.messages import (
     Report,
     Result,
 )
+from tests.agent.drivers.engines import need_engine
 from tests.runtimes.conformance import LANGUAGES, Language
-from tests.support.lane import WAIT_S, Bare, Worker, alive
+from tests.support.lane import HERE, Bare, Worker
+from tests.support.places import WAIT_S, Container, Place
 
 MEGABYTE = 1 << 20
 Served = Bare | Worker
 Made = Callable[..., Served]
+PLACES = ["here", pytest.param("container", marks=[pytest.mark.docker, pytest.mark.slow])]
 
 
 @pytest.fixture(
@@ -43,23 +49,52 @@ Made = Callable[..., Served]
 )
 def language(request: pytest.FixtureRequest) -> Language:
     found: Language = request.param
-    if found.missing():
-        pytest.skip(f"{found.program} is not on PATH")
     return found
 
 
+@pytest.fixture(scope="session")
+def python_container() -> Iterator[Place]:
+    need_engine("python")
+    with Container("python") as place:
+        yield place
+
+
+@pytest.fixture(scope="session")
+def nodejs_container() -> Iterator[Place]:
+    need_engine("nodejs")
+    with Container("nodejs") as place:
+        yield place
+
+
+@pytest.fixture(params=PLACES)
+def place(request: pytest.FixtureRequest, language: Language) -> Place:
+    """Where the runtime runs: on this machine, or in a container of its image."""
+    if request.param == "container":
+        found: Place = request.getfixturevalue(f"{language.name}_container")
+        return found
+    if language.missing():
+        pytest.skip(f"{language.program} is not on PATH")
+    return HERE
+
+
+@pytest.fixture
+def folder(place: Place, tmp_path: Path) -> Path:
+    """A folder that the runtime sees too."""
+    return place.folder(tmp_path)
+
+
 @pytest.fixture(params=["bare", "proxy"])
-def serve(request: pytest.FixtureRequest, language: Language, tmp_path: Path) -> Iterator[Made]:
+def serve(request: pytest.FixtureRequest, language: Language, place: Place, folder: Path) -> Iterator[Made]:
     """Makes a server of the language: of a runtime alone, or of a worker with its proxy."""
     made: list[Served] = []
 
     def make(limits: Limits = Limits()) -> Served:  # noqa: B008 - frozen
-        act = tmp_path / "act"
+        act = folder / "act"
         one: Served
         if request.param == "bare":
-            one = Bare(language.name, act, limits)
+            one = Bare(language.name, act, limits, place)
         else:
-            one = Worker([language.name], act, tmp_path, limits)
+            one = Worker([language.name], act, folder, limits, place=place)
         made.append(one)
         return one
 
@@ -74,8 +109,8 @@ def server(serve: Made) -> Served:
 
 
 @pytest.fixture
-def worker(language: Language, tmp_path: Path) -> Iterator[Worker]:
-    with Worker([language.name], tmp_path / "act", tmp_path) as one:
+def worker(language: Language, place: Place, folder: Path) -> Iterator[Worker]:
+    with Worker([language.name], folder / "act", folder, place=place) as one:
         yield one
 
 
@@ -111,42 +146,35 @@ def test_a_function_loads(server: Served, language: Language) -> None:
 
 
 CASES = [
-    pytest.param(name, case, marks=[pytest.mark.node] if name == "nodejs" else [], id=f"{name}-{case}")
+    pytest.param(language, case, marks=[pytest.mark.node] if name == "nodejs" else [], id=f"{name}-{case}")
     for name, language in LANGUAGES.items()
     for case in language.broken
 ]
 
 
-@pytest.mark.parametrize("way", ["bare", "proxy"])
-@pytest.mark.parametrize(("name", "case"), CASES)
-def test_code_that_cannot_be_loaded_says_why(name: str, case: str, way: str, tmp_path: Path) -> None:
-    language = LANGUAGES[name]
-    if language.missing():
-        pytest.skip(f"{language.program} is not on PATH")
+@pytest.mark.parametrize(("language", "case"), CASES)
+def test_code_that_cannot_be_loaded_says_why(server: Served, language: Language, case: str, folder: Path) -> None:
     code, said = language.broken[case]
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / language.main_file).write_text(code)
-    function = Function("f", 1, name, str(tmp_path / "code"))
-    act = tmp_path / "act"
-    with Bare(name, act) if way == "bare" else Worker([name], act, tmp_path) as server:
-        refused = fault(server.load(function))
-        assert refused.code == "load_failed"
-        assert said in refused.message
-        assert "\n" not in refused.message
-        assert refused.function == "f"
-        assert "runtimes" not in refused.traceback
+    (folder / "code").mkdir()
+    (folder / "code" / language.main_file).write_text(code)
+    refused = fault(server.load(Function("f", 1, language.name, str(folder / "code"))))
+    assert refused.code == "load_failed"
+    assert said in refused.message
+    assert "\n" not in refused.message
+    assert refused.function == "f"
+    assert "runtimes" not in refused.traceback
 
 
-def test_a_folder_without_a_main_file_is_named(server: Served, language: Language, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    refused = fault(server.load(Function("f", 1, language.name, str(tmp_path / "empty"))))
+def test_a_folder_without_a_main_file_is_named(server: Served, language: Language, folder: Path) -> None:
+    (folder / "empty").mkdir()
+    refused = fault(server.load(Function("f", 1, language.name, str(folder / "empty"))))
     assert refused.code == "load_failed"
     assert language.main_file in refused.message
 
 
-def test_a_worker_survives_a_function_that_does_not_load(worker: Worker, language: Language, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    fault(worker.load(Function("f", 1, language.name, str(tmp_path / "empty"))))
+def test_a_worker_survives_a_function_that_does_not_load(worker: Worker, language: Language, folder: Path) -> None:
+    (folder / "empty").mkdir()
+    fault(worker.load(Function("f", 1, language.name, str(folder / "empty"))))
     assert worker.load(language.function()).fault is None
     assert value(worker.invoke("ok")) == "ok"
 
@@ -467,8 +495,8 @@ def test_a_call_that_nobody_waits_for_still_ends_before_its_caller(worker: Worke
 # Handover and ends -------------------------------------------------------------------------------------------
 
 
-def test_a_function_without_calls_is_handed_over(language: Language, tmp_path: Path) -> None:
-    with Worker([language.name], tmp_path / "act", tmp_path, grants=True) as worker:
+def test_a_function_without_calls_is_handed_over(language: Language, place: Place, folder: Path) -> None:
+    with Worker([language.name], folder / "act", folder, grants=True, place=place) as worker:
         function = language.function()
         worker.lane.send(Load("load", function, {"f": function}))
         worker.until(AskHandover)
@@ -480,10 +508,7 @@ def test_a_function_without_calls_is_handed_over(language: Language, tmp_path: P
         assert report.handed_over
         worker.lane.send(Goodbye())
         assert worker.lane.receive(WAIT_S) is None
-        deadline = time.monotonic() + WAIT_S
-        while alive(worker.hello.pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+        have_ended(place, [worker.hello.pid])
         worker.lane.close()
         worker.lane = direct
         assert value(worker.invoke({"do": "pid"})) == hello.pid
@@ -493,12 +518,12 @@ def test_a_function_without_calls_is_handed_over(language: Language, tmp_path: P
         assert worker.printed() == "direct\n"
 
 
-def test_a_handover_that_cannot_connect_leaves_it_to_the_proxy(language: Language, tmp_path: Path) -> None:
-    with Worker([language.name], tmp_path / "act", tmp_path, grants=True) as worker:
+def test_a_handover_that_cannot_connect_leaves_it_to_the_proxy(language: Language, place: Place, folder: Path) -> None:
+    with Worker([language.name], folder / "act", folder, grants=True, place=place) as worker:
         function = language.function()
         worker.lane.send(Load("load", function, {"f": function}))
         worker.until(AskHandover)
-        worker.lane.send(Handover("secret", str(tmp_path / "nobody.sock")))
+        worker.lane.send(Handover("secret", str(folder / "nobody.sock")))
         report = worker.report("load")
         assert report.fault is None
         assert not report.handed_over
@@ -513,31 +538,31 @@ def test_a_refused_handover_leaves_it_to_the_proxy(worker: Worker, language: Lan
 
 
 @pytest.mark.slow
-def test_an_agent_that_does_not_answer_leaves_it_to_the_proxy(language: Language, tmp_path: Path) -> None:
-    with Worker([language.name], tmp_path / "act", tmp_path, grants=True) as worker:
+def test_an_agent_that_does_not_answer_leaves_it_to_the_proxy(language: Language, place: Place, folder: Path) -> None:
+    with Worker([language.name], folder / "act", folder, grants=True, place=place) as worker:
         report = worker.load(language.function())
         assert report.fault is None
         assert not report.handed_over
         assert value(worker.invoke(1)) == 1
 
 
-def test_the_end_of_the_lane_ends_the_process(language: Language, tmp_path: Path) -> None:
-    with Bare(language.name, tmp_path / "act") as runtime:
+def test_the_end_of_the_lane_ends_the_process(language: Language, place: Place, folder: Path) -> None:
+    with Bare(language.name, folder / "act", place=place) as runtime:
         runtime.load(language.function())
         runtime.invoke(1)
         runtime.lane.close()
         assert runtime.exited() == 0
 
 
-def test_goodbye_ends_the_process(language: Language, tmp_path: Path) -> None:
-    with Bare(language.name, tmp_path / "act") as runtime:
+def test_goodbye_ends_the_process(language: Language, place: Place, folder: Path) -> None:
+    with Bare(language.name, folder / "act", place=place) as runtime:
         runtime.lane.send(Goodbye())
         assert runtime.exited() == 0
 
 
 @pytest.mark.parametrize("how", ["closes", "goodbye", "sigterm"])
 def test_the_proxy_leaves_with_the_agent_and_takes_its_runtimes_along(
-    worker: Worker, language: Language, how: str
+    worker: Worker, language: Language, place: Place, how: str
 ) -> None:
     worker.load(language.function(dependencies={"g": "no"}), [language.function("g")])
     pids = [worker.hello.pid, value(worker.invoke({"do": "pid"}))]
@@ -546,8 +571,13 @@ def test_the_proxy_leaves_with_the_agent_and_takes_its_runtimes_along(
     elif how == "goodbye":
         worker.lane.send(Goodbye())
     else:
-        os.kill(worker.hello.pid, signal.SIGTERM)
+        os.kill(place.number_here(worker.hello.pid), signal.SIGTERM)
+    have_ended(place, pids)
+
+
+def have_ended(place: Place, pids: list[int]) -> None:
+    """Waits until none of the processes runs any more."""
     deadline = time.monotonic() + WAIT_S
-    while any(map(alive, pids)):
+    while any(map(place.number_here, pids)):
         assert time.monotonic() < deadline
         time.sleep(0.002)

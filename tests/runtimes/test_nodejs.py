@@ -30,7 +30,8 @@ from mee6.lane.messages import (
     Result,
     Welcome,
 )
-from tests.support.lane import WAIT_S, Bare, Worker
+from tests.support.lane import Bare, Worker
+from tests.support.places import WAIT_S
 
 RUNTIME = Path(__file__).parents[2] / "runtimes" / "nodejs"
 

@@ -20,15 +20,17 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar, overload
+from typing import Any, ClassVar, Final, Self, TypeVar, overload
 
 import psutil
 
 from agent.drivers.process.cgroups import hierarchies
+from agent.drivers.process.sandbox import FLOWS
 from mee6.client import Client
+from mee6.errors import InvocationNotFound
 
 T = TypeVar("T")
-WAIT_S: Final = 20.0
+WAIT_S: Final = 40.0
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _PROXY_OOM: Final = 300
 """Of oom_score_adj: how `proxy.init` marks a proxy."""
@@ -47,6 +49,16 @@ except Mee6Error as error:
     print(error.message, file=sys.stderr)
     sys.exit(error.exit)
 """
+
+
+HELD: Final = """
+import time, mee6
+def main(arg):
+    while not (mee6.flow / "go").exists():
+        time.sleep(0.005)
+    return "rested"
+"""
+"""A function that runs until `Agent.let_go`."""
 
 
 class StartFailed(Exception):
@@ -72,6 +84,9 @@ class Agent:
         isolation: `MEE6_PROCESS_ISOLATION`; empty = the best that the machine has.
         settings: of `AgentConfig`, as JSON holds them.
     """
+
+    killed_init: ClassVar[str] = "its first process was killed by SIGKILL"
+    """What an error says of a worker whose first process was killed."""
 
     def __init__(self, state: Path, isolation: str, settings: dict[str, Any]) -> None:
         self.state = state
@@ -178,9 +193,9 @@ class Agent:
             time.sleep(0.01)
         return left
 
-    def restarted(self) -> Agent:
+    def restarted(self) -> Self:
         """A new life on the same state folder."""
-        return Agent.start(self.state, isolation=self.isolation, **self.settings)
+        return self.start(self.state, isolation=self.isolation, **self.settings)
 
     def _release(self) -> None:
         self._log.close()
@@ -219,6 +234,10 @@ class Agent:
         bases = [tree / "mee6" / self.id for tree in _own_groups()]
         return [path for base in bases if base.is_dir() for path in (base, *filter(Path.is_dir, base.iterdir()))]
 
+    def groups_of(self, worker: str) -> list[Path]:
+        """A worker's folders in all control group trees."""
+        return [path for path in self.groups() if path.name == worker]
+
     def workers(self) -> set[str]:
         """Workers that have a control group."""
         return {path.name for path in self.groups()} - {self.id}
@@ -251,14 +270,9 @@ class Agent:
         Raises:
             LookupError: it has none.
         """
-        parents: dict[int, int] = {}
-        for path in self.groups():
-            if path.name == worker:
-                with suppress(OSError):
-                    parents |= {int(pid): parent_of(int(pid)) for pid in (path / "cgroup.procs").read_text().split()}
-        top = self.launcher()[-1]
-        first = next((pid for pid, parent in parents.items() if parent == top), None)
-        if first is None:
+        parents = {pid: parent_of(pid) for pid in self.processes_of(worker)}
+        first = self._first(worker, parents)
+        if first not in parents:
             raise LookupError(f"no processes of worker {worker}")
         proxy, runtimes, others = 0, [], []
         for pid, parent in sorted(parents.items()):
@@ -272,15 +286,36 @@ class Agent:
                 others.append(pid)
         return Inside(first, proxy, runtimes, others)
 
+    def _first(self, worker: str, parents: dict[int, int]) -> int:
+        """A worker's first process; 0 where it has none."""
+        top = self.launcher()[-1]
+        return next((pid for pid, parent in parents.items() if parent == top), 0)
+
+    def processes_of(self, worker: str) -> set[int]:
+        """All processes of a worker."""
+        found: set[int] = set()
+        for path in self.groups_of(worker):
+            with suppress(OSError):
+                found |= {int(pid) for pid in (path / "cgroup.procs").read_text().split()}
+        return found
+
+    def flow_of(self, worker: str) -> Path:
+        """What the worker has at `/act/flow` as long as no other worker's is shown there."""
+        if self.isolation == "none":
+            return self.state / "workers" / worker / "flow"
+        return Path(f"/proc/{self.inside(worker).init}/root{FLOWS}", worker)
+
+    def let_go(self, worker: str) -> None:
+        """Lets a `HELD` function of the worker's workflow return."""
+        (self.flow_of(worker) / "go").touch()
+
     def runtime(self, worker: str, pid_inside: int) -> int:
         """The process of a worker's runtime, by its number inside the worker."""
         return next(pid for pid in self.inside(worker).runtimes if number_inside(pid) == pid_inside)
 
     def is_frozen(self, worker: str) -> bool:
         """Whether the kernel says that all of the worker's processes are frozen or stopped."""
-        for path in self.groups():
-            if path.name != worker:
-                continue
+        for path in self.groups_of(worker):
             with suppress(OSError):
                 if "frozen 1" in (path / "cgroup.events").read_text():
                     return True
@@ -367,6 +402,13 @@ async def until(probe: Callable[[], Any], what: str, limit_s: float = WAIT_S) ->
             return value
         assert time.monotonic() < deadline, f"not within {limit_s:g} s: {what}"
         await asyncio.sleep(0.01)
+
+
+async def running_worker(client: Client) -> str:
+    """The worker that runs a step of the latest invocation; empty while none does."""
+    with suppress(InvocationNotFound):
+        return next((step.worker for step in (await client.trace()).steps if step.state == "running"), "")
+    return ""
 
 
 def write_function(

@@ -2,7 +2,8 @@
 
 Run as a program, `python -m tests.support.init FD RUNTIMES [LANE TOKEN RUNTIME]`. FD is a SEQPACKET socket that
 speaks `proxy.spawner`. With a lane the proxy is forked and served, and FD only ends everything by closing;
-without, whoever holds the other end of FD asks for runtimes itself.
+without, whoever holds the other end of FD asks for runtimes itself. With the path of a socket in the place of FD,
+it listens there, and is forked for each connection, whose first packet holds the other arguments.
 """
 
 from __future__ import annotations
@@ -24,21 +25,48 @@ from runtimes.catalog import LANE_FD, RUNTIMES
 
 
 def main() -> None:
-    control = socket.socket(fileno=int(sys.argv[1]))
-    languages = sys.argv[2].split(",")
+    if sys.argv[1].isdigit():
+        serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
+    listen(sys.argv[1])
+
+
+def serve(control: socket.socket, arguments: list[str]) -> NoReturn:
+    """Is one."""
+    languages = arguments[0].split(",")
     for language in languages:
         if RUNTIMES[language].entry:
             pkgutil.resolve_name(RUNTIMES[language].entry)
     gc.freeze()
-    _Init(control, _proxy(control, languages) if len(sys.argv) > 3 else control).serve()
+    _Init(control, _proxy(control, languages, *arguments[1:]) if len(arguments) > 1 else control).serve()
 
 
-def _proxy(control: socket.socket, languages: list[str]) -> socket.socket:
+def listen(path: str) -> NoReturn:
+    """Forks one for each connection."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    listener.listen()
+    signal.signal(signal.SIGCHLD, _reap_all)
+    while True:
+        control, _ = listener.accept()
+        arguments = control.recv(4096).decode().split("\0")
+        if os.fork() == 0:
+            listener.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            serve(control, arguments)
+        control.close()
+
+
+def _reap_all(*_: object) -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _proxy(control: socket.socket, languages: list[str], lane: str, token: str, language: str) -> socket.socket:
     requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         control.close()
         requests.close()
-        lane, token, language = sys.argv[3:6]
         _leave_after(lambda: serve_proxy(lane, token, language, theirs, languages))
     theirs.close()
     return requests

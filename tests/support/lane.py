@@ -9,8 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import socket
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,10 +35,10 @@ from mee6.lane.messages import (
     Welcome,
 )
 from proxy import spawner as wire
+from tests.support.places import WAIT_S, Here, Place
 
 M = TypeVar("M", bound=AnyMessage)
-WAIT_S = 10.0
-ROOT = Path(__file__).parents[2]
+HERE = Here()
 
 
 class Server:
@@ -55,6 +53,8 @@ class Server:
         self._unread: deque[AnyMessage] = deque()
         self._numbers = itertools.count(1)
         (act / "flow").mkdir(parents=True, exist_ok=True)
+        for folder in (act, act / "flow"):  # a container's processes are another user's
+            folder.chmod(0o777)
 
     def welcome(self) -> Welcome:
         return Welcome("w1", self.limits, str(self.act))
@@ -105,18 +105,10 @@ class Server:
 class _Processes(Server):
     """A server that also runs the other side."""
 
-    process: subprocess.Popen[bytes]
-    control: socket.socket
-
-    def _run(self, languages: Sequence[str], *more: str) -> None:
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def _run(self, place: Place, languages: Sequence[str], *more: str) -> None:
+        self.init = place.start(",".join(languages), *more)
+        self.control = self.init.control
         self.control.settimeout(WAIT_S)
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.init", str(theirs.fileno()), ",".join(languages), *more],
-                pass_fds=[theirs.fileno()],
-                cwd=ROOT,
-            )
 
     def __enter__(self) -> Self:
         return self
@@ -130,15 +122,21 @@ class _Processes(Server):
         if hasattr(self, "lane"):
             self.lane.close()
         self.control.close()
-        self.process.wait(WAIT_S)
+        self.init.wait()
 
 
 class Bare(_Processes):
     """A runtime alone, its lane straight to the test."""
 
-    def __init__(self, language: str, act: Path, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        language: str,
+        act: Path,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        place: Place = HERE,
+    ) -> None:
         super().__init__(act, limits)
-        self._run([language])
+        self._run(place, [language])
         ours, theirs = socket.socketpair()
         with theirs:
             wire.send(self.control, wire.Spawn(1, language), theirs.fileno())
@@ -168,6 +166,7 @@ class Worker(_Processes):
         limits: Limits = Limits(),  # noqa: B008 - frozen
         *,
         grants: bool = False,
+        place: Place = HERE,
     ) -> None:
         super().__init__(act, limits)
         self.path = str(folder / "agent.sock")
@@ -175,8 +174,9 @@ class Worker(_Processes):
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.settimeout(WAIT_S)
         self._listener.bind(self.path)
+        Path(self.path).chmod(0o666)
         self._listener.listen()
-        self._run(languages, self.path, "token", languages[0])
+        self._run(place, languages, self.path, "token", languages[0])
         self.lane, self.hello = self.accept()
 
     def accept(self) -> tuple[BlockingLane, Hello]:
@@ -197,15 +197,6 @@ class Worker(_Processes):
     def close(self) -> None:
         super().close()
         self._listener.close()
-
-
-def alive(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
 
 
 def end(pid: int) -> None:

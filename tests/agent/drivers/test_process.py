@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -168,9 +167,8 @@ async def test_pause_stops_every_process_and_resume_starts_them(
             await rig.driver.resume("w1")
             assert await talk.hear() > 0
         await rig.driver.pause("w1")
-        started = time.monotonic()
-        await rig.driver.stop("w1")
-        assert time.monotonic() - started < 3
+        async with asyncio.timeout(10):
+            await rig.driver.stop("w1")
     finally:
         await rig.close()
     assert left_behind(tmp_path) == []
