@@ -25,6 +25,8 @@ from tests.benchmarks.harness.samples import Rounds, Row, row_of, rows_of
 from tests.support.agents import Agent, until, write_function
 
 PAYLOAD: Final = "x" * 64
+PATIENCE_S: Final = 120.0
+"""With what is waited for without being measured; a busy engine makes a container in seconds."""
 
 ECHO: Final = {
     "python": "def main(arg):\n    return arg\n",
@@ -110,7 +112,7 @@ class Running:
             found = await self.client.workers()
             return bool(holds(found))
 
-        held: bool = await until(probe, what)
+        held: bool = await until(probe, what, PATIENCE_S)
         assert held
         return found
 
