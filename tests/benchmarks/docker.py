@@ -14,6 +14,7 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any, Final
 
+from agent import images
 from mee6.records import Worker
 from tests.agent.drivers.engines import why_not
 from tests.benchmarks.harness import floors, inside
@@ -59,6 +60,9 @@ async def measure(bench: Bench) -> None:
     if missing := why_not(LANGUAGE):
         bench.notes.append(f"not measured: {missing}")
         return
+    with images.connect() as api:
+        if image := images.find_image(api, LANGUAGE):
+            bench.notes.append(f"containers: of {image.name}, made from {image.base}, Python {image.python}")
     await _warm_and_paused(bench)
     await _driver_alone(bench)
     await _first(bench)
@@ -129,10 +133,14 @@ async def _driver_alone(bench: Bench) -> None:
             return take
 
         await interleaved(ROUNDS, {name: freezing(name, node) for name, node in nodes.items()})
-        notes = {"pause": "until the kernel says so", "resume": "the call alone", "answer": "resume to answer, no gRPC"}
-        for what, note in notes.items():
+        shown = (
+            ("pause", "pause", "until the kernel says so"),
+            ("resume", "resume", "the call alone"),
+            ("answer", "resume to answer", "without gRPC"),
+        )
+        for key, what, note in shown:
             for name in nodes:
-                bench.add(f"{what}, {name}", found[f"{what}, {name}"], "us", note=note)
+                bench.add(f"{what}, {name}", found[f"{key}, {name}"], "us", note=note)
 
 
 async def _first(bench: Bench) -> None:
@@ -208,8 +216,8 @@ async def _memory(bench: Bench) -> None:
             bench.add(f"memory of a prewarmed worker, {name}", total, "MB", note="PSS of all of its processes")
             if KINDS[name].driver == "docker":
                 shims = [pss_bytes(one["containerd-shim"][0]) for one in whole]
-                bench.add("  of it containerd-shim", shims, "MB", note="the engine's, outside of the control group")
+                bench.add(f"containerd-shim, {name}", shims, "MB", note="the engine's, outside of the control group")
             groups = [group_bytes(one["init"][0]) for one in whole]
-            bench.add(f"  {name}: its control group", groups, "MB", note="what counts against its limit")
+            bench.add(f"its control group, {name}", groups, "MB", note="what counts against its limit")
         for name, pid in engine().items():
             bench.add(f"engine ({name})", [pss_bytes(pid)], "MB", note=f"PSS, with {WORKERS} containers of ours")
