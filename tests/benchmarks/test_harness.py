@@ -103,5 +103,5 @@ def test_readmes_figures_leave_out_what_the_machine_cannot_be_asked() -> None:
     ],
 )
 def test_readmes_figures_are_refused_where_a_row_is_missing(answers: dict[str, Any], said: str) -> None:
-    with pytest.raises(LookupError, match=re.escape(said)):
+    with pytest.raises(ValueError, match=re.escape(said)):
         readme.figures([_result(**answers)])

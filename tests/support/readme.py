@@ -74,7 +74,7 @@ def figures(results: Sequence[dict[str, Any]]) -> str:
     """The rows that README shows; without those of a question that could not be asked on that machine."""
     facts = results[-1]["machine"]
     answers = {name: answer for result in results for name, answer in result["answers"].items()}
-    engine = f", Docker Engine {facts['docker']}" if answers.get("docker", {}).get("rows") else ""
+    engine = f", Docker Engine {facts.get('docker')}" if answers.get("docker", {}).get("rows") else ""
     lines = [
         f"By `make bench` on {facts['cpu']}, {facts['cores']} cores, Linux, Python {facts['python']}{engine}.",
         "",
@@ -83,13 +83,13 @@ def figures(results: Sequence[dict[str, Any]]) -> str:
     ]
     for question, what, title in SHOWN:
         if question not in answers:
-            raise LookupError(f"no answer to {question}; ask it: make bench BENCH_ARGS={question}")
+            raise ValueError(f"no answer to {question}; ask it: make bench BENCH_ARGS={question}")
         rows = answers[question]["rows"]
         if not rows and not answers[question]["error"]:
             continue  # its notes say why
         named = [row for row in rows if row["what"] == what]
         if not named:
-            raise LookupError(f"{question} has no row {what!r}; {answers[question]['error'] or 'is it an old answer?'}")
+            raise ValueError(f"{question} has no row {what!r}; {answers[question]['error'] or 'is it an old answer?'}")
         row = named[-1]
         lines.append(f"| {title} | {_number(row['p50'])} | {_number(row['p99'])} | {row['unit']} | {row['n']} |")
     return "\n".join(lines)
@@ -115,7 +115,7 @@ if __name__ == "__main__":
         case ["figures", *files] if files:
             try:
                 put("figures", figures([json.loads(Path(file).read_text()) for file in files]))
-            except LookupError as error:
+            except ValueError as error:
                 sys.exit(str(error))
         case _:
             sys.exit(__doc__)

@@ -112,8 +112,12 @@ class Running:
             found = await self.client.workers()
             return bool(holds(found))
 
-        held: bool = await until(probe, what, PATIENCE_S)
-        assert held
+        try:
+            await until(probe, what, PATIENCE_S)
+        except AssertionError as error:
+            states = ", ".join(f"{worker.pool} {worker.state}" for worker in found) or "no workers"
+            failures = [pool.failure for node in await self.client.nodes() for pool in node.pools if pool.failure]
+            raise AssertionError(f"{error}, but {states}; {'; '.join(failures)}".rstrip("; ")) from error
         return found
 
 
