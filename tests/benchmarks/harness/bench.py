@@ -80,7 +80,7 @@ class Bench:
             raise Conflict(missing)
         folder = Path(tempfile.mkdtemp(prefix="m6b"))
         try:
-            with Agent.start(env=env, driver=driver, **settings) as agent:
+            with Agent.start(env=env, driver=driver, **{"start_timeout_s": PATIENCE_S, **settings}) as agent:
                 async with agent.client() as client:
                     yield Running(agent, client, folder)
         finally:
