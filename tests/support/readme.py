@@ -65,7 +65,7 @@ SHOWN: tuple[tuple[str, str, str], ...] = (
     ("docker", "first, docker by API, paused", "the same, paused and unpaused through the engine's API"),
     ("docker", "refill, docker", "containers made ready again after a burst of 8 leases"),
     ("docker", "memory of a prewarmed worker, docker", "memory of a prewarmed container, with its shim (PSS)"),
-    ("docker", "its control group, docker", "*of it*: what counts against its limit, page cache included"),
+    ("docker", "its control group, docker", "its control group: what counts against its limit, page cache included"),
 )
 """(question, row, what README calls it); of rows of the same name the last."""
 
