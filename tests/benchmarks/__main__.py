@@ -18,6 +18,7 @@ from mee6.errors import Mee6Error
 from tests.benchmarks.harness import facts
 from tests.benchmarks.harness.bench import Bench
 from tests.benchmarks.harness.report import Answer, show, write
+from tests.support.agents import StartFailed
 
 HERE: Final = Path(__file__).parent
 OUT: Final = HERE.parents[1] / "bench-results"
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         for name in names:
             print(f"{name:<12}{_question(_module(name))}")
         return 0
-    console = Console(width=max(Console().width, 120))
+    console = Console(width=max(Console().width, 150))
     machine = facts.machine()
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     answers: dict[str, Answer] = {}
@@ -74,7 +75,7 @@ async def _ask(module: ModuleType, quick: bool, driver: str) -> Answer:
     error = ""
     try:
         await module.measure(bench)
-    except (Mee6Error, AssertionError, OSError, RuntimeError) as failure:
+    except (Mee6Error, StartFailed, AssertionError, OSError, RuntimeError) as failure:
         error = f"{type(failure).__name__}: {failure}"
     took_s = round(time.monotonic() - began, 3)
     return Answer(_question(module), bench.rows, bench.notes, took_s, [before, facts.load()], error)

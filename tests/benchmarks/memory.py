@@ -5,43 +5,47 @@ from __future__ import annotations
 import psutil
 
 from tests.benchmarks.harness.bench import ECHO, PAYLOAD, Bench, Running
+from tests.benchmarks.harness.processes import engine, group_bytes, parts, pss_bytes
 
 WORKERS = 4
 
 
 async def measure(bench: Bench) -> None:
-    """Rows: the agent, the launcher, and each kind of process of idle workers."""
-    async with bench.agent(linger_s=0.5, prewarm=dict.fromkeys(bench.languages, WORKERS)) as running:
-        wanted = WORKERS * len(bench.languages)
+    """Rows: the agent, what makes workers, and each kind of process of idle workers."""
+    languages = bench.languages
+    async with bench.agent(linger_s=0.5, prewarm=dict.fromkeys(languages, WORKERS)) as running:
+        wanted = WORKERS * len(languages)
         await running.until_workers(lambda found: sum(one.state == "paused" for one in found) == wanted, "all paused")
         agent = psutil.Process(running.agent.pid)
         bench.add("agent, RSS", [agent.memory_info().rss], "MB", note="nothing invoked yet")
-        bench.add("agent, PSS", [_pss(agent.pid)], "MB")
-        for pid in running.agent.launcher():
-            bench.add(f"launcher ({psutil.Process(pid).name()}), PSS", [_pss(pid)], "MB")
-        for language in bench.languages:
+        bench.add("agent, PSS", [pss_bytes(agent.pid)], "MB")
+        if bench.driver == "docker":
+            for name, pid in engine().items():
+                bench.add(f"engine ({name}), PSS", [pss_bytes(pid)], "MB", note=f"with {wanted} containers of ours")
+        else:
+            for pid in running.agent.launcher():
+                bench.add(f"launcher ({psutil.Process(pid).name()}), PSS", [pss_bytes(pid)], "MB")
+        for language in languages:
             await _prewarmed(bench, running, language)
-        for language in bench.languages:
+        for language in languages:
             await _warm(bench, running, language)
         for _ in range(bench.count(2000)):
-            await running.client.invoke(f"echo-{bench.languages[0]}", PAYLOAD)
+            await running.client.invoke(f"echo-{languages[0]}", PAYLOAD)
         note = f"after {bench.count(2000)} invocations"
         bench.add("agent, RSS", [agent.memory_info().rss], "MB", note=note)
-        bench.add("agent, PSS", [_pss(agent.pid)], "MB", note=note)
+        bench.add("agent, PSS", [pss_bytes(agent.pid)], "MB", note=note)
 
 
 async def _prewarmed(bench: Bench, running: Running, language: str) -> None:
-    ids = [one.id for one in await running.workers() if one.pool.startswith(language)]
-    insides = [running.agent.inside(id_) for id_ in ids]
-    parts = {
-        "init": [[inside.init] for inside in insides],
-        "proxy": [[inside.proxy] for inside in insides],
-        "spare runtime": [inside.runtimes for inside in insides],
-    }
-    for part, pids in parts.items():
-        bench.add(f"{language}, prewarmed: {part}", [sum(map(_pss, one)) for one in pids], "MB")
-    whole = [sum(map(_pss, (inside.init, inside.proxy, *inside.runtimes))) for inside in insides]
+    ids = [one.id for one in await running.client.workers() if one.pool.startswith(language)]
+    found = [parts(running.agent, bench.driver, id_) for id_ in ids]
+    for part in found[0]:
+        name = "spare runtime" if part == "runtime" else part
+        bench.add(f"{language}, prewarmed: {name}", [sum(map(pss_bytes, one.get(part, []))) for one in found], "MB")
+    whole = [sum(pss_bytes(pid) for pids in one.values() for pid in pids) for one in found]
     bench.add(f"{language}, prewarmed: whole worker", whole, "MB")
+    groups = [group_bytes(one["init"][0]) for one in found]
+    bench.add(f"{language}, prewarmed: its control group", groups, "MB", note="what counts against its limit")
 
 
 async def _warm(bench: Bench, running: Running, language: str) -> None:
@@ -53,11 +57,6 @@ async def _warm(bench: Bench, running: Running, language: str) -> None:
         "a paused warm worker",
     )
     (worker,) = [one.id for one in found if one.function == name]
-    inside = running.agent.inside(worker)
-    processes = [pid for pid in (inside.init, inside.proxy, *inside.runtimes) if pid]
+    processes = [pid for pids in parts(running.agent, bench.driver, worker).values() for pid in pids]
     note = f"{len(processes)} processes, handed over"
-    bench.add(f"{language}, warm: whole worker", [sum(map(_pss, processes))], "MB", note=note)
-
-
-def _pss(pid: int) -> int:
-    return int(psutil.Process(pid).memory_full_info().pss)
+    bench.add(f"{language}, warm: whole worker", [sum(map(pss_bytes, processes))], "MB", note=note)

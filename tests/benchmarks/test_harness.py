@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.benchmarks import __main__ as command
 from tests.benchmarks.harness.samples import Contender, interleaved, percentile, row_of, rows_of
+from tests.support import readme
 
 
 @pytest.mark.parametrize(
@@ -26,8 +29,8 @@ def test_a_row_tells_its_samples_in_its_unit_whatever_their_order() -> None:
 def test_a_ratio_is_the_median_of_the_rounds_so_that_one_bad_round_does_not_count() -> None:
     rounds = {"floor": [[10], [10], [10]], "step": [[30], [9000], [30]]}
     floor, step = rows_of(rounds, "us", "floor")
-    assert (step.ratio, step.floor) == (3.0, "floor")
-    assert (floor.ratio, floor.floor) == (None, "")
+    assert (step.ratio, step.over, step.floor) == (3.0, 0.02, "floor")
+    assert (floor.ratio, floor.over, floor.floor) == (None, None, "")
 
 
 async def test_every_round_runs_every_contender_and_each_is_first_in_turn() -> None:
@@ -48,7 +51,7 @@ async def test_every_round_runs_every_contender_and_each_is_first_in_turn() -> N
 def test_the_list_names_every_question_and_what_it_asks(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--list"]) == 0
     listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    files = {path.stem for path in Path(__file__).parent.glob("*.py")} - {"__init__", "__main__", "test_harness"}
+    files = {path.stem for path in Path(__file__).parent.glob("[!_]*.py") if not path.stem.startswith("test_")}
     assert listed.keys() == files
     assert all(question.endswith("?") for question in listed.values())
 
@@ -57,3 +60,48 @@ def test_a_question_that_does_not_exist_is_refused_with_the_ones_that_do(capsys:
     with pytest.raises(SystemExit, match="2"):
         command.main(["colour"])
     assert "no benchmark colour; there are add, cold" in capsys.readouterr().err
+
+
+MACHINE = {"cpu": "A chip", "cores": 2, "python": "3.11.7", "docker": "20.10.24"}
+
+
+def _answer(*whats: str, error: str = "") -> dict[str, Any]:
+    rows = [{"what": what, "unit": "us", "p50": 1.5, "p99": 200.0, "n": 7} for what in whats]
+    return {"rows": rows, "error": error}
+
+
+def _result(**answers: dict[str, Any]) -> dict[str, Any]:
+    return {"machine": MACHINE, "answers": answers}
+
+
+@pytest.fixture
+def two_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readme, "SHOWN", (("warm", "stream", "warm"), ("docker", "warm, docker", "in a container")))
+
+
+@pytest.mark.usefixtures("two_rows")
+def test_readmes_figures_take_each_answer_from_the_last_file_that_has_it() -> None:
+    told = readme.figures([_result(warm=_answer("stream"), docker=_answer()), _result(docker=_answer("warm, docker"))])
+    assert "Docker Engine 20.10.24" in told
+    assert told.splitlines()[-2:] == ["| warm | 1.5 | 200 | us | 7 |", "| in a container | 1.5 | 200 | us | 7 |"]
+
+
+@pytest.mark.usefixtures("two_rows")
+def test_readmes_figures_leave_out_what_the_machine_cannot_be_asked() -> None:
+    told = readme.figures([_result(warm=_answer("stream"), docker=_answer())])
+    assert "container" not in told
+    assert "Docker" not in told
+
+
+@pytest.mark.usefixtures("two_rows")
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"warm": _answer("stream")}, "no answer to docker; ask it: make bench BENCH_ARGS=docker"),
+        ({"warm": _answer(error="no agent"), "docker": _answer()}, "warm has no row 'stream'; no agent"),
+        ({"warm": _answer("other"), "docker": _answer()}, "warm has no row 'stream'; is it an old answer?"),
+    ],
+)
+def test_readmes_figures_are_refused_where_a_row_is_missing(answers: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        readme.figures([_result(**answers)])

@@ -23,7 +23,7 @@ async def measure(bench: Bench) -> None:
                 latencies = await _load(stream, callers, 1.0)
                 rates.append(len(latencies))
                 took += latencies
-            workers = len(await running.workers())
+            workers = len(await running.client.workers())
             bench.add(f"{callers} callers, a second", rates, "1/s", note=f"{workers} workers")
             bench.add(f"{callers} callers, latency", took, "us")
 

@@ -33,9 +33,8 @@ async def measure(bench: Bench) -> None:
         bench.add_rounds(streamed, "us", floors.STREAM)
         for language in bench.languages:
             folder = write_function(running.folder, f"inside-{language}", ECHO[language], runtime=language)
-            bench.add(
-                f"{language}, agent's part: begin to outcome", (await inside.samples(folder, count * 2))["begin"], "us"
-            )
+            async with inside.node(folder, bench.driver) as node:
+                bench.add(f"{language}, agent's part: begin to outcome", await node.begin(count * 2), "us")
 
 
 def _ways(running: Running, stream: InvokeStream, language: str, count: int) -> dict[str, Contender]:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,19 +83,24 @@ class Agent:
         state: kept between lives of an agent; `close` removes it.
         isolation: `MEE6_PROCESS_ISOLATION`; empty = the best that the machine has.
         settings: of `AgentConfig`, as JSON holds them.
+        env: what its environment has besides this process's.
     """
 
     killed_init: ClassVar[str] = "its first process was killed by SIGKILL"
     """What an error says of a worker whose first process was killed."""
 
-    def __init__(self, state: Path, isolation: str, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, state: Path, isolation: str, settings: dict[str, Any], env: Mapping[str, str] | None = None
+    ) -> None:
         self.state = state
         self.isolation = isolation
         self.settings = settings
+        self.env = dict(env or {})
         self.address = ""
         self._seen: dict[int, float] = {}
         self._log = (state / "stderr.log").open("a+")
-        environment = {**os.environ, "MEE6_PROCESS_ISOLATION": isolation, "TMPDIR": str(state / "scratch")}
+        told_so = {"MEE6_PROCESS_ISOLATION": isolation, "TMPDIR": str(state / "scratch")}
+        environment = {**os.environ, **told_so, **self.env}
         (state / "scratch").mkdir(exist_ok=True)
         below = settings.pop("state_dir_suffix", "")  # a state folder that cannot be, with the log still kept
         told = {"listen": "127.0.0.1:0", **settings, "state_dir": str(state / below)}
@@ -109,13 +114,20 @@ class Agent:
         )
 
     @classmethod
-    def start(cls, state: Path | None = None, *, isolation: str = "", **settings: Any) -> Self:
+    def start(
+        cls,
+        state: Path | None = None,
+        *,
+        isolation: str = "",
+        env: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> Self:
         """Starts one and waits until it listens.
 
         Raises:
             StartFailed: it ended instead.
         """
-        agent = cls(state or temporary_state(), isolation, settings)
+        agent = cls(state or temporary_state(), isolation, settings, env)
         assert agent._process.stdout is not None
         agent.address = agent._process.stdout.readline().strip()
         if not agent.address:
@@ -195,7 +207,7 @@ class Agent:
 
     def restarted(self) -> Self:
         """A new life on the same state folder."""
-        return self.start(self.state, isolation=self.isolation, **self.settings)
+        return self.start(self.state, isolation=self.isolation, env=self.env, **self.settings)
 
     def _release(self) -> None:
         self._log.close()

@@ -6,7 +6,7 @@ names. The agent is never asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -26,8 +26,10 @@ class DockerAgent(Agent):
 
     killed_init: ClassVar[str] = "its container has ended"
 
-    def __init__(self, state: Path, isolation: str, settings: dict[str, Any]) -> None:
-        super().__init__(state, isolation, {"driver": "docker", **settings})
+    def __init__(
+        self, state: Path, isolation: str, settings: dict[str, Any], env: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(state, isolation, {"driver": "docker", **settings}, env)
         self._api: APIClient | None = None
 
     @property

@@ -1,6 +1,7 @@
 """Puts into README what is made by running things: the demo's session, and the benchmarks' table.
 
-`python -m tests.support.readme demo` runs `mee6 demo`; `... figures FILE.json` takes a result of `make bench`.
+`python -m tests.support.readme demo` runs `mee6 demo`; `... figures FILE.json...` takes results of `make bench`: of
+a question that several of them answer, the last one's answer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,21 +49,48 @@ SHOWN: tuple[tuple[str, str, str], ...] = (
     ("memory", "python, prewarmed: whole worker", "memory of a prewarmed Python worker (PSS)"),
     ("memory", "agent, RSS", "memory of the agent (RSS), after 2000 invocations"),
     ("add", "Client.add", "add a small function: packed, sent, checked, on disk"),
+    ("docker", "warm, docker", "a warm invocation on a gRPC stream, in a container"),
+    ("docker", "warm, process", "*beside it*: by the process driver"),
+    ("docker", "warm within the agent, docker", "the same within the agent, in a container"),
+    ("docker", "warm within the agent, process", "*beside it*: by the process driver"),
+    ("docker", "paused to reply, docker", "the reply of a paused container, thawed directly"),
+    ("docker", "paused to reply, docker by API", "*beside it*: unpaused through the engine's API"),
+    ("docker", "paused to reply, process", "*beside it*: by the process driver"),
+    ("docker", "resume to answer, docker", "thaw a container and have its answer, without gRPC"),
+    ("docker", "resume to answer, docker by API", "*beside it*: through the engine's API"),
+    ("docker", "pause, docker", "freeze a container"),
+    ("docker", "pause, docker by API", "*beside it*: through the engine's API"),
+    ("docker", "first, docker, paused", "a function's first invocation, from a paused prewarmed container, Python"),
+    ("docker", "first, docker by API, awake", "the same, left awake for want of a direct freezer"),
+    ("docker", "first, docker by API, paused", "the same, paused and unpaused through the engine's API"),
+    ("docker", "refill, docker", "containers made ready again after a burst of 8 leases"),
+    ("docker", "memory of a prewarmed worker, docker", "memory of a prewarmed container, with its shim (PSS)"),
+    ("docker", "its control group, docker", "its control group: what counts against its limit, page cache included"),
 )
 """(question, row, what README calls it); of rows of the same name the last."""
 
 
-def figures(result: dict[str, Any]) -> str:
-    """The rows that README shows."""
-    facts = result["machine"]
+def figures(results: Sequence[dict[str, Any]]) -> str:
+    """The rows that README shows; without those of a question that could not be asked on that machine."""
+    facts = results[-1]["machine"]
+    answers = {name: answer for result in results for name, answer in result["answers"].items()}
+    engine = f", Docker Engine {facts.get('docker')}" if answers.get("docker", {}).get("rows") else ""
     lines = [
-        f"By `make bench` on {facts['cpu']}, {facts['cores']} cores, Linux, Python {facts['python']}.",
+        f"By `make bench` on {facts['cpu']}, {facts['cores']} cores, Linux, Python {facts['python']}{engine}.",
         "",
         "| | p50 | p99 | unit | n |",
         "|---|---|---|---|---|",
     ]
     for question, what, title in SHOWN:
-        row = [row for row in result["answers"][question]["rows"] if row["what"] == what][-1]
+        if question not in answers:
+            raise ValueError(f"no answer to {question}; ask it: make bench BENCH_ARGS={question}")
+        rows = answers[question]["rows"]
+        if not rows and not answers[question]["error"]:
+            continue  # its notes say why
+        named = [row for row in rows if row["what"] == what]
+        if not named:
+            raise ValueError(f"{question} has no row {what!r}; {answers[question]['error'] or 'is it an old answer?'}")
+        row = named[-1]
         lines.append(f"| {title} | {_number(row['p50'])} | {_number(row['p99'])} | {row['unit']} | {row['n']} |")
     return "\n".join(lines)
 
@@ -83,7 +112,10 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["demo"]:
             put("demo", demo())
-        case ["figures", file]:
-            put("figures", figures(json.loads(Path(file).read_text())))
+        case ["figures", *files] if files:
+            try:
+                put("figures", figures([json.loads(Path(file).read_text()) for file in files]))
+            except ValueError as error:
+                sys.exit(str(error))
         case _:
             sys.exit(__doc__)

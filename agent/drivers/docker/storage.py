@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from agent.drivers.emptiness import Emptiness
 from agent.drivers.process import namespaces as ns
 
 _TRASH: Final = ".trash"
@@ -31,6 +32,8 @@ class Storage:
         self._base = base
         self._bound: dict[str, dict[str, Path]] = {}
         self._flow_of: dict[str, str] = {}
+        self._flows: dict[str, tuple[str, Emptiness]] = {}
+        """Worker -> its own `flow`, and what is known of it."""
 
     def open(self) -> None:
         """Removes what is left of an earlier life, and gets ready.
@@ -53,6 +56,7 @@ class Storage:
             shutil.rmtree(self._base, ignore_errors=True)
         self._bound.clear()
         self._flow_of.clear()
+        self._flows.clear()
 
     def folder(self, worker: str) -> Path:
         """The host's path of a worker's `/act`."""
@@ -72,6 +76,7 @@ class Storage:
             raise
         self._bound[worker] = {}
         self._flow_of[worker] = worker
+        self._flows[worker] = str(place / "flow"), Emptiness()
 
     def remove(self, worker: str) -> None:
         """Removes a worker's folder; idempotent."""
@@ -83,6 +88,7 @@ class Storage:
             place.rmdir()
         self._bound.pop(worker, None)
         self._flow_of.pop(worker, None)
+        self._flows.pop(worker, None)
 
     def bind(self, worker: str, code: Mapping[str, Path], flow_of: str) -> None:
         """See `Driver.bind`.
@@ -110,19 +116,27 @@ class Storage:
                 self._flow_of[worker] = flow_of
 
     def empty_flow(self, worker: str) -> Path | None:
-        """Takes what is in a worker's own `flow` away at once; returns the folder to be removed behind, if any."""
-        place = self.folder(worker)
+        """Takes what is in a worker's own `flow` away at once; returns the folder to be removed behind, if any.
+
+        The folder is root's, in one that is root's and sticky: the worker can neither replace it nor set its times.
+        """
+        path, emptiness = self._flows[worker]
+        before = os.lstat(path)
+        if emptiness.holds(before):
+            return None
         trash: Path | None = None
-        flow = os.open(place / "flow", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        flow = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             for name in os.listdir(flow):  # noqa: PTH208  of a descriptor
                 if trash is None:
-                    trash = place / _TRASH / str(os.urandom(8).hex())
+                    trash = self.folder(worker) / _TRASH / str(os.urandom(8).hex())
                     trash.mkdir()
                 with suppress(FileNotFoundError):
                     os.rename(name, trash / name, src_dir_fd=flow)
         finally:
             os.close(flow)
+        if trash is None:
+            emptiness.found(before)
         return trash
 
 

@@ -9,6 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from agent import images
+from mee6.errors import Mee6Error
+
 _ROOT: Final = Path(__file__).parents[3]
 _PACKAGES: Final = ("msgspec", "grpcio", "protobuf", "uvloop")
 
@@ -24,6 +27,7 @@ def machine() -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "node": _said("node", "--version") or "missing",
+        "docker": _engine() or "missing",
         "packages": {name: _version(name) for name in _PACKAGES},
         "commit": _said("git", "rev-parse", "--short=12", "HEAD"),
         "changed_files": len(_said("git", "status", "--porcelain").splitlines()),
@@ -33,6 +37,14 @@ def machine() -> dict[str, Any]:
 def load() -> tuple[float, float, float]:
     """The load averages over 1, 5 and 15 minutes."""
     return os.getloadavg()
+
+
+def _engine() -> str:
+    try:
+        with images.connect() as api:
+            return str(api.version()["Version"])
+    except Mee6Error:
+        return ""
 
 
 def _cpu_model() -> str:

@@ -31,23 +31,26 @@ def show(console: Console, name: str, answer: Answer) -> None:
     table = Table(title=f"{name}: {answer.question}", title_justify="left", title_style="bold")
     table.add_column("what", no_wrap=True)
     table.add_column("unit")
-    for column in ("n", "p50", "p95", "p99", "max", "x floor"):
+    for column in ("n", "p50", "p95", "p99", "max", "x floor", "+ floor"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("note", overflow="fold")
     for row in answer.rows:
         figures = (_figure(value) for value in (row.p50, row.p95, row.p99, row.max))
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        table.add_row(row.what, row.unit, str(row.n), *figures, ratio, row.note)
+        over = "" if row.over is None else _figure(row.over)
+        table.add_row(row.what, row.unit, str(row.n), *figures, ratio, over, row.note)
     console.print(table)
     floors = dict.fromkeys(row.floor for row in answer.rows if row.floor)
-    for note in [*(f"x floor: the median of the rounds' ratios to '{floor}'" for floor in floors), *answer.notes]:
+    beside = [f"x, + floor: medians of the rounds' ratios to '{floor}', and of what they took more" for floor in floors]
+    for note in [*beside, *answer.notes]:
         console.print(f"  {note}", style="dim")
     if answer.error:
         console.print(f"  not complete: {answer.error}", style="red")
 
 
 def _figure(value: float) -> str:
-    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}" if value < 10 else f"{value:.1f}"
+    size = abs(value)
+    return f"{value:.0f}" if size >= 1000 else f"{value:.3g}" if size < 10 else f"{value:.1f}"
 
 
 def write(folder: Path, stamp: str, facts: Mapping[str, Any], answers: Mapping[str, Answer]) -> None:

@@ -1,7 +1,7 @@
 """Times of repeated things and what is said of them: percentiles by nearest rank, and ratios to a floor.
 
-A percentile here is always a value that was measured, never one between two. Samples are integers, in
-nanoseconds or bytes; a row holds them in the unit that is shown.
+A percentile here is always a value that was measured, never one between two. Samples are in nanoseconds, bytes,
+or calls a second; a row holds them in the unit that is shown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SCALES: Final = {"us": 1e3, "ms": 1e6, "MB": float(1 << 20), "1/s": 1.0}
 """Unit -> how much of what is counted (nanoseconds, bytes, calls) makes one."""
 
 
-def percentile(ordered: Sequence[int], share: float) -> int:
+def percentile(ordered: Sequence[float], share: float) -> float:
     """The smallest sample that at least `share` of all samples do not exceed.
 
     Args:
@@ -40,11 +40,13 @@ class Row(msgspec.Struct, frozen=True):
     max: float
     ratio: float | None = None
     """To the floor named by `floor`: the median of what the rounds had, each measured beside its own floor."""
+    over: float | None = None
+    """More than the floor, in the row's unit; of the rounds' medians likewise."""
     floor: str = ""
     note: str = ""
 
 
-def row_of(what: str, samples: Sequence[int], unit: str, *, note: str = "") -> Row:
+def row_of(what: str, samples: Sequence[float], unit: str, *, note: str = "") -> Row:
     """A row of samples counted in nanoseconds, bytes or calls."""
     ordered = sorted(samples)
     scale = SCALES[unit]
@@ -78,7 +80,8 @@ def rows_of(rounds: Rounds, unit: str, floor: str = "") -> list[Row]:
     for name, found in rounds.items():
         row = row_of(name, [sample for samples in found for sample in samples], unit)
         if floor and name != floor:
-            ratio = median(median(a) / median(b) for a, b in zip(found, rounds[floor], strict=True))
-            row = msgspec.structs.replace(row, ratio=ratio, floor=floor)
+            medians = [(median(a), median(b)) for a, b in zip(found, rounds[floor], strict=True)]
+            ratio, over = median(a / b for a, b in medians), median(a - b for a, b in medians)
+            row = msgspec.structs.replace(row, ratio=ratio, over=over / SCALES[unit], floor=floor)
         rows.append(row)
     return rows
