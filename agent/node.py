@@ -27,7 +27,7 @@ from agent.core.scheduler import Scheduler
 from agent.core.worker import LEASED, Worker, WorkerState
 from agent.dependencies.resolver import ISOLATION, ResolveLimits, Resolver
 from agent.dependencies.store import Dependencies
-from agent.drivers.base import Capabilities, Driver, KnowsLanguages, LimitsWorkers, WorkerLimits
+from agent.drivers.base import Capabilities, Driver, KnowsLanguages, KnowsTrouble, LimitsWorkers, WorkerLimits
 from agent.feed import Feed, FunctionView, LogLine, NodeView, Picture, PoolView, WorkerView
 from agent.functions import Functions
 from agent.history import History, Outcome
@@ -347,6 +347,7 @@ class Node:
         missing = {name: runtime.missing() for name, runtime in self._runtimes.items()}
         now = time.monotonic_ns()
         can = self._capabilities
+        trouble = self._driver.trouble() if isinstance(self._driver, KnowsTrouble) else ""
         return NodeView(
             id=self.id,
             version=VERSION,
@@ -355,7 +356,7 @@ class Node:
             isolation=can.isolation,
             pause=can.pause,
             limits=can.limits,
-            notes=can.notes,
+            notes=(*can.notes, trouble) if trouble else can.notes,
             runtimes=tuple(name for name, why in missing.items() if not why),
             missing=tuple(why for why in missing.values() if why),
             listen=self.listen,

@@ -106,6 +106,11 @@ def packages_name(function: str) -> str:
     return f"{function}@packages"
 
 
+def record_name(driver: str) -> str:
+    """The file in the state folder by which a driver of this name remembers that there may be things to sweep up."""
+    return f"{driver}-driver.json"
+
+
 @runtime_checkable
 class KnowsLanguages(Protocol):
     """What a driver can say besides, if its workers' languages are not those of the agent's machine."""
@@ -128,6 +133,28 @@ class LimitsWorkers(Protocol):
         Raises:
             Conflict: it uses more memory than that now; nothing was changed.
             WorkerLost: it is gone.
+        """
+        ...
+
+
+@runtime_checkable
+class KnowsTrouble(Protocol):
+    """A driver that relies on somebody who may fail."""
+
+    def trouble(self) -> str:
+        """What keeps it from making workers now, and the next step, in one line; empty while all is well."""
+        ...
+
+
+@runtime_checkable
+class SweepsUp(Protocol):
+    """A driver whose workers may leave something behind when the agent is killed; see `record_name`."""
+
+    async def sweep(self) -> None:
+        """Removes all that an earlier agent of this id left, as far as it concerns this driver; needs no `open`.
+
+        Raises:
+            Conflict: it cannot now; the message says what to do.
         """
         ...
 
