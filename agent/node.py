@@ -65,7 +65,8 @@ class Node:
         self.config = config
         self.id = agent_id(config.state_dir)
         self._dependencies = _dependencies(self.id, config, driver)
-        self.functions_of = Functions(substrate, runtimes, config.bundle_limit_bytes, self._dependencies)
+        limits = WorkerLimits(config.memory_bytes, config.cpus, config.pids, config.open_files, config.scratch_bytes)
+        self.functions_of = Functions(substrate, runtimes, config.bundle_limit_bytes, self._dependencies, limits)
         self.history = History(config.kept_invocations, config.kept_bytes)
         self.feed = Feed(self._picture)
         self.stats = Stats()
@@ -85,7 +86,7 @@ class Node:
             self._spawn,
             self.functions_of.code,
             self.functions_of.packages,
-            WorkerLimits(config.memory_bytes, config.cpus, config.pids, config.open_files, config.scratch_bytes),
+            limits,
             Limits(config.result_limit_bytes, config.log_limit_bytes),
             config.timeout_s,
         )

@@ -18,11 +18,12 @@ Defined by the node, which needs it; passed by every driver in `tests/agent/driv
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from mee6.lane.messages import Stream
+from mee6.manifest import NO_LIMITS, FunctionLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,12 @@ class PoolKey:
 
     runtime: str
     network: str = "none"
+    limits: FunctionLimits = NO_LIMITS
+    """Of a function that has limits of its own: its workers are made for it, and nobody else gets them."""
 
     def __str__(self) -> str:
-        return self.runtime if self.network == "none" else f"{self.runtime}+{self.network}"
+        name = self.runtime if self.network == "none" else f"{self.runtime}+{self.network}"
+        return f"{name} {limits}" if (limits := str(self.limits)) else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,32 @@ class WorkerLimits:
     open_files: int = 1024
     scratch_bytes: int = 256 << 20
     """Of `/act` and `/tmp` each."""
+
+    def narrowed(self, asked: FunctionLimits) -> WorkerLimits:
+        """These, or less where a function asks for less."""
+        given = _in_our_units(asked)
+        return replace(self, **{name: min(value, getattr(self, name) or value) for name, value in given.items()})
+
+    def excess(self, asked: FunctionLimits) -> str:
+        """What a function asks for beyond these, for people; empty where it does not."""
+        names = dict(zip(_in_our_units(FunctionLimits(1, 1, 1, 1, 1)), asked.__struct_encode_fields__, strict=True))
+        for name, value in _in_our_units(asked).items():
+            most = getattr(self, name)
+            if most and value > most:
+                return f"{names[name]} may be {most >> 20 if name.endswith('_bytes') else most:g} at most on this agent"
+        return ""
+
+
+def _in_our_units(asked: FunctionLimits) -> dict[str, Any]:
+    """What is given of it, by the names of `WorkerLimits`."""
+    found = {
+        "memory_bytes": asked.memory_mib and asked.memory_mib << 20,
+        "cpus": asked.cpus,
+        "pids": asked.pids,
+        "open_files": asked.open_files,
+        "scratch_bytes": asked.scratch_mib and asked.scratch_mib << 20,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

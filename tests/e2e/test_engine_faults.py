@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,12 +20,13 @@ from typing import Any
 import pytest
 
 from agent import images
+from agent.drivers.docker.engine import STARTS_AT_ONCE
 from mee6.client import Client
 from mee6.errors import Exhausted, Mee6Error, WorkerLost
 from mee6.records import Node, Worker
 from tests.agent.drivers.engines import need_engine
 from tests.support.agents import Agent, StartFailed, temporary_state, until, write_function
-from tests.support.engine import PrivateEngine, private_engine, save_image, why_not
+from tests.support.engine import PrivateEngine, Tap, private_engine, save_image, why_not
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.timeout(240)]
 
@@ -382,3 +385,29 @@ async def test_destroy_says_so_when_it_cannot_reach_what_is_left(engine: Private
     done = _mee6("agent", "destroy", "-y", "--state-dir", str(agent.state))
     assert done.returncode == 0, done.stderr
     assert engine.containers() == []
+
+
+async def test_a_burst_does_not_stampede(
+    engine: PrivateEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, start = "POST /containers/create", "POST /containers/start"
+    gate = threading.Event()
+    folder = temporary_state()
+    with Tap(folder / "tap.sock", engine.socket, lambda asked: gate.wait() and 0 if asked == create else 0) as tap:
+        monkeypatch.setenv("DOCKER_HOST", tap.url)
+        try:
+            with Agent.start(**{**SETTINGS, "prewarm": {"python": 0, "nodejs": 0}}) as agent:
+                async with agent.client() as client:
+                    await client.add(write_function(tmp_path, "echo", ECHO))
+                    calls = [asyncio.create_task(client.invoke("echo", "x")) for _ in range(40)]
+                    await until(lambda: tap.under_way[create] == STARTS_AT_ONCE, "as many as may", LIMIT_S)
+                    node = await node_of(client)
+                    assert (node.queued, tap.asked[create]) == (40, STARTS_AT_ONCE)
+                    gate.set()
+                    assert await asyncio.gather(*calls) == ["x"] * 40
+                    # Whoever waits is served by whatever becomes free first, not by a worker each.
+                    assert tap.asked[create] < 40
+                    assert max(tap.most[create], tap.most[start]) <= STARTS_AT_ONCE
+        finally:
+            gate.set()
+    shutil.rmtree(folder)

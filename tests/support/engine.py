@@ -208,7 +208,7 @@ class Tap:
     def __init__(self, path: Path, engine: Path, verdict: Callable[[str], int] = lambda _: 0) -> None:
         self.path = path
         self._engine = engine
-        self._verdict = verdict
+        self.verdict = verdict
         self._listener = socket.socket(socket.AF_UNIX)
         self._lock = threading.Lock()
         self.asked: Counter[str] = Counter()
@@ -263,7 +263,7 @@ class Tap:
                     if name := _request(data):
                         self._begun(name)
                         current[0] = name
-                        if status := self._verdict(name):
+                        if status := self.verdict(name):
                             self._ended(current)
                             client.sendall(_refusal(status))
                             continue

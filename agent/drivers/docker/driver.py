@@ -289,9 +289,7 @@ class DockerDriver:
         """See `LimitsWorkers.set_limits`."""
         found = self._workers.known(worker)
         if found.group is None or not found.group.can_limit:
-            if self.usage(worker).memory_bytes > memory_bytes:
-                raise Conflict(f"worker {worker} uses more than {memory_bytes >> 20} MiB")
-            await self._engine.limit(found.container, memory_bytes, cpus)
+            await self._engine.limit(worker, found.container, memory_bytes, cpus)
             return
         with still_there(worker):
             await asyncio.to_thread(found.group.set_limits, memory_bytes, cpus)

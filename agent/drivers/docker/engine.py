@@ -25,6 +25,7 @@ from requests.exceptions import RequestException, Timeout
 from agent import images
 from agent.drivers.base import WorkerLimits
 from agent.drivers.docker.groups import engines_freezer
+from agent.drivers.process.group import in_use
 from mee6.errors import Conflict, Exhausted, Mee6Error, NotFound, WorkerLost
 
 T = TypeVar("T")
@@ -207,11 +208,21 @@ class Engine:
 
         await self._ask("pause a container" if paused else "resume a container", go)
 
-    async def limit(self, container: str, memory_bytes: int, cpus: float) -> None:
-        """Changes a live container's limits."""
+    async def limit(self, worker: str, container: str, memory_bytes: int, cpus: float) -> None:
+        """Changes a live container's limits.
+
+        Raises:
+            Conflict: it uses more memory than that now; nothing was changed.
+        """
         quota = int(cpus * _CPU_PERIOD_US) if cpus else -1
 
         def go(api: APIClient) -> None:
+            # An engine with control groups of version 2 would take the limit, and the kernel kill for it.
+            memory = api.stats(container, stream=False, one_shot=True)["memory_stats"]
+            cached = memory.get("stats", {})
+            used = memory.get("usage", 0) - cached.get("total_inactive_file", cached.get("inactive_file", 0))
+            if used > memory_bytes:
+                raise in_use(worker, used, memory_bytes)
             api.update_container(
                 container,
                 mem_limit=memory_bytes,

@@ -95,7 +95,7 @@ class Group:
         used = int((folder / ("memory.current" if version == 2 else "memory.usage_in_bytes")).read_text())
         # Version 2 would take the limit and kill for it; version 1 drops caches first, and refuses what remains.
         if version == 2 and used > memory_bytes:
-            raise self._in_use(used, memory_bytes)
+            raise in_use(self.worker, used, memory_bytes)
         names = ["memory.max"] if version == 2 else ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]
         if memory_bytes > self.memory_limit:
             names.reverse()  # memory and swap together are never below memory alone
@@ -106,7 +106,7 @@ class Group:
             except OSError as error:
                 if error.errno != errno.EBUSY:
                     raise
-                raise self._in_use(used, memory_bytes) from error
+                raise in_use(self.worker, used, memory_bytes) from error
         self.memory_limit = memory_bytes
         version, folder = self.cpu
         quota = int(cpus * CPU_PERIOD_US)
@@ -115,12 +115,6 @@ class Group:
         else:
             (folder / "cpu.cfs_period_us").write_text(str(CPU_PERIOD_US))
             (folder / "cpu.cfs_quota_us").write_text(str(quota or -1))
-
-    def _in_use(self, used: int, wanted: int) -> Conflict:
-        return Conflict(
-            f"worker {self.worker} uses {used >> 20} MiB: its limit cannot shrink to {wanted >> 20} MiB; "
-            "end what it runs first, or choose a higher limit"
-        )
 
     def close(self) -> None:
         """Lets go of its files. Idempotent."""
@@ -193,6 +187,14 @@ class Freezer:
         for fd in {self._state, self._events} - {-1}:
             os.close(fd)
         self._state = self._events = -1
+
+
+def in_use(worker: str, used: int, wanted: int) -> Conflict:
+    """Why a limit cannot shrink."""
+    return Conflict(
+        f"worker {worker} uses {used >> 20} MiB: its limit cannot shrink to {wanted >> 20} MiB; "
+        "end what it runs first, or choose a higher limit"
+    )
 
 
 def is_removed(folder: Path) -> bool:
