@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -32,7 +31,6 @@ from agent.drivers.docker.storage import Storage
 from agent.drivers.docker.watch import Watch, remove_all
 from agent.drivers.docker.worker import ContainerWorker
 from agent.drivers.lives import Lives, still_there
-from agent.drivers.process.cgroups import Cgroups
 from agent.drivers.process.group import Freezer
 from agent.images import INSIDE
 from mee6.errors import Conflict, Exhausted, Mee6Error, WorkerLost
@@ -116,24 +114,17 @@ class DockerDriver:
             await self.close()
             raise
         self._watch.open()
-        pause, limits = await asyncio.to_thread(self._probe)
+        pause, limits = await asyncio.to_thread(groups.probe, self._agent_id)
+        self._is_direct = bool(pause) and os.environ.get(PAUSE) != "api"
         return Capabilities(
             driver="docker",
             isolation="containers",
-            pause=pause,
-            limits=limits,
+            pause=pause if self._is_direct else "api",
+            limits=limits or "api",
             starts_at_once=STARTS_AT_ONCE,
             starts_per_s=STARTS_PER_S,
             notes=tuple(notes),
         )
-
-    def _probe(self) -> tuple[str, str]:
-        """How containers are paused and limited: by the files that work for a group of our own, or the API."""
-        cgroups = Cgroups(self._agent_id)
-        cgroups.probe()
-        cgroups.close()
-        self._is_direct = bool(cgroups.pause) and os.environ.get(PAUSE) != "api"
-        return cgroups.pause if self._is_direct else "api", cgroups.limits or "api"
 
     async def close(self) -> None:
         """See `Driver.close`."""
@@ -319,9 +310,9 @@ class DockerDriver:
     def clear_flow(self, worker: str) -> None:
         """See `Driver.clear_flow`; what is in it is moved at once and removed behind."""
         self._workers.known(worker)
-        trash = self._storage.empty_flow(worker)
-        if trash is not None:
-            self._workers.in_background(_remove_tree(trash))
+        removal = self._storage.empty_flow(worker)
+        if removal is not None:
+            self._workers.in_background(removal)
 
     def language_version(self, runtime: str) -> str:
         """See `KnowsLanguages.language_version`."""
@@ -403,7 +394,3 @@ class DockerDriver:
         except Mee6Error:
             reason = "its container has ended, and the Docker Engine does not answer"
         self._workers.lost(worker, reason)
-
-
-async def _remove_tree(folder: Path) -> None:
-    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

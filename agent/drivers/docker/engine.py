@@ -249,11 +249,11 @@ class Engine:
             # More than the socket's timeout: it may have to wait for a thread that an engine holds.
             async with asyncio.timeout(2 * self._timeout_s):
                 return await asyncio.get_running_loop().run_in_executor(pool, work)
+        except DockerException as error:  # first: an answer of the engine is a RequestException too
+            raise translated(error, what) from error
         except (TimeoutError, RequestException) as error:
             self.trouble = f"the Docker Engine at {self.url} does not answer: {_why(error)}; see: mee6 doctor"
             raise Mee6Error(f"could not {what}: {self.trouble}") from error
-        except DockerException as error:
-            raise translated(error, what) from error
 
 
 def translated(error: DockerException, what: str) -> Mee6Error:

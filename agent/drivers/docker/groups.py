@@ -10,10 +10,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from agent.drivers.process.cgroups import Hierarchy, hierarchies
+from agent.drivers.process.cgroups import Cgroups, Hierarchy, hierarchies
 from agent.drivers.process.group import Freezer, Group
 
 _PROC: Final = Path("/proc")
+
+
+def probe(agent_id: str) -> tuple[str, str]:
+    """By which groups containers can be frozen and limited here, found by trying on one of our own; empty for none."""
+    cgroups = Cgroups(agent_id)
+    cgroups.probe()
+    cgroups.close()
+    return cgroups.pause, cgroups.limits
 
 
 def find_group(worker: str, pid: int, container: str, memory_limit: int) -> Group | None:

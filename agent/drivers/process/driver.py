@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import shutil
-import signal
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from agent.drivers.base import Capabilities, Hooks, Usage, WorkerSpec, record_na
 from agent.drivers.lives import Life, Lives, still_there
 from agent.drivers.process.census import kill_marked, tree_usage
 from agent.drivers.process.cgroups import Cgroups, sweep
-from agent.drivers.process.link import Link
+from agent.drivers.process.link import Link, plan_of, why_ended
 from agent.drivers.process.sandbox import ACT, LANE, TMP
 from agent.drivers.process.storage import Folders
 from mee6.errors import Conflict, Exhausted, Mee6Error, WorkerLost
@@ -82,7 +81,7 @@ class ProcessDriver:
         self._state_dir = state_dir.resolve()
         self._lane_dir = lane_dir.resolve()
         self._storage = self._state_dir / "workers"
-        self._plans = {runtime.name: _plan(runtime) for runtime in runtimes.values() if not runtime.missing()}
+        self._plans = {runtime.name: plan_of(runtime) for runtime in runtimes.values() if not runtime.missing()}
         self._proxy = proxy
         self._extra_packages = tuple(extra_packages)
         self._workers = Lives[_Worker](self._remove)
@@ -352,7 +351,7 @@ class ProcessDriver:
         match packet:
             case wire.Reaped(worker=name, status=status) if worker := self._workers.get(name):
                 self._from_init(worker)  # what it still said comes before the news of its end
-                self._ended(worker, _why(status))
+                self._ended(worker, why_ended(status))
             case wire.Refused(worker=name, message=message) if worker := self._workers.get(name):
                 self._ended(worker, message, Exhausted)
             case _:
@@ -398,17 +397,3 @@ class ProcessDriver:
                     worker.answer.set_result(running)
                 case _:
                     self._workers.heard(worker, packet)
-
-
-def _plan(runtime: Runtime) -> wire.RuntimePlan:
-    if runtime.kind == "fork":
-        return wire.RuntimePlan("fork", entry=runtime.entry)
-    return wire.RuntimePlan("exec", argv=runtime.argv())
-
-
-def _why(status: int) -> str:
-    if status == 0:
-        return "all of its processes have ended"
-    if status < 0:
-        return f"its first process was killed by {signal.Signals(-status).name}"
-    return f"its first process ended with status {status}"
