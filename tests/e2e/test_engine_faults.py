@@ -24,11 +24,11 @@ from agent.drivers.docker.engine import STARTS_AT_ONCE
 from mee6.client import Client
 from mee6.errors import Exhausted, Mee6Error, WorkerLost
 from mee6.records import Node, Worker
-from tests.agent.drivers.engines import need_engine
+from tests.agent.drivers.engines import mounts_below, need_engine
 from tests.support.agents import Agent, StartFailed, temporary_state, until, write_function
 from tests.support.engine import PrivateEngine, Tap, private_engine, save_image, why_not
 
-pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.timeout(600)]
 
 LIMIT_S = 90.0
 """Of a wait that must end; an engine that starts again may take 15 s to end what it finds running."""
@@ -240,6 +240,12 @@ async def test_a_removed_image_is_named_with_what_makes_it_and_taken_up_again(
             assert await client.invoke("echo", "x") == "x"
 
 
+@pytest.fixture(params=["direct", "api"])
+def _means_of_pausing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "api":
+        monkeypatch.setenv("MEE6_DOCKER_PAUSE", "api")
+
+
 HANDS = {
     "removed": lambda api, container: api.remove_container(container, force=True),
     "killed": lambda api, container: api.kill(container),
@@ -247,13 +253,9 @@ HANDS = {
 }
 
 
-@pytest.mark.parametrize("pause", ["direct", "api"])
+@pytest.mark.usefixtures("_means_of_pausing")
 @pytest.mark.parametrize("hand", HANDS)
-async def test_a_busy_container_that_somebody_takes_away(
-    engine: PrivateEngine, tmp_path: Path, hand: str, pause: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if pause == "api":
-        monkeypatch.setenv("MEE6_DOCKER_PAUSE", "api")
+async def test_a_busy_container_that_somebody_takes_away(engine: PrivateEngine, tmp_path: Path, hand: str) -> None:
     with Agent.start(**SETTINGS) as agent:
         async with agent.client() as client:
             await client.add(write_function(tmp_path, "hold", HOLD, timeoutS=3600))
@@ -268,13 +270,11 @@ async def test_a_busy_container_that_somebody_takes_away(
             await until(lambda: not engine.containers(label=f"mee6.worker={worker}"), "its container is gone", LIMIT_S)
 
 
-@pytest.mark.parametrize("pause", ["direct", "api"])
+@pytest.mark.usefixtures("_means_of_pausing")
 @pytest.mark.parametrize("hand", HANDS)
 async def test_idle_containers_that_somebody_takes_away_are_replaced_and_no_call_fails(
-    engine: PrivateEngine, tmp_path: Path, hand: str, pause: str, monkeypatch: pytest.MonkeyPatch
+    engine: PrivateEngine, tmp_path: Path, hand: str
 ) -> None:
-    if pause == "api":
-        monkeypatch.setenv("MEE6_DOCKER_PAUSE", "api")
     with Agent.start(**SETTINGS) as agent:
         async with agent.client() as client:
             await client.add(write_function(tmp_path, "echo", ECHO))
@@ -349,22 +349,23 @@ def test_without_an_engine_the_agent_names_the_process_driver_and_the_doctor(
 @pytest.mark.parametrize("restarted", [True, False])
 async def test_a_killed_agents_containers_are_gone_after_destroy(engine: PrivateEngine, restarted: bool) -> None:
     agent = Agent.start(**{**SETTINGS, "prewarm": {"python": 20, "nodejs": 0}})
-    async with agent.client() as client:
-        await ready(client, 20)
-    assert len(engine.containers()) == 20
-    agent.kill()
-    if restarted:
-        agent.settings["prewarm"] = {"python": 1, "nodejs": 0}
-        agent = agent.restarted()
-    done = await asyncio.to_thread(_mee6, "agent", "destroy", "-y", "--state-dir", str(agent.state))
-    assert done.returncode == 0, done.stderr
-    if restarted:
-        agent._process.wait(LIMIT_S)
-        agent._release()
-    assert engine.containers() == []
-    assert not agent.state.exists()
-    assert agent.left_behind() == []
-    assert engine.shims() == []
+    try:
+        await until(lambda: len(engine.containers(status="running")) == 20, "twenty containers", 2 * LIMIT_S)
+        agent.kill()
+        if restarted:
+            agent.settings["prewarm"] = {"python": 1, "nodejs": 0}
+            agent = agent.restarted()
+        done = await asyncio.to_thread(_mee6, "agent", "destroy", "-y", "--state-dir", str(agent.state))
+        assert done.returncode == 0, done.stderr
+        assert engine.containers() == []
+        assert engine.shims() == []
+        assert not agent.state.exists()
+    finally:
+        if agent._process.poll() is None:
+            agent.kill()
+        else:
+            agent._release()
+    assert mounts_below(agent.state) == []
 
 
 def _mee6(*words: str) -> subprocess.CompletedProcess[str]:
@@ -374,8 +375,7 @@ def _mee6(*words: str) -> subprocess.CompletedProcess[str]:
 
 async def test_destroy_says_so_when_it_cannot_reach_what_is_left(engine: PrivateEngine) -> None:
     agent = Agent.start(**SETTINGS)
-    async with agent.client() as client:
-        await ready(client)
+    await until(lambda: len(engine.containers(status="running")) == 2, "two containers", LIMIT_S)
     agent.kill()
     engine.kill()
     done = _mee6("agent", "destroy", "-y", "--state-dir", str(agent.state))
