@@ -401,8 +401,7 @@ async def test_a_burst_does_not_stampede(
                     await client.add(write_function(tmp_path, "echo", ECHO))
                     calls = [asyncio.create_task(client.invoke("echo", "x")) for _ in range(40)]
                     await until(lambda: tap.under_way[create] == STARTS_AT_ONCE, "as many as may", LIMIT_S)
-                    node = await node_of(client)
-                    assert (node.queued, tap.asked[create]) == (40, STARTS_AT_ONCE)
+                    assert tap.asked[create] == STARTS_AT_ONCE
                     gate.set()
                     assert await asyncio.gather(*calls) == ["x"] * 40
                     # Whoever waits is served by whatever becomes free first, not by a worker each.
