@@ -16,6 +16,7 @@ from typing import Final
 
 from agent.dependencies.resolver import Say
 from agent.dependencies.store import Dependencies
+from agent.drivers.base import WorkerLimits
 from agent.plan import Plan, resolve
 from agent.services.api import NO_ENV, Added, check_env, silent
 from agent.substrate.base import FunctionRecord
@@ -36,6 +37,7 @@ class Functions:
         runtimes: the languages this agent knows, by name.
         bundle_limit_bytes: of a packed function.
         dependencies: open, and open for as long as this is used.
+        most: what a function may ask for in its limits; None = what an agent gives that was told nothing.
     """
 
     def __init__(
@@ -44,10 +46,12 @@ class Functions:
         runtimes: Mapping[str, Runtime],
         bundle_limit_bytes: int,
         dependencies: Dependencies,
+        most: WorkerLimits | None = None,
     ) -> None:
         self._substrate = substrate
         self._runtimes = runtimes
         self._limit = bundle_limit_bytes
+        self._most = most or WorkerLimits()
         self._current: dict[str, dict[str, FunctionRecord]] = {}
         self._plans: dict[tuple[str, str], Plan] = {}
         self._adding = asyncio.Lock()
@@ -191,6 +195,8 @@ class Functions:
         manifest = read(folder)
         if act_name and act_name != manifest.name:
             raise InvalidManifest(f"activity.json names the function {manifest.name!r}, not {act_name!r}")
+        if excess := self._most.excess(manifest.limits):
+            raise InvalidManifest(f"activity.json: limits.{excess}; ask for less, or have the agent give more")
         runtime = self._runtimes.get(manifest.runtime)
         if runtime is None:
             known = ", ".join(sorted(self._runtimes))

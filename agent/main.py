@@ -27,7 +27,7 @@ import uvloop
 from agent import policy
 from agent.choice import AUTO, choose
 from agent.config import AgentConfig
-from agent.drivers.base import Driver
+from agent.drivers.base import Driver, SweepsUp, record_name
 from agent.drivers.process.driver import ProcessDriver
 from agent.node import Node, agent_id
 from agent.services.server import SOCKET_PATH_BYTES, Server
@@ -99,6 +99,19 @@ async def _serve(config: AgentConfig, on_ready: Callable[[str], None]) -> None:
                 await asyncio.wait([draining, again], return_when=asyncio.FIRST_COMPLETED)
                 again.cancel()
                 draining.cancel()
+
+
+def sweep(state_dir: Path) -> None:
+    """Removes what an agent of this state folder that was killed left on the machine, beside that folder.
+
+    Raises:
+        Conflict: some of it cannot be removed now; the message says what to do.
+    """
+    for name, make in DRIVERS.items():
+        if (state_dir / record_name(name)).exists():  # kept while there may be something to remove
+            driver = make(agent_id(state_dir), state_dir, state_dir / "lane")
+            if isinstance(driver, SweepsUp):
+                asyncio.run(driver.sweep())
 
 
 def _driver(config: AgentConfig, lane_dir: Path) -> Driver:

@@ -27,7 +27,7 @@ from agent.core.scheduler import Scheduler
 from agent.core.worker import LEASED, Worker, WorkerState
 from agent.dependencies.resolver import ISOLATION, ResolveLimits, Resolver
 from agent.dependencies.store import Dependencies
-from agent.drivers.base import Capabilities, Driver, KnowsLanguages, LimitsWorkers, WorkerLimits
+from agent.drivers.base import Capabilities, Driver, KnowsLanguages, KnowsTrouble, LimitsWorkers, WorkerLimits
 from agent.feed import Feed, FunctionView, LogLine, NodeView, Picture, PoolView, WorkerView
 from agent.functions import Functions
 from agent.history import History, Outcome
@@ -65,7 +65,8 @@ class Node:
         self.config = config
         self.id = agent_id(config.state_dir)
         self._dependencies = _dependencies(self.id, config, driver)
-        self.functions_of = Functions(substrate, runtimes, config.bundle_limit_bytes, self._dependencies)
+        limits = WorkerLimits(config.memory_bytes, config.cpus, config.pids, config.open_files, config.scratch_bytes)
+        self.functions_of = Functions(substrate, runtimes, config.bundle_limit_bytes, self._dependencies, limits)
         self.history = History(config.kept_invocations, config.kept_bytes)
         self.feed = Feed(self._picture)
         self.stats = Stats()
@@ -85,7 +86,7 @@ class Node:
             self._spawn,
             self.functions_of.code,
             self.functions_of.packages,
-            WorkerLimits(config.memory_bytes, config.cpus, config.pids, config.open_files, config.scratch_bytes),
+            limits,
             Limits(config.result_limit_bytes, config.log_limit_bytes),
             config.timeout_s,
         )
@@ -347,6 +348,7 @@ class Node:
         missing = {name: runtime.missing() for name, runtime in self._runtimes.items()}
         now = time.monotonic_ns()
         can = self._capabilities
+        trouble = self._driver.trouble() if isinstance(self._driver, KnowsTrouble) else ""
         return NodeView(
             id=self.id,
             version=VERSION,
@@ -355,7 +357,7 @@ class Node:
             isolation=can.isolation,
             pause=can.pause,
             limits=can.limits,
-            notes=can.notes,
+            notes=(*can.notes, trouble) if trouble else can.notes,
             runtimes=tuple(name for name, why in missing.items() if not why),
             missing=tuple(why for why in missing.values() if why),
             listen=self.listen,

@@ -187,7 +187,7 @@ class Shell:
         self.jobs[job.id] = job
         self.idle.clear()
         manifest = job.plan.root.manifest
-        pool = PoolKey(manifest.runtime, manifest.network)
+        pool = PoolKey(manifest.runtime, manifest.network, manifest.limits)
         self.tell(ev.Submitted(job.id, job.plan.digest, pool, len(job.chain), job.deadline, job.caller))
 
     async def close(self) -> None:
@@ -204,10 +204,10 @@ class Shell:
     def _start(self, command: ev.StartWorker) -> None:
         token = secrets.token_hex(16)
         seat = Seat(command.worker, command.pool, token, self._lane_limits)
-        seat.worker_limits = self._worker_limits
+        seat.worker_limits = self._worker_limits.narrowed(seat.pool.limits)
         self.seats[seat.worker] = seat
         self._tokens[token] = seat
-        spec = WorkerSpec(seat.worker, seat.pool, token, self._worker_limits)
+        spec = WorkerSpec(seat.worker, seat.pool, token, seat.worker_limits)
         seat.starting = self._spawn(self._make(seat, spec))
         self._show(seat)
 

@@ -36,6 +36,28 @@ class Dependency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in parallel, one stays in this worker."""
 
 
+class FunctionLimits(msgspec.Struct, frozen=True, cache_hash=True, forbid_unknown_fields=True, rename="camel"):
+    """What a worker of the function may use, where that is less than the agent gives; None means as the agent says."""
+
+    memory_mib: Annotated[int, msgspec.Meta(ge=32)] | None = None
+    cpus: Annotated[float, msgspec.Meta(ge=0.01, le=1024)] | None = None
+    """Cores."""
+    pids: Annotated[int, msgspec.Meta(ge=16)] | None = None
+    """Processes and threads, of which mee6 itself takes some five."""
+    open_files: Annotated[int, msgspec.Meta(ge=64)] | None = None
+    """Of one process."""
+    scratch_mib: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Of `/act` and `/tmp` each."""
+
+    def __str__(self) -> str:
+        names = zip(self.__struct_encode_fields__, self.__struct_fields__, strict=True)
+        given = ((name, getattr(self, attribute)) for name, attribute in names)
+        return " ".join(f"{name}={value:g}" for name, value in given if value is not None)
+
+
+NO_LIMITS: Final = FunctionLimits()
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """A function's manifest, checked."""
 
@@ -50,6 +72,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Seconds an invocation may take from its acceptance; None means the agent's default."""
     network: Network = "none"
     """`none`: no network. `bridge`: may reach out."""
+    limits: FunctionLimits = NO_LIMITS
+    """Of its workers. A workflow's steps run within those of its first function, where they run in its worker."""
     env: dict[str, str] = {}
     description: str = ""
 

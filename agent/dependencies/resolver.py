@@ -26,7 +26,8 @@ from agent.dependencies import box, tools
 from agent.dependencies.child import Child
 from agent.dependencies.wanted import Wanted
 from agent.drivers.base import WorkerLimits
-from agent.drivers.process.cgroups import Cgroups, Group, hierarchies, sweep
+from agent.drivers.process.cgroups import Cgroups, hierarchies, sweep
+from agent.drivers.process.group import Group
 from mee6.bundle import size_text
 from mee6.errors import Mee6Error, TimedOut, TooLarge
 

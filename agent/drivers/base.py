@@ -18,11 +18,12 @@ Defined by the node, which needs it; passed by every driver in `tests/agent/driv
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from mee6.lane.messages import Stream
+from mee6.manifest import NO_LIMITS, FunctionLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,12 @@ class PoolKey:
 
     runtime: str
     network: str = "none"
+    limits: FunctionLimits = NO_LIMITS
+    """Of a function that has limits of its own: its workers are made for it, and nobody else gets them."""
 
     def __str__(self) -> str:
-        return self.runtime if self.network == "none" else f"{self.runtime}+{self.network}"
+        name = self.runtime if self.network == "none" else f"{self.runtime}+{self.network}"
+        return f"{name} {limits}" if (limits := str(self.limits)) else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,32 @@ class WorkerLimits:
     open_files: int = 1024
     scratch_bytes: int = 256 << 20
     """Of `/act` and `/tmp` each."""
+
+    def narrowed(self, asked: FunctionLimits) -> WorkerLimits:
+        """These, or less where a function asks for less."""
+        given = _in_our_units(asked)
+        return replace(self, **{name: min(value, getattr(self, name) or value) for name, value in given.items()})
+
+    def excess(self, asked: FunctionLimits) -> str:
+        """What a function asks for beyond these, for people; empty where it does not."""
+        names = dict(zip(_in_our_units(FunctionLimits(1, 1, 1, 1, 1)), asked.__struct_encode_fields__, strict=True))
+        for name, value in _in_our_units(asked).items():
+            most = getattr(self, name)
+            if most and value > most:
+                return f"{names[name]} may be {most >> 20 if name.endswith('_bytes') else most:g} at most on this agent"
+        return ""
+
+
+def _in_our_units(asked: FunctionLimits) -> dict[str, Any]:
+    """What is given of it, by the names of `WorkerLimits`."""
+    found = {
+        "memory_bytes": asked.memory_mib and asked.memory_mib << 20,
+        "cpus": asked.cpus,
+        "pids": asked.pids,
+        "open_files": asked.open_files,
+        "scratch_bytes": asked.scratch_mib and asked.scratch_mib << 20,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +136,11 @@ def packages_name(function: str) -> str:
     return f"{function}@packages"
 
 
+def record_name(driver: str) -> str:
+    """The file in the state folder by which a driver of this name remembers that there may be things to sweep up."""
+    return f"{driver}-driver.json"
+
+
 @runtime_checkable
 class KnowsLanguages(Protocol):
     """What a driver can say besides, if its workers' languages are not those of the agent's machine."""
@@ -128,6 +163,28 @@ class LimitsWorkers(Protocol):
         Raises:
             Conflict: it uses more memory than that now; nothing was changed.
             WorkerLost: it is gone.
+        """
+        ...
+
+
+@runtime_checkable
+class KnowsTrouble(Protocol):
+    """A driver that relies on somebody who may fail."""
+
+    def trouble(self) -> str:
+        """What keeps it from making workers now, and the next step, in one line; empty while all is well."""
+        ...
+
+
+@runtime_checkable
+class SweepsUp(Protocol):
+    """A driver whose workers may leave something behind when the agent is killed; see `record_name`."""
+
+    async def sweep(self) -> None:
+        """Removes all that an earlier agent of this id left, as far as it concerns this driver; needs no `open`.
+
+        Raises:
+            Conflict: it cannot now; the message says what to do.
         """
         ...
 

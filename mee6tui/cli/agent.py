@@ -214,6 +214,9 @@ def destroy(
     if daemon.running(state):
         with waiting("stopping the agent"):
             daemon.stop(state, now=True, patience_s=20.0)
+    from agent.main import sweep
+
+    sweep(state)  # of an agent that was killed, then or earlier
     try:
         shutil.rmtree(state)
     except OSError as error:

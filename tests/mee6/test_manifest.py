@@ -58,6 +58,10 @@ def test_a_function_with_dependencies_is_a_workflow() -> None:
         ('{"name": "f", "runtime": "python", "timeoutS": 0}', "at `$.timeoutS`"),
         ('{"name": "f", "runtime": "python", "env": {"A=B": "c"}}', "env 'A=B' is not a variable's name"),
         ('{"name": "f", "runtime": "python", "network": "host"}', "at `$.network`"),
+        ('{"name": "f", "runtime": "python", "limits": {"memory": 64}}', "unknown field `memory`"),
+        ('{"name": "f", "runtime": "python", "limits": {"memoryMib": 8}}', "at `$.limits.memoryMib`"),
+        ('{"name": "f", "runtime": "python", "limits": {"cpus": 0}}', "at `$.limits.cpus`"),
+        ('{"name": "f", "runtime": "python", "limits": {"pids": 1.5}}', "at `$.limits.pids`"),
     ],
 )
 def test_a_wrong_manifest_is_refused_in_one_line_that_names_the_place(text: str, complaint: str) -> None:

@@ -1,38 +1,40 @@
 """Workers as containers: the asyncio side of the docker driver.
 
 The engine makes and removes containers (`engine`); everything in between is done without it: files appear by
-mounts (`storage`), a worker's first process answers over a control socket in the lane's folder, and a container is
-frozen and its use read through its control group's files, where they may be written. `proxy.container` is the
-other end. Needs root and an engine on this machine.
+mounts (`storage`), a worker's first process answers over a control socket in the lane's folder (`control`), and a
+container is frozen and its use read through its control group's files, where they may be written (`groups`).
+`proxy.container` is the other end. Needs root and an engine on this machine; an engine that fails costs new workers,
+never those that there are, and is taken up again once it answers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import codecs
+import json
 import logging
 import os
 import secrets
-import shutil
-import signal
 import socket
-import struct
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from agent.drivers.base import Capabilities, Hooks, Usage, WorkerSpec
+from agent.drivers.base import Capabilities, Hooks, Usage, WorkerSpec, record_name
+from agent.drivers.docker import groups
+from agent.drivers.docker.control import ControlSocket, receive
 from agent.drivers.docker.engine import STARTS_AT_ONCE, Engine
+from agent.drivers.docker.languages import Languages
 from agent.drivers.docker.storage import Storage
-from agent.drivers.process.cgroups import Cgroups, Freezer, Group, hierarchies
-from agent.images import INSIDE, RuntimeImage, image_name
+from agent.drivers.docker.watch import Watch, remove_all
+from agent.drivers.docker.worker import ContainerWorker
+from agent.drivers.lives import Lives, still_there
+from agent.drivers.process.group import Freezer
+from agent.images import INSIDE
 from mee6.errors import Conflict, Exhausted, Mee6Error, WorkerLost
 from mee6.lane import control as wire
-from mee6.lane.messages import Stream
 from runtimes.catalog import RUNTIMES, Runtime
 
 PAUSE: Final = "MEE6_DOCKER_PAUSE"
@@ -43,37 +45,13 @@ ACT: Final = "/act"
 LANE: Final = "/mee6/lane"
 UP_TIMEOUT_S: Final = 20.0
 STOP_TIMEOUT_S: Final = 5.0
-_LOOK_EVERY_S: Final = 0.25
-_SWEEP_AGAIN_S: Final = 2.0
-_MAX_STRANGERS: Final = 64
-_CONTROL: Final = "control.sock"
+CLOSE_TIMEOUT_S: Final = 10.0
+"""For all workers together. What an engine that hangs does not remove then is removed by the agent's next start."""
+RECORD: Final = record_name("docker")
+"""In the state folder while there may be containers: at which engine."""
+_UP_LOOK_S: Final = 0.25
 _SOCKET_NAME: Final = "agent.sock"
-_CREDENTIALS: Final = struct.Struct("3i")
 _log: Final = logging.getLogger("mee6.agent")
-
-
-@dataclass(slots=True, eq=False)
-class _Worker:
-    spec: WorkerSpec
-    image: RuntimeImage
-    claim: str
-    """What its first process has to say; used once."""
-    up: asyncio.Future[int]
-    ended: asyncio.Future[None]
-    container: str = ""
-    control: socket.socket | None = None
-    pid: int = 0
-    pidfd: int = -1
-    group: Group | None = None
-    engines_freezer: Path | None = None
-    """Of version 1, which the engine uses; ours is of version 2, where there are both."""
-    decoders: dict[Stream, codecs.IncrementalDecoder] = field(default_factory=dict)
-    stopping: bool = False
-    cleaning: asyncio.Task[None] | None = None
-
-    @property
-    def id(self) -> str:
-        return self.spec.worker
 
 
 class DockerDriver:
@@ -99,21 +77,16 @@ class DockerDriver:
         extra_packages: Sequence[Path] = (),
     ) -> None:
         self._agent_id = agent_id
+        self._record = state_dir.resolve() / RECORD
         self._lane_dir = lane_dir.resolve()
-        self._runtimes = runtimes
         self._proxy = proxy
         self._extra_packages = tuple(extra_packages)
         self._engine = Engine(agent_id)
         self._storage = Storage(state_dir.resolve() / "mnt")
-        self._images: dict[str, RuntimeImage] = {}
-        self._workers: dict[str, _Worker] = {}
-        self._strangers: dict[socket.socket, None] = {}
-        """Connected, and not claimed to be anybody's yet; oldest first."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._left: set[str] = set()
-        """Containers that the engine could not be brought to remove yet."""
-        self._listener: socket.socket | None = None
-        self._hooks: Hooks | None = None
+        self._control = ControlSocket(self._lane_dir, self._claimed)
+        self._languages = Languages(self._engine, runtimes)
+        self._workers = Lives[ContainerWorker](self._remove)
+        self._watch = Watch(self._engine, self._workers)
         self._is_direct = False
 
     # Life
@@ -126,105 +99,79 @@ class DockerDriver:
                 "or use the process driver: --driver process"
             )
         await self._engine.open()
-        self._hooks = hooks
+        self._workers.hooks = hooks
         try:
-            await self._sweep()
-            notes = await self._find_images()
+            self._record.parent.mkdir(parents=True, exist_ok=True)
+            self._record.write_text(json.dumps({"engine": self._engine.url}))
+            await remove_all(self._engine)
+            notes = await self._languages.look()
             try:
                 self._storage.open()
             except OSError as error:
                 raise Conflict(f"the docker driver cannot mount: {error.strerror}; use --driver process") from error
-            self._listen()
+            self._control.open()
         except BaseException:
             await self.close()
             raise
-        pause, limits = await asyncio.to_thread(self._probe)
+        self._watch.open()
+        pause, limits = await asyncio.to_thread(groups.probe, self._agent_id)
+        self._is_direct = bool(pause) and os.environ.get(PAUSE) != "api"
         return Capabilities(
             driver="docker",
             isolation="containers",
-            pause=pause,
-            limits=limits,
+            pause=pause if self._is_direct else "api",
+            limits=limits or "api",
             starts_at_once=STARTS_AT_ONCE,
             starts_per_s=STARTS_PER_S,
             notes=tuple(notes),
         )
 
-    async def _find_images(self) -> list[str]:
-        notes = []
-        for name in self._runtimes:
-            image = await self._engine.image(name)
-            if image is None:
-                notes.append(f"no image {image_name(name)}; make it with: mee6 image build {name}")
-            elif not image.is_current:
-                notes.append(f"image {image.name} is not of this mee6; make it again with: mee6 image build {name}")
-            else:
-                self._images[name] = image
-        if not self._images:
-            raise Conflict(f"no runtime can be used with the docker driver: {'; '.join(notes)}")
-        return notes
-
-    def _probe(self) -> tuple[str, str]:
-        """How containers are paused and limited: by the files that work for a group of our own, or the API."""
-        cgroups = Cgroups(self._agent_id)
-        cgroups.probe()
-        cgroups.close()
-        self._is_direct = bool(cgroups.pause) and os.environ.get(PAUSE) != "api"
-        return cgroups.pause if self._is_direct else "api", cgroups.limits or "api"
-
     async def close(self) -> None:
         """See `Driver.close`."""
-        for worker in list(self._workers.values()):
-            worker.stopping = True
-            self._clean(worker)
-        while work := [task for task in self._tasks if task.get_name() != "sweep-again"]:
-            await asyncio.gather(*work, return_exceptions=True)
-        for task in list(self._tasks):
-            task.cancel()
-        for sock in [*self._strangers]:
-            self._dismiss(sock)
-        if self._listener is not None:
-            asyncio.get_running_loop().remove_reader(self._listener)
-            self._listener.close()
-            self._listener = None
-            (self._lane_dir / _CONTROL).unlink(missing_ok=True)
-        if self._hooks is not None:
-            self._hooks = None
+        await self._watch.close()
+        await self._workers.close(CLOSE_TIMEOUT_S)
+        self._control.close()
+        if self._workers.hooks is not None:
+            self._workers.hooks = None
             try:
-                await self._sweep()
+                await remove_all(self._engine)
+                self._record.unlink(missing_ok=True)
             except Mee6Error as error:
-                _log.error("containers may be left, until the agent starts again: %s", error)
+                _log.error("containers may be left, until the agent starts again: %s", error.message)
             await asyncio.to_thread(self._storage.close)
             self._engine.close()
 
-    async def _sweep(self) -> None:
-        """Removes every container of this agent."""
-        found = await self._engine.ours()
-        await asyncio.gather(*(self._remove_container(container) for container in found))
+    async def sweep(self) -> None:
+        """See `SweepsUp.sweep`."""
+        try:
+            engine = json.loads(self._record.read_text())["engine"]
+        except (OSError, ValueError, KeyError):
+            return
+        if engine != self._engine.url:
+            raise Conflict(f"containers of this agent may be left at another engine; set DOCKER_HOST={engine}")
+        try:
+            await self._engine.open()
+            await remove_all(self._engine)
+        except Mee6Error as error:
+            raise Conflict(f"containers of this agent may be left: {error.message}") from error
+        finally:
+            self._engine.close()
+        await asyncio.to_thread(self._storage.close)
+        self._record.unlink()
 
-    async def _remove_container(self, container: str) -> None:
-        state = await self._engine.state(container)
-        if state is not None and state.get("Pid"):
-            # One that is frozen behind the engine's back would not die of its signal.
-            group = _group(container[:12], int(state["Pid"]), container, 0)
-            if group is not None:
-                group.kill()
-                _thaw(int(state["Pid"]))
-                _close(group)
-        await self._engine.remove(container)
+    def trouble(self) -> str:
+        """See `KnowsTrouble.trouble`."""
+        return self._engine.trouble
 
     # Workers
 
     async def start(self, spec: WorkerSpec) -> None:
         """See `Driver.start`."""
-        image = self._images.get(spec.pool.runtime)
-        if image is None:
-            name = spec.pool.runtime
-            raise Conflict(f"there is no image for runtime {name!r}; make it with: mee6 image build {name}")
-        if spec.worker in self._workers:
+        if self._workers.get(spec.worker) is not None:
             raise Conflict(f"there is a worker {spec.worker} already")
-        loop = asyncio.get_running_loop()
-        worker = _Worker(spec, image, secrets.token_hex(16), loop.create_future(), loop.create_future())
-        self._workers[worker.id] = worker
+        image = await self._languages.image(spec.pool.runtime)
+        worker = ContainerWorker(spec=spec, image=image, claim=secrets.token_hex(16))
+        self._workers.add(worker)
         work = asyncio.ensure_future(self._make(worker))
         try:
             async with asyncio.timeout(2 * UP_TIMEOUT_S):
@@ -232,14 +179,14 @@ class DockerDriver:
         except BaseException as error:
             worker.stopping = True
             # A container that the engine is just making has to be known before it can be removed.
-            await asyncio.shield(self._in_background(self._undo(worker, work)))
+            await asyncio.shield(self._workers.in_background(self._undo(worker, work)))
             if isinstance(error, TimeoutError):
                 raise Mee6Error(f"worker {worker.id} was not up within {2 * UP_TIMEOUT_S:g} s") from error
             if isinstance(error, OSError):
                 raise Exhausted(f"cannot start worker {worker.id}: {error.strerror or error}") from error
             raise
 
-    async def _undo(self, worker: _Worker, work: asyncio.Future[None]) -> None:
+    async def _undo(self, worker: ContainerWorker, work: asyncio.Future[None]) -> None:
         if not worker.container:
             await asyncio.wait([work], timeout=UP_TIMEOUT_S)
         work.cancel()
@@ -247,9 +194,9 @@ class DockerDriver:
         if not work.cancelled():
             work.exception()
         with suppress(Mee6Error):
-            await self._clean(worker)
+            await self._workers.clean(worker)
 
-    async def _make(self, worker: _Worker) -> None:
+    async def _make(self, worker: ContainerWorker) -> None:
         spec = worker.spec
         with suppress(OSError):  # the lane may be made after us, and again
             (self._lane_dir / _SOCKET_NAME).chmod(0o666)
@@ -260,20 +207,19 @@ class DockerDriver:
         network = "bridge" if spec.pool.network == "bridge" else "none"
         worker.container = await self._engine.create(worker.id, worker.image, spec.limits, network, environment, binds)
         await self._engine.start(worker.container)
-        worker.pid = await self._until_up(worker)
-        worker.pidfd = os.pidfd_open(worker.pid)
-        worker.group = _group(worker.id, worker.pid, worker.container, spec.limits.memory_bytes)
-        worker.engines_freezer = _engines_freezer(worker)
+        await self._until_up(worker)
+        worker.found()
         assert worker.control is not None
         wire.send(worker.control, wire.Go())
 
-    async def _until_up(self, worker: _Worker) -> int:
+    async def _until_up(self, worker: ContainerWorker) -> None:
         deadline = asyncio.get_running_loop().time() + UP_TIMEOUT_S
         waits: list[asyncio.Future[Any]] = [worker.up, worker.ended]
         while True:
-            done, _ = await asyncio.wait(waits, timeout=_LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waits, timeout=_UP_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
             if worker.up in done:
-                return worker.up.result()
+                worker.up.result()
+                return
             state = await self._engine.state(worker.container)
             if done or state is None or not state["Running"]:
                 why = "is gone" if state is None else f"ended at once with status {state['ExitCode']}"
@@ -285,117 +231,65 @@ class DockerDriver:
 
     async def stop(self, worker: str) -> None:
         """See `Driver.stop`."""
-        found = self._workers.get(worker)
-        if found is not None:
-            found.stopping = True
-            await asyncio.shield(self._clean(found))
+        await self._workers.stop(worker)
 
-    def _clean(self, worker: _Worker) -> asyncio.Task[None]:
-        """Sees to it that nothing of the worker stays; one task does it, however many ask."""
-        if worker.cleaning is None:
-            worker.cleaning = self._in_background(self._remove(worker))
-        return worker.cleaning
-
-    async def _remove(self, worker: _Worker) -> None:
+    async def _remove(self, worker: ContainerWorker) -> None:
         try:
-            self._kill(worker)
+            worker.kill()
             if worker.control is not None:
                 await asyncio.wait([worker.ended], timeout=STOP_TIMEOUT_S)
             if worker.container:
-                await self._remove_or_later(worker.container)
-        finally:
-            if worker.control is not None:
-                self._dismiss(worker.control)
-            if worker.pidfd >= 0:
-                os.close(worker.pidfd)
-                worker.pidfd = -1
-            if worker.group is not None:
-                _close(worker.group)
-            self._storage.remove(worker.id)
-            self._workers.pop(worker.id, None)
-
-    def _kill(self, worker: _Worker) -> None:
-        """Kills its first process, and with it all others, whoever froze them."""
-        if worker.pidfd < 0:
-            return
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(worker.pidfd, signal.SIGKILL)
-        if worker.group is not None:
-            with suppress(OSError):
-                worker.group.kill()
-            if worker.group.freezer is not None:
-                with suppress(OSError):
-                    worker.group.freezer.write(frozen=False)
-        if worker.engines_freezer is not None:
-            with suppress(OSError):
-                worker.engines_freezer.write_text("THAWED")
-
-    async def _remove_or_later(self, container: str) -> None:
-        try:
-            await self._engine.remove(container)
+                await self._engine.remove(worker.container)
         except Mee6Error as error:
-            _log.warning("container %s is left for now: %s", container[:12], error)
-            self._left.add(container)
-            if len(self._left) == 1:
-                self._in_background(self._sweep_again(), "sweep-again")
-
-    async def _sweep_again(self) -> None:
-        while self._left:
-            await asyncio.sleep(_SWEEP_AGAIN_S)
-            for container in list(self._left):
-                with suppress(Mee6Error):
-                    await self._engine.remove(container)
-                    self._left.discard(container)
+            _log.warning("container %s is left for now: %s", worker.container[:12], error.message)
+        finally:
+            worker.let_go()
+            self._storage.remove(worker.id)
 
     # Pausing and limits
 
     async def pause(self, worker: str) -> None:
         """See `Driver.pause`."""
-        found = self._known(worker)
-        if self._freezer(found) is None:
+        found = self._workers.known(worker)
+        freezer = self._freezer(found)
+        if freezer is None:
+            found.api_pauses += 1
             await self._engine.pause(found.container, paused=True)
             return
-        try:
-            await self._freezer(found).freeze()  # type: ignore[union-attr]
-        except OSError as error:
-            raise WorkerLost(f"worker {worker} is gone") from error
+        with still_there(worker):
+            await freezer.freeze()
 
     async def resume(self, worker: str) -> None:
         """See `Driver.resume`."""
-        found = self._known(worker)
+        found = self._workers.known(worker)
         freezer = self._freezer(found)
         if freezer is None:
             await self._engine.pause(found.container, paused=False)
+            found.api_pauses += 1
             return
-        try:
+        with still_there(worker):
             freezer.write(frozen=False)
-            by_hand = found.engines_freezer is not None and found.engines_freezer.read_text().startswith("FR")
-        except OSError as error:
-            raise WorkerLost(f"worker {worker} is gone") from error
+            by_hand = found.is_paused_by_hand()
         if by_hand:
             raise WorkerLost(f"worker {worker} was paused by somebody else: docker unpause {found.container[:12]}")
 
-    def _freezer(self, worker: _Worker) -> Freezer | None:
+    def _freezer(self, worker: ContainerWorker) -> Freezer | None:
         return worker.group.freezer if self._is_direct and worker.group is not None else None
 
     async def set_limits(self, worker: str, memory_bytes: int, cpus: float) -> None:
         """See `LimitsWorkers.set_limits`."""
-        found = self._known(worker)
+        found = self._workers.known(worker)
         if found.group is None or not found.group.can_limit:
-            if self.usage(worker).memory_bytes > memory_bytes:
-                raise Conflict(f"worker {worker} uses more than {memory_bytes >> 20} MiB")
-            await self._engine.limit(found.container, memory_bytes, cpus)
+            await self._engine.limit(worker, found.container, memory_bytes, cpus)
             return
-        try:
+        with still_there(worker):
             await asyncio.to_thread(found.group.set_limits, memory_bytes, cpus)
-        except OSError as error:
-            raise WorkerLost(f"worker {worker} is gone") from error
 
     # Code and storage
 
     def bind(self, worker: str, code: Mapping[str, Path], flow_of: str) -> None:
         """See `Driver.bind`."""
-        self._known(worker)
+        self._workers.known(worker)
         try:
             self._storage.bind(worker, code, flow_of)
         except OSError as error:
@@ -415,24 +309,21 @@ class DockerDriver:
 
     def clear_flow(self, worker: str) -> None:
         """See `Driver.clear_flow`; what is in it is moved at once and removed behind."""
-        self._known(worker)
-        trash = self._storage.empty_flow(worker)
-        if trash is not None:
-            self._in_background(_remove_tree(trash))
+        self._workers.known(worker)
+        removal = self._storage.empty_flow(worker)
+        if removal is not None:
+            self._workers.in_background(removal)
 
     def language_version(self, runtime: str) -> str:
         """See `KnowsLanguages.language_version`."""
-        image = self._images.get(runtime)
-        if image is None:
-            return ""
-        return image.node.partition(".")[0] if runtime == "nodejs" else ".".join(image.python.split(".")[:2])
+        return self._languages.version(runtime)
 
     # Facts
 
     def owns(self, worker: str, pid: int) -> bool:
         """See `Driver.owns`."""
         found = self._workers.get(worker)
-        return found is not None and _is_in(pid, found.container)
+        return found is not None and groups.is_in(pid, found.container)
 
     def usage(self, worker: str) -> Usage:
         """See `Driver.usage`."""
@@ -440,79 +331,23 @@ class DockerDriver:
         measured = found.group.usage() if found is not None and found.group is not None else None
         return measured or Usage(0, 0, 0)
 
-    def _known(self, worker: str) -> _Worker:
-        found = self._workers.get(worker)
-        if found is None or found.cleaning is not None:
-            raise WorkerLost(f"worker {worker} is gone")
-        return found
-
     # The control socket
 
-    def _listen(self) -> None:
-        self._lane_dir.mkdir(parents=True, exist_ok=True)
-        self._lane_dir.chmod(0o711)  # the state folder around it stays closed
-        path = self._lane_dir / _CONTROL
-        path.unlink(missing_ok=True)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._listener.bind(str(path))
-        path.chmod(0o666)
-        self._listener.listen(_MAX_STRANGERS)
-        self._listener.setblocking(False)
-        asyncio.get_running_loop().add_reader(self._listener, self._accept)
-
-    def _accept(self) -> None:
-        assert self._listener is not None
-        try:
-            sock, _ = self._listener.accept()
-        except OSError:
-            return
-        sock.setblocking(False)
-        self._strangers[sock] = None
-        asyncio.get_running_loop().add_reader(sock, self._claimed, sock)
-        if len(self._strangers) > _MAX_STRANGERS:
-            self._dismiss(next(iter(self._strangers)))
-
-    def _dismiss(self, sock: socket.socket) -> None:
-        self._strangers.pop(sock, None)
-        if sock.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(sock)
-            sock.close()
-
-    def _claimed(self, sock: socket.socket) -> None:
-        """Hears a connection's first packet, which has to say whose it is."""
-        pid = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[0]
-        try:
-            packet, fds = wire.receive(sock)
-        except BlockingIOError:
-            return
-        except (OSError, msgspec.MsgspecError):
-            packet, fds = None, []
-        for fd in fds:
-            os.close(fd)
-        token = packet.token if isinstance(packet, wire.Claim) else ""
-        worker = next((w for w in self._workers.values() if w.claim and secrets.compare_digest(w.claim, token)), None)
-        if worker is None or worker.control is not None or not _is_in(pid, worker.container):
-            self._dismiss(sock)
-            return
+    def _claimed(self, token: str, pid: int, sock: socket.socket) -> bool:
+        """Gives a connection to the worker that it proved to be of, and tells that what it has to know."""
+        worker = next((w for w in self._workers if w.claim and secrets.compare_digest(w.claim, token)), None)
+        if worker is None or not groups.is_in(pid, worker.container):
+            return False
         worker.claim = ""
         worker.control = sock
         worker.pid = pid
-        del self._strangers[sock]
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(sock)
-        loop.add_reader(sock, self._readable, worker)
+        asyncio.get_running_loop().add_reader(sock, self._readable, worker)
         with suppress(OSError):  # its end is heard next
             wire.send(sock, wire.Start(self._setup(worker)))
+        return True
 
-    def _setup(self, worker: _Worker) -> wire.Setup:
+    def _setup(self, worker: ContainerWorker) -> wire.Setup:
         spec = worker.spec
-        plans = {}
-        for runtime in self._runtimes.values():
-            if runtime.kind == "fork":
-                plans[runtime.name] = wire.RuntimePlan("fork", entry=runtime.entry)
-            elif runtime.script is not None and runtime.name == spec.pool.runtime:
-                script = f"{INSIDE}/runtimes/{runtime.name}/{runtime.script.name}"
-                plans[runtime.name] = wire.RuntimePlan("exec", argv=[worker.image.node_path, script])
         return wire.Setup(
             worker=spec.worker,
             token=spec.token,
@@ -521,175 +356,41 @@ class DockerDriver:
             act=ACT,
             tmp="/tmp",  # noqa: S108  the container's own
             proxy=self._proxy,
-            runtimes=plans,
+            runtimes=self._languages.plans(worker.image),
             network=spec.pool.network,
             open_files=spec.limits.open_files,
             scratch_bytes=spec.limits.scratch_bytes,
         )
 
-    def _readable(self, worker: _Worker) -> None:
+    def _readable(self, worker: ContainerWorker) -> None:
         assert worker.control is not None
         while worker.control.fileno() >= 0:
             try:
-                packet, fds = wire.receive(worker.control)
+                packet = receive(worker.control)
             except BlockingIOError:
                 return
             except msgspec.MsgspecError:
                 continue
-            except OSError:
-                packet, fds = None, []
-            for fd in fds:
-                os.close(fd)
             if packet is None:
                 asyncio.get_running_loop().remove_reader(worker.control)
                 self._ended(worker)
                 return
-            self._heard(worker, packet)
+            if isinstance(packet, wire.Up) and not worker.up.done():
+                worker.up.set_result(None)
+            self._workers.heard(worker, packet)
 
-    def _heard(self, worker: _Worker, packet: wire.AnyPacket) -> None:
-        if self._hooks is None:
-            return
-        match packet:
-            case wire.Up() if not worker.up.done():
-                worker.up.set_result(worker.pid)
-            case wire.Failed(message=message) if not worker.up.done():
-                worker.up.set_exception(Mee6Error(f"worker {worker.id} could not start: {message}"))
-            case wire.Output(stream=stream, data=data, dropped_bytes=dropped):
-                text = self._decoded(worker, stream, data)
-                note = f"[{dropped} bytes discarded: too much at once]\n" if dropped else ""
-                if note or text:
-                    self._hooks.on_output(worker.id, stream, note + text)
-            case wire.Ended(pid=pid, status=status):
-                killed = status == -signal.SIGKILL and worker.group is not None and worker.group.new_ooms() > 0
-                self._hooks.on_process_exit(worker.id, pid, status, _out_of_memory(worker) if killed else "")
-            case _:
-                pass
-
-    def _decoded(self, worker: _Worker, stream: Stream, data: bytes) -> str:
-        decoder = worker.decoders.get(stream)
-        if decoder is None:
-            decoder = worker.decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
-        return decoder.decode(data)
-
-    def _ended(self, worker: _Worker) -> None:
+    def _ended(self, worker: ContainerWorker) -> None:
         if worker.ended.done():
             return
-        worker.ended.set_result(None)
+        worker.ended.set_result("")
         if worker.up.done() and not worker.stopping and worker.cleaning is None:
             ooms = worker.group.new_ooms() if worker.group is not None else 0
-            self._in_background(self._tell_end(worker, _out_of_memory(worker) if ooms else ""))
+            self._workers.in_background(self._tell_end(worker, worker.out_of_memory if ooms else ""))
 
-    async def _tell_end(self, worker: _Worker, why: str) -> None:
+    async def _tell_end(self, worker: ContainerWorker, why: str) -> None:
         """Finds out why its container ended, and says so; the engine may be what ended it."""
-        reason = "its container has ended"
         try:
-            state: dict[str, Any] | None = await self._engine.state(worker.container)
+            reason = worker.why_ended(await self._engine.state(worker.container), why)
         except Mee6Error:
             reason = "its container has ended, and the Docker Engine does not answer"
-        else:
-            if state is None:
-                reason = "its container was removed by somebody else"
-            elif state.get("OOMKilled") and not why:
-                why = _out_of_memory(worker)
-        if not worker.stopping and self._hooks is not None:
-            self._clean(worker)
-            self._hooks.on_exit(worker.id, f"{reason}: {why}" if why else reason)
-
-    def _in_background(self, work: Coroutine[None, None, None], name: str = "") -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=name or None)
-        self._tasks.add(task)
-        task.add_done_callback(self._over)
-        return task
-
-    def _over(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("%s", error)
-
-
-def _group(worker: str, pid: int, container: str, memory_limit: int) -> Group | None:
-    """The control groups that the engine made for a container, found by its first process."""
-    try:
-        membership = Path(f"/proc/{pid}/cgroup").read_text()
-        trees = hierarchies(Path("/proc/self/mountinfo").read_text(), membership)
-    except OSError:
-        return None
-    # Never the group of anybody else, whatever the process has become meanwhile.
-    trees = sorted((tree for tree in trees if container in str(tree.own)), key=lambda tree: -tree.version)
-    files: dict[str, tuple[int, Path]] = {}
-    for tree in trees:
-        names = _controllers_of(tree.own) if tree.version == 2 else tree.controllers
-        for name in names:
-            files.setdefault(name, (tree.version, tree.own))
-    freezer = None
-    if "freezer" in files:
-        with suppress(OSError):
-            freezer = Freezer(*files["freezer"])
-    unified = next((tree.own for tree in trees if tree.version == 2), None)
-    cpu_file = None
-    if "cpuacct" in files:
-        cpu_file = files["cpuacct"][1] / "cpuacct.usage"
-    elif unified is not None:
-        cpu_file = unified / "cpu.stat"
-    kill_file = unified / "cgroup.kill" if unified is not None and (unified / "cgroup.kill").exists() else None
-    return Group(
-        worker=worker,
-        folders=(),
-        freezer=freezer,
-        kill_file=kill_file,
-        memory=files.get("memory"),
-        pids=files["pids"][1] if "pids" in files else None,
-        cpu_file=cpu_file,
-        memory_limit=memory_limit,
-        cpu=files.get("cpu"),
-    )
-
-
-def _controllers_of(folder: Path) -> set[str]:
-    found = {name for name in ("memory", "cpu", "pids") if (folder / f"{name}.max").exists()}
-    return found | ({"freezer"} if (folder / "cgroup.freeze").exists() else set())
-
-
-def _engines_freezer(worker: _Worker) -> Path | None:
-    """The version 1 freezer of its container, where ours is of version 2: the engine's `pause` writes that one."""
-    if worker.group is None or worker.group.freezer is None or worker.group.freezer.version == 1:
-        return None
-    return _version_1_freezer(worker.pid)
-
-
-def _version_1_freezer(pid: int) -> Path | None:
-    try:
-        trees = hierarchies(Path("/proc/self/mountinfo").read_text(), Path(f"/proc/{pid}/cgroup").read_text())
-    except OSError:
-        return None
-    return next((tree.own / "freezer.state" for tree in trees if "freezer" in tree.controllers), None)
-
-
-def _thaw(pid: int) -> None:
-    file = _version_1_freezer(pid)
-    if file is not None:
-        with suppress(OSError):
-            file.write_text("THAWED")
-
-
-def _close(group: Group) -> None:
-    if group.freezer is not None:
-        group.freezer.close()
-
-
-def _is_in(pid: int, container: str) -> bool:
-    if not container:
-        return False
-    try:
-        return container in Path(f"/proc/{pid}/cgroup").read_text()
-    except OSError:
-        return False
-
-
-def _out_of_memory(worker: _Worker) -> str:
-    limit = worker.group.memory_limit if worker.group is not None else worker.spec.limits.memory_bytes
-    return f"out of memory (limit {limit >> 20} MiB)"
-
-
-async def _remove_tree(folder: Path) -> None:
-    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        self._workers.lost(worker, reason)

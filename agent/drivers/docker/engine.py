@@ -1,27 +1,31 @@
 """The Docker Engine, asked in threads, each call bounded, its errors turned into ours.
 
 The SDK blocks, and an engine may hang: a call that does not come back holds one thread of a few until the
-socket's own timeout, and its caller no longer than that.
+socket's own timeout, and its caller no longer than that. Once it has not answered, nothing more is asked of it, and
+all fails at once, until `ours`, which is asked again and again with less patience, has an answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.errors import NotFound as NotHere
 from docker.types import LogConfig, Ulimit
-from requests.exceptions import RequestException
+from requests.exceptions import RequestException, Timeout
 
 from agent import images
 from agent.drivers.base import WorkerLimits
+from agent.drivers.docker.groups import engines_freezer
+from agent.drivers.process.group import in_use
 from mee6.errors import Conflict, Exhausted, Mee6Error, NotFound, WorkerLost
 
 T = TypeVar("T")
@@ -31,11 +35,23 @@ WORKER: Final = "mee6.worker"
 OOM_SCORE_ADJ: Final = 300
 """Of a container's first process and proxy; `proxy.init` raises its runtimes above it."""
 CALL_TIMEOUT_S: Final = 15.0
+LOOK_TIMEOUT_S: Final = 5.0
+"""Source: of twenty containers it takes some 3 ms; an engine that makes several, up to 0.5 s."""
 STARTS_AT_ONCE: Final = 4
 _RETRY_FOR_S: Final = 1.0
 _RETRY_AFTER_S: Final = 0.1
 _CPU_PERIOD_US: Final = 100_000
 _SHM_BYTES: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container of this agent, as listed."""
+
+    id: str
+    worker: str
+    is_paused: bool
+    """By the engine's own word, which knows nothing of a direct freeze."""
 
 
 class Engine:
@@ -47,11 +63,16 @@ class Engine:
     """
 
     def __init__(self, agent_id: str, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self.url = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
         self._agent_id = agent_id
         self._timeout_s = timeout_s
         self._api: APIClient | None = None
+        self._looking: APIClient | None = None
         self._makers = ThreadPoolExecutor(STARTS_AT_ONCE, "docker-make")
         self._others = ThreadPoolExecutor(STARTS_AT_ONCE, "docker-ask")
+        self._looker = ThreadPoolExecutor(1, "docker-look")
+        self.trouble = ""
+        """Why nothing is asked of it now; empty while it answers."""
 
     async def open(self) -> None:
         """Connects.
@@ -59,7 +80,11 @@ class Engine:
         Raises:
             Conflict: no engine answers, or it is on another machine.
         """
-        self._api = await self._run(self._others, "connect", lambda: images.connect(self._timeout_s))
+        try:
+            self._looking = await self._run(self._looker, "connect", lambda: images.connect(LOOK_TIMEOUT_S))
+            self._api = await self._run(self._others, "connect", lambda: images.connect(self._timeout_s))
+        except Mee6Error as error:
+            raise Conflict(f"{error.message}; what is missing says: mee6 doctor --driver docker") from error
         if not self._api.base_url.startswith("http+docker://"):
             raise Conflict(
                 f"the Docker Engine at {self._api.base_url} is not reached over a Unix socket; the docker driver needs "
@@ -68,10 +93,11 @@ class Engine:
 
     def close(self) -> None:
         """Lets go of it; what still hangs ends by its own timeout."""
-        self._makers.shutdown(wait=False, cancel_futures=True)
-        self._others.shutdown(wait=False, cancel_futures=True)
-        if self._api is not None:
-            self._api.close()
+        for pool in (self._makers, self._others, self._looker):
+            pool.shutdown(wait=False, cancel_futures=True)
+        for api in (self._api, self._looking):
+            if api is not None:
+                api.close()
 
     async def image(self, runtime: str) -> images.RuntimeImage | None:
         """The image of a runtime's workers."""
@@ -148,10 +174,13 @@ class Engine:
 
         await self._ask("remove a container", go)
 
-    async def ours(self) -> list[str]:
-        """The ids of all containers of this agent."""
+    async def ours(self) -> list[Container]:
+        """All containers of this agent. Asked also of an engine that is in trouble: its answer ends that."""
+        api = self._opened(self._looking)
         label = {"label": f"{AGENT}={self._agent_id}"}
-        return [str(c["Id"]) for c in await self._ask("list", lambda api: api.containers(all=True, filters=label))]
+        found = await self._run(self._looker, "list its containers", lambda: api.containers(all=True, filters=label))
+        self.trouble = ""
+        return [Container(str(c["Id"]), str(c["Labels"].get(WORKER, "")), c["State"] == "paused") for c in found]
 
     async def pause(self, container: str, *, paused: bool) -> None:
         """Freezes or thaws it through the API.
@@ -178,11 +207,21 @@ class Engine:
 
         await self._ask("pause a container" if paused else "resume a container", go)
 
-    async def limit(self, container: str, memory_bytes: int, cpus: float) -> None:
-        """Changes a live container's limits."""
+    async def limit(self, worker: str, container: str, memory_bytes: int, cpus: float) -> None:
+        """Changes a live container's limits.
+
+        Raises:
+            Conflict: it uses more memory than that now; nothing was changed.
+        """
         quota = int(cpus * _CPU_PERIOD_US) if cpus else -1
 
         def go(api: APIClient) -> None:
+            # An engine with control groups of version 2 would take the limit, and the kernel kill for it.
+            memory = api.stats(container, stream=False, one_shot=True)["memory_stats"]
+            cached = memory.get("stats", {})
+            used = memory.get("usage", 0) - cached.get("total_inactive_file", cached.get("inactive_file", 0))
+            if used > memory_bytes:
+                raise in_use(worker, used, memory_bytes)
             api.update_container(
                 container,
                 mem_limit=memory_bytes,
@@ -194,27 +233,31 @@ class Engine:
         await self._ask("change a container's limits", go)
 
     async def _ask(self, what: str, work: Callable[[APIClient], T], pool: ThreadPoolExecutor | None = None) -> T:
-        api = self._api
+        api = self._opened(self._api)
+        if self.trouble:
+            raise Mee6Error(f"could not {what}: {self.trouble}")
+        return await self._run(pool or self._others, what, lambda: work(api))
+
+    def _opened(self, api: APIClient | None) -> APIClient:
         if api is None:
             raise Conflict("the driver is not open")
-        return await self._run(pool or self._others, what, lambda: work(api))
+        return api
 
     async def _run(self, pool: ThreadPoolExecutor, what: str, work: Callable[[], T]) -> T:
         try:
             # More than the socket's timeout: it may have to wait for a thread that an engine holds.
             async with asyncio.timeout(2 * self._timeout_s):
                 return await asyncio.get_running_loop().run_in_executor(pool, work)
-        except TimeoutError as error:
-            raise Mee6Error(f"the Docker Engine does not answer: could not {what}") from error
-        except (DockerException, RequestException) as error:
+        except DockerException as error:  # first: an answer of the engine is a RequestException too
             raise translated(error, what) from error
+        except (TimeoutError, RequestException) as error:
+            self.trouble = f"the Docker Engine at {self.url} does not answer: {_why(error)}; see: mee6 doctor"
+            raise Mee6Error(f"could not {what}: {self.trouble}") from error
 
 
-def translated(error: Exception, what: str) -> Mee6Error:
+def translated(error: DockerException, what: str) -> Mee6Error:
     """An error of the SDK as one of ours."""
-    said = " ".join(str(getattr(error, "explanation", "") or error).split())[:300]
-    if isinstance(error, RequestException) or not isinstance(error, APIError):
-        return Mee6Error(f"the Docker Engine does not answer: could not {what}: {said}; see: mee6 doctor")
+    said = _brief(error)
     if isinstance(error, ImageNotFound) or "No such image" in said:
         return NotFound(f"could not {what}: {said}; make it again: mee6 image build")
     if isinstance(error, NotHere):
@@ -224,13 +267,26 @@ def translated(error: Exception, what: str) -> Mee6Error:
     return Mee6Error(f"could not {what}: {said}")
 
 
+def _why(error: BaseException) -> str:
+    if isinstance(error, TimeoutError | Timeout):
+        return "it hangs"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+        cause = cause.__context__
+    return "it closed the connection"
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(getattr(error, "explanation", "") or error).split())[:300]
+
+
 def _is_frozen(api: APIClient, container: str) -> bool:
     """Whether the kernel says so, where its files can be read; else what the engine says."""
     state = api.inspect_container(container)["State"]
-    with suppress(OSError, StopIteration):
-        line = next(
-            line for line in Path(f"/proc/{state['Pid']}/cgroup").read_text().splitlines() if ":freezer:" in line
-        )
-        path = Path("/sys/fs/cgroup/freezer" + line.rpartition(":")[2], "freezer.state")
-        return path.read_text().startswith("FROZEN")
+    freezer = engines_freezer(int(state["Pid"]), container)
+    with suppress(OSError):
+        if freezer is not None:
+            return freezer.read_text().startswith("FROZEN")
     return bool(state["Paused"])

@@ -7,9 +7,10 @@ The root of it is sticky and root's, so that a worker cannot put a link where a 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -115,8 +116,8 @@ class Storage:
                 _show(str(self.folder(flow_of) / "flow"), own, ns.ATTR_NOSUID | ns.ATTR_NODEV)
                 self._flow_of[worker] = flow_of
 
-    def empty_flow(self, worker: str) -> Path | None:
-        """Takes what is in a worker's own `flow` away at once; returns the folder to be removed behind, if any.
+    def empty_flow(self, worker: str) -> Coroutine[None, None, None] | None:
+        """Takes what is in a worker's own `flow` away at once; returned is its removal, if there was anything.
 
         The folder is root's, in one that is root's and sticky: the worker can neither replace it nor set its times.
         """
@@ -137,7 +138,8 @@ class Storage:
             os.close(flow)
         if trash is None:
             emptiness.found(before)
-        return trash
+            return None
+        return _remove_tree(trash)
 
 
 def _show(source: str, target: str, attributes: int) -> None:
@@ -159,3 +161,7 @@ def _mounts_below(base: Path) -> list[str]:
         if place == str(base) or place.startswith(f"{base}/"):
             found.append(place)
     return found
+
+
+async def _remove_tree(folder: Path) -> None:
+    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Control groups of either version, and of both at once: freezing, limits, usage, killing.
+"""Control groups of either version, and of both at once: what this machine gives, and the making of workers' own.
 
 What works is found by trying it on a child, not by reading about it: mounts may be read-only, delegated
 or half there. All groups are made below the agent's own, in each hierarchy, so that whatever limits were
@@ -8,7 +8,6 @@ set for the agent hold for its workers too. A worker's groups are `mee6/<agent i
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import subprocess
 import sys
@@ -19,12 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from agent.drivers.base import Usage, WorkerLimits
-from mee6.errors import Conflict, Mee6Error
+from agent.drivers.base import WorkerLimits
+from agent.drivers.process.group import CPU_PERIOD_US, FREEZE_TIMEOUT_S, REMOVE_TIMEOUT_S, Freezer, Group, is_removed
 
-FREEZE_TIMEOUT_S: Final = 2.0
-_REMOVE_TIMEOUT_S: Final = 2.0
-_CPU_PERIOD_US: Final = 100_000
 _CONTROLLERS: Final = ("memory", "cpu", "pids")
 
 
@@ -218,9 +214,9 @@ class Cgroups:
             ("pids", 2): [("pids.max", str(limits.pids))],
         }
         if limits.cpus > 0:
-            quota = str(int(limits.cpus * _CPU_PERIOD_US))
-            settings["cpu", 1] = [("cpu.cfs_period_us", str(_CPU_PERIOD_US)), ("cpu.cfs_quota_us", quota)]
-            settings["cpu", 2] = [("cpu.max", f"{quota} {_CPU_PERIOD_US}")]
+            quota = str(int(limits.cpus * CPU_PERIOD_US))
+            settings["cpu", 1] = [("cpu.cfs_period_us", str(CPU_PERIOD_US)), ("cpu.cfs_quota_us", quota)]
+            settings["cpu", 2] = [("cpu.max", f"{quota} {CPU_PERIOD_US}")]
         for name, (version, base) in self.controllers.items():
             for file, value in settings.get((name, version), ()):
                 path = folders[base] / file
@@ -233,175 +229,6 @@ class Cgroups:
             for folder in (base, base.parent):
                 with suppress(OSError):
                     folder.rmdir()
-
-
-@dataclass(slots=True)
-class Group:
-    """One worker's groups."""
-
-    worker: str
-    folders: tuple[Path, ...]
-    freezer: Freezer | None
-    kill_file: Path | None
-    memory: tuple[int, Path] | None
-    pids: Path | None
-    cpu_file: Path | None
-    memory_limit: int
-    cpu: tuple[int, Path] | None = None
-    _ooms_told: int = 0
-
-    def add(self, pid: int) -> None:
-        """Takes a process in; what it forks from then on is in too."""
-        for folder in self.folders:
-            (folder / "cgroup.procs").write_text(str(pid))
-
-    def kill(self) -> bool:
-        """Kills everything in it, frozen or not; False where somebody else has to."""
-        if self.freezer is not None and self.freezer.version == 1:
-            self.freezer.write(frozen=False)  # or the signal would wait for the thaw
-        if self.kill_file is None:
-            return False
-        with suppress(FileNotFoundError):
-            self.kill_file.write_text("1")
-        return True
-
-    def new_ooms(self) -> int:
-        """How often the kernel killed for memory since the last time that this was asked."""
-        if self.memory is None:
-            return 0
-        version, folder = self.memory
-        total = _field(folder / ("memory.events" if version == 2 else "memory.oom_control"), "oom_kill")
-        new, self._ooms_told = total - self._ooms_told, total
-        return new
-
-    def usage(self) -> Usage | None:
-        """What the group uses; None where its hierarchies do not say."""
-        if self.memory is None or self.cpu_file is None:
-            return None
-        version, folder = self.memory
-        try:
-            memory = int((folder / ("memory.current" if version == 2 else "memory.usage_in_bytes")).read_text())
-            if self.cpu_file.name == "cpu.stat":
-                cpu_ns = _field(self.cpu_file, "usage_usec") * 1000
-            else:
-                cpu_ns = int(self.cpu_file.read_text())
-            processes = len((folder / "cgroup.procs").read_text().split())
-        except FileNotFoundError:
-            return Usage(0, 0, 0)
-        return Usage(memory, cpu_ns, processes)
-
-    @property
-    def can_limit(self) -> bool:
-        """Whether `set_limits` has its files."""
-        return self.memory is not None and self.cpu is not None
-
-    def set_limits(self, memory_bytes: int, cpus: float) -> None:
-        """Changes the limits of what runs in it.
-
-        Raises:
-            Conflict: it uses more than that already; nothing was changed.
-            OSError: it is gone.
-        """
-        assert self.memory is not None
-        assert self.cpu is not None
-        version, folder = self.memory
-        used = int((folder / ("memory.current" if version == 2 else "memory.usage_in_bytes")).read_text())
-        # Version 2 would take the limit and kill for it; version 1 drops caches first, and refuses what remains.
-        if version == 2 and used > memory_bytes:
-            raise self._in_use(used, memory_bytes)
-        names = ["memory.max"] if version == 2 else ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]
-        if memory_bytes > self.memory_limit:
-            names.reverse()  # memory and swap together are never below memory alone
-        for name in names:
-            try:
-                if (folder / name).exists():
-                    (folder / name).write_text(str(memory_bytes))
-            except OSError as error:
-                if error.errno != errno.EBUSY:
-                    raise
-                raise self._in_use(used, memory_bytes) from error
-        self.memory_limit = memory_bytes
-        version, folder = self.cpu
-        quota = int(cpus * _CPU_PERIOD_US)
-        if version == 2:
-            (folder / "cpu.max").write_text(f"{quota or 'max'} {_CPU_PERIOD_US}")
-        else:
-            (folder / "cpu.cfs_period_us").write_text(str(_CPU_PERIOD_US))
-            (folder / "cpu.cfs_quota_us").write_text(str(quota or -1))
-
-    def _in_use(self, used: int, wanted: int) -> Conflict:
-        return Conflict(
-            f"worker {self.worker} uses {used >> 20} MiB: its limit cannot shrink to {wanted >> 20} MiB; "
-            "end what it runs first, or choose a higher limit"
-        )
-
-    async def remove(self) -> None:
-        """Removes the folders; the kernel may take a moment to see that they are empty.
-
-        Raises:
-            Mee6Error: one of them would not go.
-        """
-        if self.freezer is not None:
-            self.freezer.close()
-        deadline = time.monotonic() + _REMOVE_TIMEOUT_S
-        for folder in self.folders:
-            while not _remove(folder):
-                if time.monotonic() > deadline:
-                    raise Mee6Error(f"the cgroup of worker {self.worker} is still in use: {folder}")
-                await asyncio.sleep(0.001)
-
-
-class Freezer:
-    """One group's freezer, its files kept open: pausing is two system calls."""
-
-    __slots__ = ("_events", "_state", "version")
-
-    def __init__(self, version: int, folder: Path) -> None:
-        self.version = version
-        flags = os.O_RDWR | os.O_CLOEXEC
-        self._state = os.open(folder / ("cgroup.freeze" if version == 2 else "freezer.state"), flags)
-        self._events = self._state
-        if version == 2:
-            try:
-                self._events = os.open(folder / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
-                os.close(self._state)
-                raise
-
-    def write(self, *, frozen: bool) -> None:
-        """Orders it; freezing takes a moment."""
-        if self._state < 0:
-            return
-        if self.version == 2:
-            os.pwrite(self._state, b"1" if frozen else b"0", 0)
-        else:
-            os.pwrite(self._state, b"FROZEN" if frozen else b"THAWED", 0)
-
-    def is_frozen(self) -> bool:
-        """Whether everything in it is."""
-        content = os.pread(self._events, 256, 0)
-        return b"frozen 1" in content if self.version == 2 else content.startswith(b"FROZEN")
-
-    async def freeze(self) -> None:
-        """Freezes and waits until it is so; usually it is within the first looks."""
-        self.write(frozen=True)
-        for _ in range(20):
-            if self.is_frozen():
-                return
-        deadline = time.monotonic() + FREEZE_TIMEOUT_S
-        while not self.is_frozen():
-            if time.monotonic() > deadline:
-                self.write(frozen=False)
-                raise Mee6Error(f"its processes did not freeze within {FREEZE_TIMEOUT_S:g} s")
-            await asyncio.sleep(0.0005)
-            if self.version == 1:
-                self.write(frozen=True)  # a task that forked meanwhile is missed by the first one
-
-    def close(self) -> None:
-        """Lets go of its files. Idempotent."""
-        for fd in {self._state, self._events} - {-1}:
-            os.close(fd)
-        self._state = self._events = -1
 
 
 async def sweep(bases: Iterable[Path]) -> int:
@@ -419,8 +246,8 @@ async def sweep(bases: Iterable[Path]) -> int:
 async def _clear(folder: Path) -> None:
     with suppress(OSError):
         (folder / "freezer.state").write_text("THAWED")
-    deadline = time.monotonic() + _REMOVE_TIMEOUT_S
-    while not _remove(folder) and time.monotonic() < deadline:
+    deadline = time.monotonic() + REMOVE_TIMEOUT_S
+    while not is_removed(folder) and time.monotonic() < deadline:
         with suppress(OSError):
             (folder / "cgroup.kill").write_text("1")
         with suppress(OSError):
@@ -448,25 +275,7 @@ def _enable(own: Path, base: Path, names: set[str]) -> set[str]:
     return offered
 
 
-def _remove(folder: Path) -> bool:
-    try:
-        folder.rmdir()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
-
-
 def _remove_now(folder: Path) -> None:
-    deadline = time.monotonic() + _REMOVE_TIMEOUT_S
-    while not _remove(folder) and time.monotonic() < deadline:
+    deadline = time.monotonic() + REMOVE_TIMEOUT_S
+    while not is_removed(folder) and time.monotonic() < deadline:
         time.sleep(0.001)
-
-
-def _field(path: Path, name: str) -> int:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.split()[:1] == [name]), 0)

@@ -9,6 +9,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ import msgspec
 
 from mee6.errors import Exhausted, Mee6Error
 from mee6.lane import control as wire
+from runtimes.catalog import Runtime
 
 READY_TIMEOUT_S: Final = 15.0
 _SEND_TIMEOUT_S: Final = 5.0
@@ -201,3 +203,19 @@ def needed_paths(folders: Mapping[str, str], programs: Iterable[str]) -> list[st
     if names.is_symlink():
         paths.add(str(names.resolve().parent))
     return sorted(paths)
+
+
+def plan_of(runtime: Runtime) -> wire.RuntimePlan:
+    """How a language of this machine is started."""
+    if runtime.kind == "fork":
+        return wire.RuntimePlan("fork", entry=runtime.entry)
+    return wire.RuntimePlan("exec", argv=runtime.argv())
+
+
+def why_ended(status: int) -> str:
+    """How a worker's first process ended, by the status that the launcher reaped."""
+    if status == 0:
+        return "all of its processes have ended"
+    if status < 0:
+        return f"its first process was killed by {signal.Signals(-status).name}"
+    return f"its first process ended with status {status}"

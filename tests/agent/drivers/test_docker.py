@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from docker.errors import NotFound
 
 from agent import images
 from agent.drivers.base import Hooks, LimitsWorkers, PoolKey, WorkerLimits, WorkerSpec
 from agent.drivers.docker import driver as module
+from agent.drivers.docker import groups, watch
 from agent.drivers.docker.driver import PAUSE, DockerDriver
+from agent.drivers.process.group import Freezer
 from mee6.errors import Conflict, Mee6Error, WorkerLost
 from runtimes.catalog import Runtime
 from tests.agent.drivers.contract import DriverContract, Rig
 from tests.agent.drivers.engines import containers, mounts_below, need_engine
+from tests.support.engine import Tap
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker]
@@ -231,3 +237,134 @@ async def test_a_hung_engine_costs_a_bounded_time(one: Rig, monkeypatch: pytest.
     with pytest.raises(Mee6Error, match="w1"):
         await one.driver.start(WorkerSpec("w1", PoolKey("python"), "t"))
     assert one.driver.usage("w1").processes == 0
+
+
+# What is asked of the engine, seen at a socket in front of it
+
+
+@pytest.fixture
+def tap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tap]:
+    engine = Path(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://"))
+    folder = Path(tempfile.mkdtemp(prefix="m6t"))  # short, since a socket lives in it
+    with Tap(folder / "tap.sock", engine) as tap:
+        monkeypatch.setenv("DOCKER_HOST", tap.url)
+        yield tap
+    shutil.rmtree(folder)
+
+
+PAUSE_CALL, RESUME_CALL = "POST /containers/pause", "POST /containers/unpause"
+
+
+@pytest.mark.parametrize("means", ["direct", "api"])
+async def test_a_container_is_paused_by_its_freezer_or_by_the_engine_and_never_by_both(
+    tmp_path: Path, tap: Tap, means: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if means == "api":
+        monkeypatch.setenv(PAUSE, "api")
+    rig = await _opened(tmp_path)
+    written: list[bool] = []
+    write = Freezer.write
+
+    def noted(freezer: Freezer, *, frozen: bool) -> None:
+        written.append(frozen)
+        write(freezer, frozen=frozen)
+
+    try:
+        if rig.capabilities is not None and means == "direct" and rig.capabilities.pause == "api":
+            pytest.skip(f"this machine: {rig.capabilities.notes}")
+        await rig.start("w1")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Freezer, "write", noted)
+            for _ in range(2):
+                await rig.driver.pause("w1")
+                await rig.driver.resume("w1")
+    finally:
+        await rig.close()
+    calls = (tap.asked[PAUSE_CALL], tap.asked[RESUME_CALL])
+    assert (calls, bool(written)) == (((0, 0), True) if means == "direct" else ((2, 2), False))
+
+
+async def test_an_engine_that_refuses_a_pause_or_a_resume_once_is_asked_again(
+    tmp_path: Path, tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PAUSE, "api")
+    refusals = {PAUSE_CALL: [409], RESUME_CALL: [500, 409]}
+    tap.verdict = lambda request: refusals[request].pop() if refusals.get(request) else 0
+    rig = await _opened(tmp_path)
+    try:
+        talk = await rig.start("w1")
+        await rig.driver.pause("w1")
+        await rig.driver.resume("w1")
+        assert await talk.eval("1 + 1") == 2
+        assert (tap.asked[PAUSE_CALL], tap.asked[RESUME_CALL]) == (2, 3)
+        tap.verdict = lambda request: 500 if request == RESUME_CALL else 0
+        await rig.driver.pause("w1")
+        with pytest.raises(Mee6Error, match="could not resume"):
+            await rig.driver.resume("w1")
+    finally:
+        tap.verdict = lambda _request: 0
+        await rig.close()
+
+
+async def test_limits_through_the_engine_hold_and_do_not_shrink_below_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "find_group", lambda *_: None)
+    rig = await _opened(tmp_path)
+    try:
+        assert isinstance(rig.driver, LimitsWorkers)
+        talk = await rig.start("w1", WorkerLimits(memory_bytes=64 * MIB))
+        await talk.spawn()
+        await talk.ask("ask", 0, ["exec", "sys.modules['sys'].kept = bytearray(40 << 20)"])
+        with pytest.raises(Conflict, match=r"worker w1 uses .* cannot shrink to 30 MiB"):
+            await rig.driver.set_limits("w1", 30 * MIB, 0.5)
+        await rig.driver.set_limits("w1", 256 * MIB, 0.5)
+        assert await talk.ask("ask", 0, ["eval", "len(bytearray(100 << 20))"]) == 100 * MIB
+        with images.connect() as api:
+            host = api.inspect_container(container_of(rig, "w1"))["HostConfig"]
+        assert (host["Memory"], host["CpuQuota"], host["CpuPeriod"]) == (256 * MIB, 50_000, 100_000)
+    finally:
+        await rig.close()
+
+
+async def test_nobody_elses_containers_are_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "LOOK_EVERY_S", 0.01)
+    agent = agent_id_of(tmp_path)
+    labels = [{}, {"mee6.agent": agent + "0"}, {"mee6.agent": agent[:-1]}, {"mee6.worker": "w1"}]
+    with images.connect() as api:
+        others = [str(api.create_container(images.image_name("python"), labels=one)["Id"]) for one in labels]
+        left = str(api.create_container(images.image_name("python"), labels={"mee6.agent": agent})["Id"])
+        try:
+            rig = await _opened(tmp_path)
+            await rig.start("w1")
+            with pytest.raises(NotFound):
+                api.inspect_container(left)
+            # One that turns up later, as when a hung engine carries out what nobody waits for any more.
+            late = api.create_container(images.image_name("python"), labels={"mee6.agent": agent, "mee6.worker": "w9"})[
+                "Id"
+            ]
+            await until(lambda: late not in {one["Id"] for one in containers(api, agent)}, "it is removed")
+            assert len(containers(api, agent)) == 1
+            await rig.close()
+            assert {str(api.inspect_container(one)["Id"]) for one in others} == set(others)
+        finally:
+            for one in others:
+                api.remove_container(one, force=True)
+
+
+async def test_what_is_orphaned_in_a_container_is_reaped(one: Rig) -> None:
+    talk = await one.start("w1")
+    await talk.spawn()
+    orphan = "import subprocess; subprocess.run(['sh', '-c', 'for i in 1 2 3; do (exit 0) & done; sleep 0 & exit 0'])"
+    await talk.ask("ask", 0, ["exec", orphan])
+    look = (
+        "[Path('/proc', p, 'stat').read_text().rpartition(')')[2].split()[0] + p for p in os.listdir('/proc')"
+        " if p.isdigit() and Path('/proc', p, 'stat').exists()]"
+    )
+
+    for _ in range(500):
+        found = await talk.eval(look)
+        if len(found) == 3:  # init, proxy and runtime
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"not reaped: {await talk.eval(look)}")

@@ -1,0 +1,166 @@
+"""A worker's folders, touched through descriptors that were opened before any of its code ran, never by path.
+
+The worker owns those folders, and might put a link where a path leads. Code is shown by links to what the sandbox
+mounts for all workers, or on a machine without namespaces to the agent's own folders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from agent.drivers.emptiness import Emptiness
+from agent.drivers.process.link import Link
+from agent.drivers.process.sandbox import ACT, CODE, DEPS, FLOWS
+
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Folders:
+    """What one worker stores and sees.
+
+    Args:
+        worker: its name.
+        link: to the launcher that made it.
+        state_dir: the agent's.
+    """
+
+    def __init__(self, worker: str, link: Link, state_dir: Path) -> None:
+        self._worker = worker
+        self._link = link
+        self._state_dir = state_dir
+        self._place = state_dir / "workers" / worker
+        """Where they are without namespaces."""
+        self._act = -1
+        self._rsc = -1
+        """Descriptors of its `/act` and `/act/rsc`."""
+        self._bound: dict[str, str] = {}
+        self._flow_of = worker
+        self._emptiness = Emptiness()
+        """Of its own flow folder."""
+        self._trashed = 0
+
+    def open(self, pid: int) -> None:
+        """Opens them; `pid` is the worker's first process, which has run nothing yet."""
+        inside = self._link.flows is not None
+        self._act = os.open(f"/proc/{pid}/root{ACT}" if inside else self._place / "act", _FOLDER)
+        self._rsc = os.open("rsc", _FOLDER, dir_fd=self._act)
+
+    def close(self) -> None:
+        """Lets go of them. Idempotent."""
+        for fd in (self._act, self._rsc):
+            if fd >= 0:
+                os.close(fd)
+        self._act = self._rsc = -1
+
+    async def remove(self) -> None:
+        """Removes what the end of its namespaces leaves."""
+        flows = self._link.flows
+        if self._link.isolation == "none":
+            await asyncio.to_thread(shutil.rmtree, self._place, ignore_errors=True)
+        elif flows is not None:  # a launcher that has ended took them along
+            with suppress(FileNotFoundError):
+                try:
+                    os.rmdir(self._worker, dir_fd=flows)
+                except OSError:
+                    await asyncio.to_thread(shutil.rmtree, self._worker, True, dir_fd=flows)
+
+    def bind(self, code: Mapping[str, Path], flow_of: str) -> None:
+        """See `Driver.bind`.
+
+        Raises:
+            OSError: a link could not be made.
+        """
+        wanted = {name: self._code_inside(bundle) for name, bundle in code.items()}
+        for name in self._bound.keys() - wanted.keys():
+            _unlink(name, self._rsc)
+        for name, target in wanted.items():
+            if self._bound.get(name) != target:
+                _link(target, name, self._rsc)
+        self._bound = wanted
+        if flow_of != self._flow_of:
+            _link(self._flow_inside(flow_of), "flow", self._act)
+            self._flow_of = flow_of
+
+    def _code_inside(self, bundle: Path) -> str:
+        if self._link.isolation == "none":
+            return str(bundle)
+        place = DEPS if bundle.is_relative_to(self._state_dir / "deps") else CODE
+        return f"{place}/{bundle.name}"
+
+    def _flow_inside(self, flow_of: str) -> str:
+        if self._link.isolation == "none":
+            return str(self._place.parent / flow_of / "flow")
+        return f"{FLOWS}/{flow_of}"
+
+    def clear_flow(self) -> Coroutine[None, None, None] | None:
+        """Empties its own `flow` folder; one that is not empty is swapped at once, and returned is its removal."""
+        flows = self._link.flows
+        folder = str(self._place / "flow") if flows is None else self._worker
+        try:
+            seen = os.stat(folder, dir_fd=flows, follow_symlinks=False)
+            if self._emptiness.holds(seen):
+                return None
+            if _is_empty(folder, flows):
+                self._emptiness.found(seen)
+                return None
+        except FileNotFoundError:  # the function removed it
+            os.mkdir(folder, dir_fd=flows)
+            return None
+        if flows is None:
+            base, name = os.open(self._place, os.O_RDONLY | os.O_DIRECTORY), "flow"
+        else:
+            base, name = os.dup(flows), self._worker
+        self._trashed += 1
+        trash = f".trash-{self._worker}-{self._trashed}"
+        os.rename(name, trash, src_dir_fd=base, dst_dir_fd=base)
+        os.mkdir(name, dir_fd=base)
+        return _remove_tree(trash, base)
+
+
+def _link(target: str, name: str, folder: int) -> None:
+    """Puts a symbolic link in place of whatever has that name."""
+    fresh = f".{name}.new"
+    _unlink(fresh, folder)
+    os.symlink(target, fresh, dir_fd=folder)
+    try:
+        os.rename(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except IsADirectoryError:
+        _unlink(name, folder)
+        os.rename(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _unlink(name: str, folder: int) -> None:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+    except OSError:
+        shutil.rmtree(name, dir_fd=folder)
+
+
+def _is_empty(folder: str, base: int | None) -> bool:
+    """Whether it is a folder and holds nothing; one that a function put something else in place of is not."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=base)
+    except OSError:
+        return False
+    try:
+        return not os.listdir(fd)  # noqa: PTH208 - a descriptor has no path
+    finally:
+        os.close(fd)
+
+
+async def _remove_tree(name: str, base: int) -> None:
+    """Removes a folder, or what a function put in its place, in the folder `base`, and closes that."""
+    try:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=base)
+        await asyncio.to_thread(shutil.rmtree, name, True, dir_fd=base)
+    finally:
+        os.close(base)
