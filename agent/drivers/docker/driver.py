@@ -13,7 +13,6 @@ import codecs
 import logging
 import os
 import secrets
-import shutil
 import signal
 import socket
 import struct
@@ -33,6 +32,7 @@ from agent.images import INSIDE, RuntimeImage, image_name
 from mee6.errors import Conflict, Exhausted, Mee6Error, WorkerLost
 from mee6.lane import control as wire
 from mee6.lane.messages import Stream
+from mee6.trees import remove_tree
 from runtimes.catalog import RUNTIMES, Runtime
 
 PAUSE: Final = "MEE6_DOCKER_PAUSE"
@@ -416,9 +416,8 @@ class DockerDriver:
     def clear_flow(self, worker: str) -> None:
         """See `Driver.clear_flow`; what is in it is moved at once and removed behind."""
         self._known(worker)
-        trash = self._storage.empty_flow(worker)
-        if trash is not None:
-            self._in_background(_remove_tree(trash))
+        if trash := self._storage.empty_flow(worker):
+            self._in_background(_remove_all(trash))
 
     def language_version(self, runtime: str) -> str:
         """See `KnowsLanguages.language_version`."""
@@ -691,5 +690,9 @@ def _out_of_memory(worker: _Worker) -> str:
     return f"out of memory (limit {limit >> 20} MiB)"
 
 
-async def _remove_tree(folder: Path) -> None:
-    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+async def _remove_all(taken: list[Path]) -> None:
+    def remove() -> None:
+        for path in taken:
+            remove_tree(path)
+
+    await asyncio.to_thread(remove)

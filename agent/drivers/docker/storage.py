@@ -63,7 +63,7 @@ class Storage:
         place = self.folder(worker)
         place.mkdir()
         try:
-            ns.mount("tmpfs", str(place), "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, f"mode=1777,size={size_bytes}")
+            ns.mount("tmpfs", str(place), "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, tmpfs_options(size_bytes))
             for name, mode in (("rsc", 0o755), ("flow", 0o777), (_TRASH, 0o700)):
                 (place / name).mkdir()
                 (place / name).chmod(mode)
@@ -109,21 +109,32 @@ class Storage:
                 _show(str(self.folder(flow_of) / "flow"), own, ns.ATTR_NOSUID | ns.ATTR_NODEV)
                 self._flow_of[worker] = flow_of
 
-    def empty_flow(self, worker: str) -> Path | None:
-        """Takes what is in a worker's own `flow` away at once; returns the folder to be removed behind, if any."""
+    def empty_flow(self, worker: str) -> list[Path]:
+        """Takes what is in a worker's own `flow` away at once; returns what is to be removed behind.
+
+        Nothing is made for it: a function may have left no room for that.
+        """
         place = self.folder(worker)
-        trash: Path | None = None
+        taken: list[Path] = []
         flow = os.open(place / "flow", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            for name in os.listdir(flow):  # noqa: PTH208  of a descriptor
-                if trash is None:
-                    trash = place / _TRASH / str(os.urandom(8).hex())
-                    trash.mkdir()
+            mark = os.urandom(8).hex()
+            for number, name in enumerate(os.listdir(flow)):  # noqa: PTH208  of a descriptor
+                away = place / _TRASH / f"{mark}-{number}"
                 with suppress(FileNotFoundError):
-                    os.rename(name, trash / name, src_dir_fd=flow)
+                    os.rename(name, away, src_dir_fd=flow)
+                    taken.append(away)
         finally:
             os.close(flow)
-        return trash
+        return taken
+
+
+def tmpfs_options(size_bytes: int) -> str:
+    """For a folder that everybody may write to: of so many bytes, and of one file for every 8 KiB of them.
+
+    A file without content takes none of the bytes, and a kilobyte of the kernel's memory.
+    """
+    return f"mode=1777,size={size_bytes},nr_inodes={max(size_bytes >> 13, 1024)}"
 
 
 def _show(source: str, target: str, attributes: int) -> None:

@@ -13,7 +13,6 @@ import codecs
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -34,6 +33,7 @@ from agent.drivers.process.sandbox import ACT, CODE, DEPS, FLOWS, LANE, TMP
 from mee6.errors import Conflict, Exhausted, Mee6Error, WorkerLost
 from mee6.lane import control as wire
 from mee6.lane.messages import Stream
+from mee6.trees import remove_tree
 from runtimes.catalog import RUNTIMES, Runtime
 
 UP_TIMEOUT_S: Final = 10.0
@@ -175,7 +175,7 @@ class ProcessDriver:
             await sweep(Path(base) for base in recorded)
         await _kill_marked(self._agent_id)
         for entry in self._storage.iterdir():
-            await asyncio.to_thread(shutil.rmtree, entry, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, entry)
 
     async def _launch(self) -> Link:
         async with self._launching:
@@ -304,13 +304,13 @@ class ProcessDriver:
 
     async def _remove_storage(self, worker: _Worker) -> None:
         if worker.link.isolation == "none":
-            await asyncio.to_thread(shutil.rmtree, self._storage / worker.id, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, self._storage / worker.id)
         elif worker.link.flows is not None:  # a launcher that has ended took them along
             with suppress(FileNotFoundError):
                 try:
                     os.rmdir(worker.id, dir_fd=worker.link.flows)
                 except OSError:
-                    await asyncio.to_thread(shutil.rmtree, worker.id, True, dir_fd=worker.link.flows)
+                    await asyncio.to_thread(remove_tree, worker.id, dir_fd=worker.link.flows)
 
     # Pausing
 
@@ -588,7 +588,7 @@ def _unlink(name: str, folder: int) -> None:
     except FileNotFoundError:
         return
     except OSError:
-        shutil.rmtree(name, dir_fd=folder)
+        remove_tree(name, dir_fd=folder)
 
 
 def _is_empty(folder: str, base: int | None) -> bool:
@@ -606,9 +606,7 @@ def _is_empty(folder: str, base: int | None) -> bool:
 async def _remove_tree(name: str, base: int) -> None:
     """Removes a folder, or what a function put in its place, in the folder `base`, and closes that."""
     try:
-        with suppress(OSError):
-            os.unlink(name, dir_fd=base)
-        await asyncio.to_thread(shutil.rmtree, name, True, dir_fd=base)
+        await asyncio.to_thread(remove_tree, name, dir_fd=base)
     finally:
         os.close(base)
 
