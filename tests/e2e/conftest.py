@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from mee6.client import Client
+from tests.agent.drivers.engines import need_engine
 from tests.support.agents import Agent
 
 SHARED: dict[str, Any] = {"linger_s": 0.2, "prewarm": {"python": 2, "nodejs": 1}}
@@ -61,3 +62,25 @@ async def user_of(agent: Agent, user: str) -> AsyncIterator[Client]:
         yield client
         for function in await client.list():
             await client.remove(function.name)
+
+
+@pytest.fixture(scope="session")
+def contained_agent() -> Iterator[Agent]:
+    need_engine("python")
+    with Agent.start(
+        driver="docker", prewarm={"python": 2}, linger_s=0.2, memory_bytes=256 << 20, start_timeout_s=60.0
+    ) as agent:
+        yield agent
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+def hostile(request: pytest.FixtureRequest) -> Agent:
+    """An agent that isolates its workers."""
+    found: Agent = request.getfixturevalue("contained_agent" if request.param == "docker" else "agent")
+    return found
+
+
+@pytest.fixture
+async def here(hostile: Agent, user: str) -> AsyncIterator[Client]:
+    async with user_of(hostile, user) as client:
+        yield client
