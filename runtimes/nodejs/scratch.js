@@ -62,9 +62,14 @@ class Scratch {
     }
     try {
       removeTree(this.#folder);
+    } catch {
+      // the function has removed it, or put something else in its place
+    }
+    try {
+      fs.rmSync(this.#folder, { recursive: true, force: true });
       fs.mkdirSync(this.#folder);
     } catch {
-      // no room, as above, or a file that cannot be removed; tried again after the next
+      // no room, as above; tried again after the next
     }
   }
 }
