@@ -67,9 +67,8 @@ async def user_of(agent: Agent, user: str) -> AsyncIterator[Client]:
 @pytest.fixture(scope="session")
 def contained_agent() -> Iterator[Agent]:
     need_engine("python")
-    with Agent.start(
-        driver="docker", prewarm={"python": 2}, linger_s=0.2, memory_bytes=256 << 20, start_timeout_s=60.0
-    ) as agent:
+    small: dict[str, Any] = {"memory_bytes": 256 << 20, "scratch_bytes": 64 << 20}
+    with Agent.start(driver="docker", prewarm={"python": 2}, linger_s=0.2, start_timeout_s=60.0, **small) as agent:
         yield agent
 
 

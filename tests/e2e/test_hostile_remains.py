@@ -250,10 +250,11 @@ async def test_no_secret_of_the_environment_is_in_what_is_told_of_an_error(clien
 # Resources, through the agent
 
 
+@pytest.mark.timeout(400)
 async def test_ten_gigabytes_of_output_cost_the_agent_no_memory(hostile: Agent, here: Client, tmp_path: Path) -> None:
     code = "import os\ndef main(arg):\n    os.system('head -c 10737418240 /dev/zero')\n    return 'done'\n"
     before = most = hostile.rss_bytes()
-    task = asyncio.create_task(bad(here, tmp_path, code, limit_s=120, timeoutS=120))
+    task = asyncio.create_task(bad(here, tmp_path, code, limit_s=300, timeoutS=300))
     while not task.done():
         most = max(most, hostile.rss_bytes())
         await asyncio.sleep(0.05)
