@@ -13,12 +13,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from agent.feed import InvocationView, LogLine
 from mee6.errors import Conflict, InvocationNotFound, Mee6Error
 from mee6.lane.messages import Step
 
 STEPS_LIMIT: Final = 10_000
 """Remembered of one invocation; a loop of calls must not fill the memory."""
+LINES_BYTES_LIMIT: Final = 8 << 20
+"""Remembered of one invocation's output, that of all its steps together."""
 _STEP_BYTES: Final = 600
 _LINE_BYTES: Final = 200
 """Rough size of a record apart from its text."""
@@ -44,6 +48,8 @@ class Record:
     """Looks at it as it is now, so that nobody has to tell of every change; None once it has ended."""
     steps: dict[str, Step] = field(default_factory=dict)
     lines: list[LogLine] = field(default_factory=list)
+    line_bytes: int = 0
+    """What they hold, roughly."""
     outcome: Outcome | Mee6Error | None = None
     """None while it goes on."""
     bytes: int = 0
@@ -118,11 +124,19 @@ class History:
         record.steps[step.id] = step
 
     def log(self, line: LogLine) -> None:
-        """Notes output. How much one invocation may write is bounded where it is read."""
+        """Notes output; what an invocation writes beyond its bound is counted, not kept."""
         record = self._records.get(root_of(line.invocation))
-        if record is not None:
-            record.lines.append(line)
-            self._grow(record, _LINE_BYTES + len(line.text))
+        if record is None:
+            return
+        size = _LINE_BYTES + len(line.text)
+        if record.line_bytes + size > LINES_BYTES_LIMIT and record.lines:
+            last = record.lines[-1]
+            dropped = last.dropped_bytes + len(line.text) + line.dropped_bytes
+            record.lines[-1] = msgspec.structs.replace(last, dropped_bytes=dropped)
+            return
+        record.lines.append(line)
+        record.line_bytes += size
+        self._grow(record, size)
 
     def ended(self, view: InvocationView, outcome: Outcome | Mee6Error) -> None:
         """Notes its end and wakes who waits for it. A second end is ignored."""

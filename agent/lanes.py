@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import struct
 from pathlib import Path
@@ -22,6 +23,9 @@ from mee6.lane.messages import AnyMessage, Hello
 
 HELLO_TIMEOUT_S: Final = 5.0
 BACKLOG: Final = 512
+MAX_STRANGERS: Final = 32
+"""Connections from one worker that have not said who they are; more are closed at once, or they would take all of
+the agent's descriptors."""
 
 _log: Final = logging.getLogger("mee6.agent.lanes")
 _CREDENTIALS: Final = struct.Struct("3i")
@@ -36,6 +40,8 @@ class LaneServer:
         self._server: asyncio.AbstractServer | None = None
         self._strangers: dict[LaneProtocol, asyncio.TimerHandle] = {}
         self._peers: set[LaneProtocol] = set()
+        self._origins: dict[LaneProtocol, int] = {}
+        """Strangers that may be counted -> where they come from."""
 
     async def __aenter__(self) -> Self:
         self._path.unlink(missing_ok=True)
@@ -54,10 +60,18 @@ class LaneServer:
             self._path.unlink()
 
     def _connection(self) -> LaneProtocol:
-        lane = LaneProtocol(self._stranger_says, self._gone)
+        lane = LaneProtocol(self._stranger_says, self._gone, self._opened)
         patience = asyncio.get_running_loop().call_later(HELLO_TIMEOUT_S, lane.cut, "no Hello came")
         self._strangers[lane] = patience
         return lane
+
+    def _opened(self, lane: LaneProtocol) -> None:
+        origin = _origin_of(lane)
+        if origin is None:
+            return
+        self._origins[lane] = origin
+        if sum(other == origin for other in self._origins.values()) > MAX_STRANGERS:
+            lane.cut("too many connections that said nothing")
 
     def _stranger_says(self, lane: LaneProtocol, message: AnyMessage) -> None:
         if lane in self._peers:
@@ -71,12 +85,14 @@ class LaneServer:
             _log.warning("a lane was refused: %s", refusal.message)
             raise
         self._strangers.pop(lane).cancel()
+        self._origins.pop(lane, None)
         self._peers.add(lane)
         lane.send(welcome)
 
     def _gone(self, lane: LaneProtocol, reason: str) -> None:
         if patience := self._strangers.pop(lane, None):
             patience.cancel()
+        self._origins.pop(lane, None)
         if lane in self._peers:
             self._peers.remove(lane)
             self._host.detach(lane, reason)
@@ -88,3 +104,12 @@ def _pid_of(lane: LaneProtocol) -> int | None:
         return None
     pid, _uid, _gid = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     return int(pid)
+
+
+def _origin_of(lane: LaneProtocol) -> int | None:
+    """The pid namespace of whoever is on the other end, which is a worker's; None for one that is not in its own."""
+    try:
+        origin = os.stat(f"/proc/{_pid_of(lane)}/ns/pid").st_ino  # noqa: PTH116 - /proc
+        return origin if origin != os.stat("/proc/self/ns/pid").st_ino else None  # noqa: PTH116 - as above
+    except OSError:
+        return None

@@ -45,6 +45,7 @@ from mee6.errors import Conflict, InvalidInput, NotFound, TooLarge
 from mee6.faults import error_of
 from mee6.lane.messages import AnyMessage, Hello, Limits, Log, Steps, Welcome
 from mee6.version import VERSION
+from mee6.visible import visible
 from runtimes.catalog import Runtime
 
 LOG_EVERY_S: Final = 0.2
@@ -323,7 +324,7 @@ class Node:
     def logged(self, seat: Seat, job: Job | None, log: Log) -> None:
         """Remembers and publishes it."""
         if job is None:
-            _log.info("worker %s: %s", seat.worker, log.text.rstrip())
+            _log.info("worker %s: %s", seat.worker, visible(log.text.rstrip()))
             return
         step = log.invocation if log.invocation.partition(".")[0] == job.root else job.id
         at = log.at_ns or time.monotonic_ns()

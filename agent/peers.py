@@ -47,5 +47,9 @@ class PeerHost(Protocol):
         ...
 
     def detach(self, peer: Peer, reason: str) -> None:
-        """Takes note that a peer is gone."""
+        """Takes note that a peer is gone.
+
+        Args:
+            reason: why the wire cut it off; empty where the peer ended it.
+        """
         ...

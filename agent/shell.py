@@ -26,8 +26,9 @@ from agent.peers import Peer
 from agent.seats import Answer, Job, Seat
 from agent.substrate.base import FunctionRecord
 from mee6.errors import Mee6Error, NotAllowed, ProtocolError
-from mee6.faults import exit_fault
+from mee6.faults import FROM_PROXIES, FROM_RUNTIMES, bounded, exit_fault
 from mee6.lane.messages import (
+    BINARY,
     AnyMessage,
     AskHandover,
     Call,
@@ -51,6 +52,11 @@ EXIT_PATIENCE_S: Final = 2.0
 """How long a cut lane waits for the driver to say how its process ended; on a busy machine that takes a while."""
 TICK_NS: Final = 50_000_000
 """The grain of time limits, lingers and keep-alives."""
+
+OPEN_CALLS: Final = 10_000
+OPEN_CALL_BYTES: Final = 64 << 20
+"""Calls of one step that have not ended, and their arguments: what the agent keeps for it has a bound."""
+CONTENT_TYPE_CHARS: Final = 255
 
 NEVER: Final = 1 << 62
 
@@ -418,6 +424,8 @@ class Shell:
             case Call():
                 self._called(seat, peer, message)
             case Log():
+                if len(message.text) > self._lane_limits.log_bytes:
+                    raise ProtocolError(f"worker {seat.worker} sent more output at once than an invocation may write")
                 job = seat.job or seat.last_job
                 self._observer.logged(seat, job, message)
             case Steps() if peer is seat.proxy:
@@ -433,6 +441,7 @@ class Shell:
         if job is None or peer is not seat.peer:
             return  # the answer to something that was called off
         record = self.core.invocations.get(job.id)
+        report = self._believed(report, seat, job)
         if report.id == f"load/{job.id}":
             if record is None or record.state is not InvocationState.STARTING:
                 raise ProtocolError(f"worker {seat.worker} reports a load out of turn")
@@ -452,6 +461,22 @@ class Shell:
         self._finish(job, Answer(report.result, report.content_type, report.fault))
         self._show(seat)
 
+    def _believed(self, report: Report, seat: Seat, job: Job) -> Report:
+        """The report as far as it can be true: a function may have written it in its runtime's name."""
+        fault = report.fault
+        if fault is not None:
+            fault = bounded(fault, FROM_RUNTIMES if seat.is_direct else FROM_PROXIES)
+            if fault.function not in job.plan.functions:
+                fault = Fault(fault.code, fault.message, job.name, fault.error_type, fault.traceback)
+            return Report(report.id, fault=fault, handed_over=report.handed_over)
+        if len(report.result) > self._lane_limits.result_bytes:
+            why = f"the result of {job.name!r} is {len(report.result)} bytes, over the limit"
+            fault = Fault("result_refused", f"{why} of {self._lane_limits.result_bytes}", function=job.name)
+            return Report(report.id, fault=fault)
+        if len(report.content_type) > CONTENT_TYPE_CHARS or not report.content_type.isprintable():
+            return Report(report.id, report.result, BINARY, handed_over=report.handed_over)
+        return report
+
     def detach(self, peer: Peer, reason: str) -> None:
         """Takes note that a peer is gone; see `PeerHost`."""
         seat = self._peers.pop(peer, None)
@@ -465,7 +490,12 @@ class Shell:
             self._spawn(self._lost(seat, reason))
 
     async def _lost(self, seat: Seat, reason: str) -> None:
-        """Gives the driver a moment to say how the process ended, then lets the core know."""
+        """Lets the core know; gives the driver a moment to say how the process ended, unless it was cut off here."""
+        if reason and not seat.stopped:
+            name = seat.job.name if seat.job is not None else ""
+            fault = Fault("worker_lost", f"worker {seat.worker} was cut off: {reason}", name)
+            self.tell(ev.WorkerLost(seat.worker, fault))
+            return
         pid = seat.runtime_pid if seat.is_direct else seat.proxy_pid
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(EXIT_PATIENCE_S):
@@ -473,7 +503,7 @@ class Shell:
                     seat.exited.clear()
                     await seat.exited.wait()
         if not seat.stopped:
-            closed = f"worker {seat.worker} closed its lane{f': {reason}' if reason else ''}"
+            closed = f"worker {seat.worker} closed its lane"
             self.tell(ev.WorkerLost(seat.worker, self._loss(seat, closed)))
 
     def _loss(self, seat: Seat, otherwise: str) -> Fault:
@@ -505,6 +535,15 @@ class Shell:
         if fault := refusal(lane_caller, chain, call.name, call.name in job.plan.functions):
             peer.send(Result(call.id, fault=fault))
             return
+        if len(job.open_calls) >= OPEN_CALLS or job.open_bytes + len(call.arg) > OPEN_CALL_BYTES:
+            why = (
+                f"{job.name!r} has {len(job.open_calls)} calls under way, with {job.open_bytes >> 20} MiB of arguments"
+            )
+            limits = f"at most {OPEN_CALLS} and {OPEN_CALL_BYTES >> 20} MiB may be; wait for some of them first"
+            peer.send(Result(call.id, fault=Fault("call_refused", f"{why}: {limits}", function=job.name)))
+            return
+        job.open_calls[call.id] = len(call.arg)
+        job.open_bytes += len(call.arg)
         plan = job.plan.sub(call.name)
         timeout_s = plan.root.manifest.timeout_s or self._timeout_s
         now = time.monotonic_ns()
@@ -519,7 +558,7 @@ class Shell:
             accepted_ns=now,
             deadline=min(job.deadline, now + int(timeout_s * 1e9)),
             flow_of=seat.bound_flow,
-            answer=lambda answer: self._answered(seat, peer, call.id, answer),
+            answer=lambda answer: self._answered(seat, peer, job, call.id, answer),
             parent=call.invocation,
             caller=job.id,
         )
@@ -529,7 +568,8 @@ class Shell:
         seat.held_calls[call.id] = nested
         self._let_go(seat, [call for call, _place in seat.gate.ask(call.id, call.name)])
 
-    def _answered(self, seat: Seat, peer: Peer, call: str, answer: Answer) -> None:
+    def _answered(self, seat: Seat, peer: Peer, job: Job, call: str, answer: Answer) -> None:
+        job.open_bytes -= job.open_calls.pop(call, 0)
         peer.send(Result(call, answer.result, answer.content_type, answer.fault))
         if seat.gate is not None:
             self._let_go(seat, [call for call, _place in seat.gate.done(call)])

@@ -7,6 +7,7 @@ builds on it.
 from __future__ import annotations
 
 import signal
+from typing import Final
 
 from mee6.errors import Mee6Error, by_code
 from mee6.lane.messages import Fault
@@ -24,6 +25,31 @@ def error_of(fault: Fault) -> Mee6Error:
     )
     error.invocation = fault.invocation
     return error
+
+
+FROM_RUNTIMES: Final = frozenset(
+    {"function_raised", "load_failed", "result_refused", "call_refused", "invalid_input", "conflict"}
+)
+"""Codes that a runtime may give its failure; any other would pass for something that happened to the agent."""
+FROM_PROXIES: Final = FROM_RUNTIMES | {"function_exited", "timed_out", "worker_lost"}
+_MESSAGE_CHARS: Final = 4000
+_NAME_CHARS: Final = 200
+_TRACEBACK_CHARS: Final = 256 << 10
+
+
+def bounded(fault: Fault, codes: frozenset[str] = FROM_RUNTIMES) -> Fault:
+    """The fault as far as its sender is to be believed: a runtime's process is its function's to do with as it likes.
+
+    Args:
+        codes: those that the sender may give.
+    """
+    return Fault(
+        fault.code if fault.code in codes else "function_raised",
+        fault.message[:_MESSAGE_CHARS],
+        fault.function[:_NAME_CHARS],
+        fault.error_type[:_NAME_CHARS],
+        fault.traceback[-_TRACEBACK_CHARS:],
+    )
 
 
 def exit_fault(function: str, status: int, cause: str = "") -> Fault:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mee6.faults import exit_fault
+from mee6.faults import bounded, exit_fault
 from mee6.lane.messages import (
     AnyMessage,
     AskHandover,
@@ -241,6 +241,8 @@ class Proxy:
             self._calls.ask(runtime, message, now_ns)
         elif isinstance(message, Report):
             if runtime.step == message.id:
+                if message.fault is not None:
+                    message = Report(message.id, fault=bounded(message.fault), handed_over=message.handed_over)
                 self._reported(runtime, message, now_ns)
         elif isinstance(message, Log):
             self._trace.flush()  # whose output it is, the agent must know by then

@@ -29,7 +29,7 @@ import msgspec
 
 from mee6.lane import control as wire
 from mee6.lane.messages import Stream
-from proxy import child, imports, processes, spawner
+from proxy import child, imports, processes, spawner, syscalls
 
 # For the launcher, which imports nothing else of this package.
 die_with_parent = child.die_with_parent
@@ -84,8 +84,9 @@ class _Init:
 
     def serve(self) -> None:
         gc.freeze()
-        limits = (self._setup.open_files, self._setup.open_files)
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        open_files = self._setup.open_files if most == resource.RLIM_INFINITY else min(self._setup.open_files, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))  # more than the agent has cannot be given
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if self._setup.data_bytes:
             resource.setrlimit(resource.RLIMIT_DATA, (self._setup.data_bytes, self._setup.data_bytes))
@@ -245,6 +246,7 @@ class _Init:
         os.environ.clear()
         os.environ.update(self._environment())
         child.hide_ours()
+        syscalls.forbid()
         entry(socket.socket(fileno=lane))
 
     def _be_exec(self, parent: int, plan: wire.RuntimePlan, lane: int) -> None:
@@ -253,6 +255,7 @@ class _Init:
         child.open_to_its_own()
         child.forget_parent(parent, [LANE_FD], _RUNTIME_OOM, self._proc)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        syscalls.forbid()
         os.execve(plan.argv[0], plan.argv, self._environment())  # noqa: S606  no shell wanted
 
     def _environment(self) -> dict[str, str]:

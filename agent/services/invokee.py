@@ -140,18 +140,14 @@ class Invokee(InvokeeServicer):
         if (proxy := self._granted.pop(token, None)) is not None:
             proxy.handed_over = True
         self._listeners[listener.session] = listener
-        reason = "the stream has ended"
         try:
             await context.send_initial_metadata(((SESSION_KEY, listener.session),))
             await listener.deliver(context)
-        except asyncio.CancelledError:
-            reason = "the peer hung up"
-            raise
         finally:
             del self._listeners[listener.session]
             self._granted = {token: asker for token, asker in self._granted.items() if asker is not listener}
             listener.leave()
-            self._node.detach(listener, reason)
+            self._node.detach(listener, "")
 
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:
         """Takes the outcome of a task."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mee6.errors import InvalidInput
+from mee6.visible import visible
 from mee6tui.cli import completion, environment, invoke, output, units
 from mee6tui.cli.output import Column, column
 from mee6tui.cli.session import Session, connected, examples, group
@@ -246,7 +247,7 @@ def _lines() -> Iterator[Line]:
         if sys.stderr.isatty():
             from rich.markup import escape
 
-            status.update(escape(line))
+            status.update(escape(visible(line)))
 
     with contextlib.ExitStack() as shown:
         yield on_line

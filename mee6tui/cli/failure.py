@@ -15,6 +15,7 @@ from typing import Any, Final
 import typer
 
 from mee6.errors import FunctionError, FunctionRaised, Mee6Error
+from mee6.visible import visible
 
 INTERRUPTED: Final = 130
 
@@ -37,7 +38,7 @@ def tell(error: Exception, *, debug: bool = False) -> int:
         return 2
     if isinstance(error, Mee6Error):
         if error.traceback:
-            sys.stderr.write(error.traceback.rstrip("\n") + "\n")
+            sys.stderr.write(visible(error.traceback).rstrip("\n") + "\n")
         say(_line(error))
         return error.exit
     hint = "" if debug else "; --debug shows where"
@@ -47,7 +48,7 @@ def tell(error: Exception, *, debug: bool = False) -> int:
 
 def say(message: str) -> None:
     """One line on standard error."""
-    sys.stderr.write("mee6: " + " ".join(message.split("\n")) + "\n")
+    sys.stderr.write("mee6: " + visible(" ".join(message.split("\n"))) + "\n")
 
 
 def _line(error: Mee6Error) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mee6.errors import FunctionError, InvalidInput, Mee6Error
+from mee6.visible import visible
 from mee6tui.cli import completion, output, units, waterfall
 from mee6tui.cli.session import Session, connected, examples
 
@@ -165,7 +166,10 @@ def write_result(form: str, outcome: Outcome) -> None:
         return
     sys.stdout.flush()
     raw = sys.stdout.buffer
-    raw.write(outcome.data)
+    data = outcome.data
+    if sys.stdout.isatty():  # a program gets the bytes; a terminal would do what they say
+        data = visible(data.decode("utf-8", "backslashreplace")).encode()
+    raw.write(data)
     if outcome.content_type in {_TEXT, _JSON} and not outcome.data.endswith(b"\n"):
         raw.write(b"\n")
     raw.flush()
@@ -196,8 +200,8 @@ def _write_log(form: str, line: LogLine, *, alone: bool) -> None:
         output.show_one("jsonl" if form == "json" else form, row, list)
         return
     prefix = "" if alone else f"{line.log.function} {line.log.invocation} "
-    for text in line.log.text.splitlines():
-        output.write(prefix + text)
+    for text in line.log.text.split("\n")[: -1 if line.log.text.endswith("\n") else None]:
+        output.write(prefix + visible(text.removesuffix("\r")))
     if line.log.dropped_bytes:
         sys.stderr.write(f"mee6: {line.log.dropped_bytes} bytes of output were over the limit and not kept\n")
 

@@ -6,6 +6,7 @@ keep them; `name` is one name or id a line, for pipes. Only what was asked for g
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 from mee6.config import OUTPUTS
 from mee6.errors import InvalidInput
+from mee6.visible import visible
 
 Row = Mapping[str, Any]
 
@@ -73,7 +75,7 @@ def show_one(form: str, row: Row, lines: Callable[[], Iterable[str]], *, name: s
 
 def table(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
     """Aligned columns, as wide as what they hold."""
-    cells = [[column.title for column in columns], *([column.text(row) for column in columns] for row in rows)]
+    cells = [[column.title for column in columns], *([visible(column.text(row)) for column in columns] for row in rows)]
     widths = [max(len(line[place]) for line in cells) for place in range(len(columns))]
     return [
         "  ".join(
@@ -88,14 +90,15 @@ def facts(pairs: Iterable[tuple[str, str]]) -> list[str]:
     """Titles and values, one pair a line; empty values are left out."""
     kept = [(title, value) for title, value in pairs if value]
     width = max((len(title) for title, _ in kept), default=0)
-    return [f"{title.ljust(width)}  {value}" for title, value in kept]
+    return [f"{title.ljust(width)}  {visible(value)}" for title, value in kept]
 
 
 def as_json(value: Any, indent: int = 2) -> str:
-    """JSON, without escaping what is not ASCII."""
+    """JSON, without escaping what is not ASCII, unless a terminal would obey it."""
     import json
 
-    return json.dumps(value, ensure_ascii=False, indent=indent or None)
+    text = json.dumps(value, ensure_ascii=False, indent=indent or None)
+    return re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def as_yaml(value: Any) -> str:

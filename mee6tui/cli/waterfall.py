@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from mee6.visible import visible
 from mee6tui.cli.units import duration
 
 if TYPE_CHECKING:
@@ -103,9 +104,11 @@ def lines(trace: Trace, *, width: int = 100, ascii_only: bool = False, color: bo
             bar = f"\x1b[{'31' if _failed(row.step) else '36'}m{bar}\x1b[0m"
         out.append(f"{words}  {bar}  {numbers}".rstrip())
         if row.step.error and row.step.error != trace.invocation.error:
-            out.append(f"{'  ' * (row.depth + 1)}{'!' if ascii_only else '✗'} {row.step.error.splitlines()[0]}")
+            out.append(
+                f"{'  ' * (row.depth + 1)}{'!' if ascii_only else '✗'} {visible(row.step.error.splitlines()[0])}"
+            )
     if trace.invocation.error:
-        out.append(f"{'!' if ascii_only else '✗'} {trace.invocation.error.splitlines()[0]}")
+        out.append(f"{'!' if ascii_only else '✗'} {visible(trace.invocation.error.splitlines()[0])}")
     return out
 
 

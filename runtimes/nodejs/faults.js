@@ -9,6 +9,8 @@ const { inspect, types } = require("node:util");
 
 const MAX_CAUSES = 8;
 const MAX_LINE = 500;
+const MAX_MESSAGE = 2000;
+const MAX_NAME = 200;
 const MAX_TRACEBACK = 64 << 10; // characters; of a longer one the middle is left out
 const OURS = `${__dirname}/`;
 
@@ -22,18 +24,33 @@ class LoadError extends Error {
 
 /** The fault of a function that threw, or whose promise was rejected. */
 function raised(thrown, name) {
-  return fault("function_raised", name, `'${name}' raised ${described(thrown)}`, thrown);
+  return fault("function_raised", name, () => `'${name}' raised ${described(thrown)}`, thrown);
 }
 
 /** The fault of code that threw when it was loaded; `place` is where its syntax is wrong, or empty. */
 function notLoaded(thrown, name, file, place) {
-  let what = `loading ${file} raised ${described(thrown)}`;
-  if (place !== "") what = `${typeOf(thrown)} in ${place}: ${lineOf(thrown)}`;
-  return fault("load_failed", name, `cannot load '${name}': ${what}`, thrown);
+  const what = () =>
+    place !== "" ? `${typeOf(thrown)} in ${place}: ${lineOf(thrown)}` : `loading ${file} raised ${described(thrown)}`;
+  return fault("load_failed", name, () => `cannot load '${name}': ${what()}`, thrown);
 }
 
 function fault(code, name, message, thrown) {
-  return { code, message, function: name, errorType: typeOf(thrown), traceback: tracebackOf(thrown) };
+  return {
+    code,
+    message: had(message, `'${name}' raised what cannot be told`, MAX_MESSAGE),
+    function: name,
+    errorType: had(() => typeOf(thrown), "", MAX_NAME),
+    traceback: had(() => tracebackOf(thrown), "", 2 * MAX_TRACEBACK),
+  };
+}
+
+/** A text that the function's own code has a hand in: its getters may throw, and give what is no text or huge. */
+function had(make, otherwise, limit) {
+  try {
+    return String(make()).slice(0, limit);
+  } catch {
+    return otherwise;
+  }
 }
 
 const isError = (thrown) => thrown instanceof Error || types.isNativeError(thrown);

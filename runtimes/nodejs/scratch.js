@@ -33,8 +33,12 @@ class Scratch {
       // the first step of this worker
     }
     const link = `${this.#folder}.cur`;
-    fs.symlinkSync(this.#name, link);
-    fs.renameSync(link, cur);
+    try {
+      fs.symlinkSync(this.#name, link);
+      fs.renameSync(link, cur);
+    } catch {
+      // a function may have left no room: it is told where it writes
+    }
   }
 
   /** The folder's path by the id of the invocation that runs. */
@@ -56,9 +60,42 @@ class Scratch {
     } catch {
       // the function has removed or replaced the folder
     }
-    fs.rmSync(this.#folder, { recursive: true, force: true });
-    fs.mkdirSync(this.#folder);
+    try {
+      removeTree(this.#folder);
+    } catch {
+      // the function has removed it, or put something else in its place
+    }
+    try {
+      fs.rmSync(this.#folder, { recursive: true, force: true });
+      fs.mkdirSync(this.#folder);
+    } catch {
+      // no room, as above; tried again after the next
+    }
   }
+}
+
+/** Removes a folder however deep it is, where `fs.rmSync` ends at the longest path: what is found is moved up first. */
+function removeTree(top) {
+  fs.chmodSync(top, 0o700);
+  const found = [""];
+  const mark = `.gone-${process.hrtime.bigint()}`;
+  let count = 0;
+  for (let inner = found.pop(); inner !== undefined; inner = found.pop()) {
+    const folder = `${top}/${inner}`;
+    for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
+      const path = `${folder}/${entry.name}`;
+      if (!entry.isDirectory()) {
+        fs.unlinkSync(path);
+        continue;
+      }
+      fs.chmodSync(path, 0o700);
+      const up = `${mark}-${++count}`;
+      fs.renameSync(path, `${top}/${up}`);
+      found.push(up);
+    }
+    if (inner !== "") fs.rmdirSync(folder);
+  }
+  fs.rmdirSync(top);
 }
 
 module.exports = { Scratch };

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Final, NoReturn
 
 from mee6.content import pack, unpack
-from mee6.errors import CallRefused, InvalidInput, TooLarge
+from mee6.errors import CallRefused, InvalidInput, ProtocolError, TooLarge
 from mee6.faults import error_of
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
-from mee6.lane.messages import AnyMessage, Call, Function, Invoke, Result
+from mee6.lane.messages import AnyMessage, Call, Function, Goodbye, Invoke, Result
 from mee6.sdk import CallTo, Context, Outcome, outside
 from runtimes.python.scratch import Scratch
 
@@ -30,16 +31,14 @@ class LaneBackend:
 
     Args:
         lane: to the proxy or the agent.
-        on_message: takes what comes on the lane and is no result.
-        on_end: is called when the lane ends while somebody waits; does not return.
+        on_end: is called when the lane ends while a call waits, or when a `Goodbye` comes; does not return.
     """
 
-    def __init__(
-        self, lane: BlockingLane, on_message: Callable[[AnyMessage], None], on_end: Callable[[], None]
-    ) -> None:
+    def __init__(self, lane: BlockingLane, on_end: Callable[[], NoReturn]) -> None:
         self.lane = lane
         self.folders: Scratch | None = None
-        self._on_message = on_message
+        self._tasks: deque[AnyMessage] = deque()
+        """What came on the lane and is no result."""
         self._on_end = on_end
         self._invocation: Invoke | None = None
         self._function: Function | None = None
@@ -60,8 +59,37 @@ class LaneBackend:
         self._invocation = invocation
 
     def end(self) -> None:
-        """It has ended; calls made from now on are refused."""
+        """It has ended; calls made from now on are refused, and whoever still waits for one is told so."""
         self._invocation = None
+        if not self._outcomes and not self._futures:
+            return
+        with self._turn:
+            over = Outcome(error=CallRefused("the invocation has ended, and nobody waits for its calls any more"))
+            for number, outcome in self._outcomes.items():
+                if outcome is None:
+                    self._outcomes[number] = over
+            for future in self._futures.values():
+                future.get_loop().call_soon_threadsafe(_settle, future, over)
+            self._futures.clear()
+            self._turn.notify_all()
+
+    def receive(self) -> AnyMessage | None:
+        """The next message that is no result; None at the end of the lane.
+
+        A thread that an earlier invocation left waiting may be the lane's reader: then it passes on what comes.
+        """
+        tasks, turn = self._tasks, self._turn
+        while True:
+            with turn:
+                while self._reading and not tasks:
+                    self._sleepers += 1
+                    turn.wait()
+                    self._sleepers -= 1
+                if tasks:
+                    return tasks.popleft()
+                self._reading = True
+            if not self._read():
+                return None
 
     def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         """See `mee6.sdk.Backend`."""
@@ -144,23 +172,31 @@ class LaneBackend:
                     turn.wait()
                     self._sleepers -= 1
                 self._reading = True
-            messages = None
-            try:
-                messages = self.lane.receive_all()
-            finally:
-                with turn:
-                    self._reading = False
-                    if messages is not None:
-                        self._dispatch(messages)
-                    if self._sleepers:
-                        turn.notify_all()
-            if messages is None:
+            if not self._read():
                 self._on_end()
+
+    def _read(self) -> bool:
+        """Reads once, for all; whoever calls it has made itself the reader. False at the end of the lane."""
+        messages = None
+        try:
+            messages = self.lane.receive_all()
+        except ProtocolError:
+            return False
+        finally:
+            with self._turn:
+                self._reading = False
+                if messages is not None:
+                    self._dispatch(messages)
+                if self._sleepers:
+                    self._turn.notify_all()
+        return messages is not None
 
     def _dispatch(self, messages: list[AnyMessage]) -> None:
         for message in messages:
-            if not isinstance(message, Result):
-                self._on_message(message)
+            if isinstance(message, Goodbye):
+                self._on_end()
+            elif not isinstance(message, Result):
+                self._tasks.append(message)
             elif message.id in self._outcomes:
                 self._outcomes[message.id] = _outcome(message)
             elif (future := self._futures.pop(message.id, None)) is not None:
@@ -174,6 +210,11 @@ class LaneBackend:
     def _restore(self) -> None:
         if self._invocation is not None and self.folders is not None:
             self.folders.enter()
+
+
+def _settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    if not future.done():
+        future.set_result(outcome)
 
 
 def _outcome(result: Result) -> Outcome:

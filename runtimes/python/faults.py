@@ -7,6 +7,7 @@ nothing. A failure of a called function is followed by the traceback of that fun
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,30 +18,53 @@ from mee6.lane.messages import Fault
 
 _HIDDEN: Final = (str(Path(__file__).parent) + "/", str(Path(msgspec.__file__).parent) + "/")
 _SDK: Final = str(Path(__file__).parents[2] / "mee6") + "/"
+_MAX_MESSAGE: Final = 2000
+_MAX_NAME: Final = 200
 _MAX_TRACEBACK: Final = 64 << 10
 """Characters; of a longer one the middle is left out."""
 
 
 def of_exception(error: BaseException, function: str) -> Fault:
     """The fault of a `main` that raised."""
-    kind = type(error).__name__
-    if isinstance(error, SystemExit):
-        message = f"{function!r} called sys.exit({'' if error.code is None else repr(error.code)})"
-    else:
-        message = f"{function!r} raised {_one_line(error)}"
-    return Fault("function_raised", message, function=function, error_type=kind, traceback=told(error))
+
+    def message() -> str:
+        if isinstance(error, SystemExit):
+            return f"{function!r} called sys.exit({'' if error.code is None else repr(error.code)})"
+        return f"{function!r} raised {_one_line(error)}"
+
+    return _fault("function_raised", error, function, message, f"{function!r} raised an error that cannot be told")
 
 
 def of_load(error: BaseException, function: str) -> Fault:
     """The fault of a `main.py` that could not be imported."""
-    kind = type(error).__name__
-    if isinstance(error, SyntaxError):
-        message = f"cannot load {function!r}: {kind} in {_place(error)}: {error.msg}"
-    elif isinstance(error, SystemExit):
-        message = f"cannot load {function!r}: importing main.py called sys.exit({error.code!r})"
-    else:
-        message = f"cannot load {function!r}: importing main.py raised {_one_line(error)}"
-    return Fault("load_failed", message, function=function, error_type=kind, traceback=told(error))
+
+    def message() -> str:
+        if isinstance(error, SyntaxError):
+            return f"cannot load {function!r}: {type(error).__name__} in {_place(error)}: {error.msg}"
+        if isinstance(error, SystemExit):
+            return f"cannot load {function!r}: importing main.py called sys.exit({error.code!r})"
+        return f"cannot load {function!r}: importing main.py raised {_one_line(error)}"
+
+    return _fault("load_failed", error, function, message, f"cannot load {function!r}: it raised what cannot be told")
+
+
+def _fault(code: str, error: BaseException, function: str, message: Callable[[], str], otherwise: str) -> Fault:
+    return Fault(
+        code,
+        _had(message, otherwise, _MAX_MESSAGE),
+        function=function,
+        error_type=_had(lambda: type(error).__name__, "", _MAX_NAME),
+        traceback=_had(lambda: told(error), "", 2 * _MAX_TRACEBACK),
+    )
+
+
+def _had(make: Callable[[], str], otherwise: str, limit: int) -> str:
+    """A text that the function's own code has a hand in: it may raise whatever it likes, be huge, or no text."""
+    try:
+        text = str.__getitem__(make(), slice(limit))
+    except BaseException:
+        return otherwise
+    return text.encode("utf-8", "replace").decode()  # a lone surrogate cannot travel
 
 
 def told(error: BaseException) -> str:
@@ -49,7 +73,7 @@ def told(error: BaseException) -> str:
         story = traceback.TracebackException.from_exception(error, compact=True)
         _trim(story)
         text = "".join(story.format())
-    except Exception as broken:
+    except BaseException as broken:
         text = f"{type(error).__name__} (its traceback cannot be shown: {type(broken).__name__})\n"
     seen: BaseException | None = error
     for _ in range(8):
@@ -73,10 +97,7 @@ def _trim(story: traceback.TracebackException, depth: int = 0) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # the function's own `__str__` failed: its error is still to be told
-        text = "(its text cannot be had)"
+    text = _had(lambda: str(error), "(its text cannot be had)", _MAX_TRACEBACK)
     first = text.strip().partition("\n")[0]
     if len(first) > 500:
         first = first[:500] + "..."

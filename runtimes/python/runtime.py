@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections import deque
 from collections.abc import Callable, Coroutine
 from traceback import format_exc
 from typing import Any, Final, NoReturn
@@ -22,7 +21,6 @@ from mee6.errors import InvalidInput, LoadFailed, ProtocolError
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
 from mee6.lane.messages import (
-    AnyMessage,
     Fault,
     Function,
     Goodbye,
@@ -59,9 +57,8 @@ class _Runtime:
     def __init__(self, sock: socket.socket) -> None:
         self._lane = BlockingLane(sock)
         self._limits = Limits()
-        self._backend = LaneBackend(self._lane, self._later, self._leave)
+        self._backend = LaneBackend(self._lane, self._leave)
         self._output = Output(self._lane, self._limits.log_bytes)
-        self._queue: deque[AnyMessage] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._function: Function | None = None
         self._main: Callable[[Any], Any] | None = None
@@ -75,9 +72,9 @@ class _Runtime:
     def run(self) -> NoReturn:
         """Serves until the lane ends."""
         self._lane.send(Hello("", "runtime", "python", os.getpid()))
-        queue = self._queue
+        receive = self._backend.receive
         while True:
-            message = queue.popleft() if queue else self._next()
+            message = receive()
             if isinstance(message, Invoke):
                 self._invoke(message)
             elif isinstance(message, Load):
@@ -88,17 +85,6 @@ class _Runtime:
                 self._welcomed(message)
             elif isinstance(message, Goodbye) or message is None:
                 self._leave()
-
-    def _next(self) -> AnyMessage | None:
-        try:
-            return self._lane.receive()
-        except ProtocolError:
-            return None
-
-    def _later(self, message: AnyMessage) -> None:
-        if isinstance(message, Goodbye):
-            self._leave()
-        self._queue.append(message)
 
     def _leave(self) -> NoReturn:
         os._exit(0)

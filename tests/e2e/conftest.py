@@ -104,3 +104,24 @@ async def user_of(agent: Agent, user: str) -> AsyncIterator[Client]:
         yield client
         for function in await client.list():
             await client.remove(function.name)
+
+
+@pytest.fixture(scope="session")
+def contained_agent() -> Iterator[Agent]:
+    need_engine("python")
+    small: dict[str, Any] = {"memory_bytes": 256 << 20, "scratch_bytes": 64 << 20}
+    with Agent.start(driver="docker", prewarm={"python": 2}, linger_s=0.2, start_timeout_s=60.0, **small) as agent:
+        yield agent
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+def hostile(request: pytest.FixtureRequest) -> Agent:
+    """An agent that isolates its workers."""
+    found: Agent = request.getfixturevalue("contained_agent" if request.param == "docker" else "agent")
+    return found
+
+
+@pytest.fixture
+async def here(hostile: Agent, user: str) -> AsyncIterator[Client]:
+    async with user_of(hostile, user) as client:
+        yield client

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, Protocol, Self
 
 from agent import images
-from agent.drivers.docker.engine import USER
+from agent.images import WORKER_USER
 from tests.support.agents import alive, number_inside
 
 WAIT_S: Final = 30.0
@@ -100,7 +100,7 @@ class Container:
                 images.image_name(self._runtime),
                 entrypoint=["python3", "-B", "-m", "tests.support.init", str(self._socket)],
                 command=[],
-                user=USER,
+                user=WORKER_USER,
                 environment={"PYTHONPATH": f"{images.INSIDE}:{ROOT}"},
                 labels={"mee6.test": "conformance"},
                 host_config=host,

@@ -25,6 +25,7 @@ from requests.exceptions import RequestException, Timeout
 from agent import images
 from agent.drivers.base import WorkerLimits
 from agent.drivers.docker.groups import engines_freezer
+from agent.drivers.docker.storage import tmpfs_options
 from agent.drivers.process.group import in_use
 from mee6.errors import Conflict, Exhausted, Mee6Error, NotFound, WorkerLost
 
@@ -131,7 +132,7 @@ class Engine:
                     Ulimit(name="core", soft=0, hard=0),
                 ],
                 shm_size=min(_SHM_BYTES, limits.scratch_bytes),
-                tmpfs={"/tmp": f"rw,nosuid,nodev,mode=1777,size={limits.scratch_bytes}"},  # noqa: S108  its own
+                tmpfs={"/tmp": f"rw,nosuid,nodev,{tmpfs_options(limits.scratch_bytes)}"},  # noqa: S108  its own
                 oom_score_adj=OOM_SCORE_ADJ,
                 log_config=LogConfig(type="none", config={}),
             )

@@ -17,6 +17,7 @@ from typing import Final
 
 from agent.drivers.emptiness import Emptiness
 from agent.drivers.process import namespaces as ns
+from mee6.trees import remove_tree
 
 _TRASH: Final = ".trash"
 _ATTRIBUTES: Final = ns.ATTR_RDONLY | ns.ATTR_NOSUID | ns.ATTR_NODEV
@@ -68,7 +69,7 @@ class Storage:
         place = self.folder(worker)
         place.mkdir()
         try:
-            ns.mount("tmpfs", str(place), "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, f"mode=1777,size={size_bytes}")
+            ns.mount("tmpfs", str(place), "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, tmpfs_options(size_bytes))
             for name, mode in (("rsc", 0o755), ("flow", 0o777), (_TRASH, 0o700)):
                 (place / name).mkdir()
                 (place / name).chmod(mode)
@@ -120,26 +121,35 @@ class Storage:
         """Takes what is in a worker's own `flow` away at once; returned is its removal, if there was anything.
 
         The folder is root's, in one that is root's and sticky: the worker can neither replace it nor set its times.
+        Nothing is made for it: a function may have left no room for that.
         """
         path, emptiness = self._flows[worker]
         before = os.lstat(path)
         if emptiness.holds(before):
             return None
-        trash: Path | None = None
+        trash, mark = self.folder(worker) / _TRASH, os.urandom(8).hex()
+        taken: list[Path] = []
         flow = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            for name in os.listdir(flow):  # noqa: PTH208  of a descriptor
-                if trash is None:
-                    trash = self.folder(worker) / _TRASH / str(os.urandom(8).hex())
-                    trash.mkdir()
+            for number, name in enumerate(os.listdir(flow)):  # noqa: PTH208  of a descriptor
+                away = trash / f"{mark}-{number}"
                 with suppress(FileNotFoundError):
-                    os.rename(name, trash / name, src_dir_fd=flow)
+                    os.rename(name, away, src_dir_fd=flow)
+                    taken.append(away)
         finally:
             os.close(flow)
-        if trash is None:
+        if not taken:
             emptiness.found(before)
             return None
-        return _remove_tree(trash)
+        return _remove_all(taken)
+
+
+def tmpfs_options(size_bytes: int) -> str:
+    """For a folder that everybody may write to: of so many bytes, and of one file for every 8 KiB of them.
+
+    A file without content takes none of the bytes, and a kilobyte of the kernel's memory.
+    """
+    return f"mode=1777,size={size_bytes},nr_inodes={max(size_bytes >> 13, 1024)}"
 
 
 def _show(source: str, target: str, attributes: int) -> None:
@@ -163,5 +173,9 @@ def _mounts_below(base: Path) -> list[str]:
     return found
 
 
-async def _remove_tree(folder: Path) -> None:
-    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+async def _remove_all(taken: list[Path]) -> None:
+    def remove() -> None:
+        for path in taken:
+            remove_tree(path)
+
+    await asyncio.to_thread(remove)

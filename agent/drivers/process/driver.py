@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,7 @@ from agent.drivers.process.sandbox import ACT, LANE, TMP
 from agent.drivers.process.storage import Folders
 from mee6.errors import Conflict, Exhausted, Mee6Error, WorkerLost
 from mee6.lane import control as wire
+from mee6.trees import remove_tree
 from runtimes.catalog import RUNTIMES, Runtime
 
 UP_TIMEOUT_S: Final = 10.0
@@ -145,7 +145,7 @@ class ProcessDriver:
                         folder.rmdir()
         await kill_marked(self._agent_id)
         for entry in self._storage.glob("*"):
-            await asyncio.to_thread(shutil.rmtree, entry, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, entry)
         record.unlink(missing_ok=True)
 
     async def _launch(self) -> Link:

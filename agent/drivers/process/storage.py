@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final
 from agent.drivers.emptiness import Emptiness
 from agent.drivers.process.link import Link
 from agent.drivers.process.sandbox import ACT, CODE, DEPS, FLOWS
+from mee6.trees import remove_tree
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -62,13 +62,13 @@ class Folders:
         """Removes what the end of its namespaces leaves."""
         flows = self._link.flows
         if self._link.isolation == "none":
-            await asyncio.to_thread(shutil.rmtree, self._place, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, self._place)
         elif flows is not None:  # a launcher that has ended took them along
             with suppress(FileNotFoundError):
                 try:
                     os.rmdir(self._worker, dir_fd=flows)
                 except OSError:
-                    await asyncio.to_thread(shutil.rmtree, self._worker, True, dir_fd=flows)
+                    await asyncio.to_thread(remove_tree, self._worker, dir_fd=flows)
 
     def bind(self, code: Mapping[str, Path], flow_of: str) -> None:
         """See `Driver.bind`.
@@ -141,7 +141,7 @@ def _unlink(name: str, folder: int) -> None:
     except FileNotFoundError:
         return
     except OSError:
-        shutil.rmtree(name, dir_fd=folder)
+        remove_tree(name, dir_fd=folder)
 
 
 def _is_empty(folder: str, base: int | None) -> bool:
@@ -159,8 +159,6 @@ def _is_empty(folder: str, base: int | None) -> bool:
 async def _remove_tree(name: str, base: int) -> None:
     """Removes a folder, or what a function put in its place, in the folder `base`, and closes that."""
     try:
-        with suppress(OSError):
-            os.unlink(name, dir_fd=base)
-        await asyncio.to_thread(shutil.rmtree, name, True, dir_fd=base)
+        await asyncio.to_thread(remove_tree, name, dir_fd=base)
     finally:
         os.close(base)

@@ -55,7 +55,7 @@ def _engine() -> None:
     need_engine()
 
 
-async def _opened(tmp_path: Path) -> Rig:
+async def opened(tmp_path: Path) -> Rig:
     rig = Rig(make_driver(tmp_path), tmp_path / "lane" / "agent.sock", tmp_path / "state/code")
     await rig.open()
     return rig
@@ -71,7 +71,7 @@ def left_behind(base: Path) -> list[str]:
 async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     if request.param == "api":
         monkeypatch.setenv(PAUSE, "api")
-    rig = await _opened(tmp_path)
+    rig = await opened(tmp_path)
     assert rig.capabilities is not None
     if request.param == "direct" and rig.capabilities.pause == "api":
         await rig.close()
@@ -83,7 +83,7 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.F
 
 @pytest.fixture
 async def one(tmp_path: Path) -> AsyncIterator[Rig]:
-    rig = await _opened(tmp_path)
+    rig = await opened(tmp_path)
     yield rig
     await rig.close()
     assert left_behind(tmp_path) == []
@@ -120,7 +120,7 @@ async def test_pause_stops_every_process_and_resume_starts_them(rig: Rig) -> Non
 
 async def test_a_pause_through_the_api_is_seen_by_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PAUSE, "api")
-    rig = await _opened(tmp_path)
+    rig = await opened(tmp_path)
     try:
         await rig.start("w1")
         with images.connect() as api:
@@ -194,7 +194,7 @@ async def test_workers_of_a_killed_agent_are_removed_by_the_next(tmp_path: Path)
         import tests.agent.drivers.test_docker as t
         t.agent_id_of = lambda base: sys.argv[2]
         async def main():
-            rig = await t._opened(Path(sys.argv[1]))
+            rig = await t.opened(Path(sys.argv[1]))
             for n in range(4):
                 await rig.start(f"w{n}")
             rig.driver.bind("w0", {"first": rig.bundle("sha-1", "one")}, "w1")
@@ -208,7 +208,7 @@ async def test_workers_of_a_killed_agent_are_removed_by_the_next(tmp_path: Path)
     done = await asyncio.to_thread(subprocess.run, command, cwd=TESTS.parent, capture_output=True, text=True)
     assert "up" in done.stdout, done.stderr
     assert len(left_behind(tmp_path)) >= 4
-    rig = await _opened(tmp_path)
+    rig = await opened(tmp_path)
     with images.connect() as api:
         assert containers(api, agent_id_of(tmp_path)) == []
     await rig.start("w1")
@@ -261,7 +261,7 @@ async def test_a_container_is_paused_by_its_freezer_or_by_the_engine_and_never_b
 ) -> None:
     if means == "api":
         monkeypatch.setenv(PAUSE, "api")
-    rig = await _opened(tmp_path)
+    rig = await opened(tmp_path)
     written: list[bool] = []
     write = Freezer.write
 
@@ -290,7 +290,7 @@ async def test_an_engine_that_refuses_a_pause_or_a_resume_once_is_asked_again(
     monkeypatch.setenv(PAUSE, "api")
     refusals = {PAUSE_CALL: [409], RESUME_CALL: [500, 409]}
     tap.verdict = lambda request: refusals[request].pop() if refusals.get(request) else 0
-    rig = await _opened(tmp_path)
+    rig = await opened(tmp_path)
     try:
         talk = await rig.start("w1")
         await rig.driver.pause("w1")
@@ -310,7 +310,7 @@ async def test_limits_through_the_engine_hold_and_do_not_shrink_below_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(groups, "find_group", lambda *_: None)
-    rig = await _opened(tmp_path)
+    rig = await opened(tmp_path)
     try:
         assert isinstance(rig.driver, LimitsWorkers)
         talk = await rig.start("w1", WorkerLimits(memory_bytes=64 * MIB))
@@ -335,7 +335,7 @@ async def test_nobody_elses_containers_are_touched(tmp_path: Path, monkeypatch: 
         others = [str(api.create_container(images.image_name("python"), labels=one)["Id"]) for one in labels]
         left = str(api.create_container(images.image_name("python"), labels={"mee6.agent": agent})["Id"])
         try:
-            rig = await _opened(tmp_path)
+            rig = await opened(tmp_path)
             await rig.start("w1")
             with pytest.raises(NotFound):
                 api.inspect_container(left)
