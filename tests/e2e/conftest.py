@@ -117,7 +117,7 @@ def contained_agent() -> Iterator[Agent]:
 @pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
 def hostile(request: pytest.FixtureRequest) -> Agent:
     """An agent that isolates its workers."""
-    found: Agent = request.getfixturevalue("contained_agent" if request.param == "docker" else "agent")
+    found: Agent = request.getfixturevalue("contained_agent" if request.param == "docker" else "isolated_agent")
     return found
 
 
