@@ -110,7 +110,7 @@ def main(arg):
     sock = lane()
     few = bytes(encode(Log(me(), "out", "x" * 4000))) * 64
     tiny = bytes(encode(Log(me(), "err", "y"))) * 4096
-    for _ in range(400):
+    for _ in range(100):
         sock.sendall(few)
         sock.sendall(tiny)
     return "done"

@@ -66,7 +66,7 @@ async def test_threads_left_waiting_for_a_call_do_not_take_the_next_invocation(c
 import threading, mee6
 def ask(told):
     try:
-        mee6.invoke("naps", "0.2")
+        mee6.invoke("naps", "0.05")
     except Exception as error:
         told.append(type(error).__name__)
 def main(arg):
@@ -78,7 +78,7 @@ def main(arg):
     await client.add(write_function(tmp_path, "naps", "import time\ndef main(arg):\n    time.sleep(float(arg))\n"))
     for outflow in ("always", "no"):
         await client.add(write_function(tmp_path, "bad", code, calls={"naps": outflow}))
-        for number in range(20):
+        for number in range(10):
             assert await client.invoke("bad", str(number), timeout=20) == str(number)
 
 
