@@ -525,6 +525,9 @@ class Node:
             self._shell.tell(ev.Measured(held))
             if self.feed.watched:
                 self._sample(changed)
+            else:
+                self._meter.forget()
+                self._overall = (0.0, 0.0, 0.0)
 
     async def _measured(self, seat: Seat) -> bool:
         """Looks what a worker uses; whether that is other than before."""
