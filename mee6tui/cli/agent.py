@@ -7,7 +7,7 @@ import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 app = group("Run the agent, which runs the functions.")
 
 _DEFAULTS = AgentConfig(Path())
+STATUS_S: Final = 5.0
+"""How long a sound agent may take to say how it is."""
 _CHANGEABLE = ("pause", "keep-alive", "linger", "memory-budget", "prewarm", "ceiling")
 
 StateDir = Annotated[
@@ -158,7 +160,7 @@ def stop(
 @connected
 def status(here: Session, state_dir: StateDir = None) -> None:
     """Show what the agent can do and does."""
-    nodes = _at(here, state_dir).run(lambda client: client.nodes())
+    nodes = _at(here, state_dir).run(_nodes)
     rows = [asdict(node) for node in nodes]
     if here.form != "table":
         output.show(here.form, rows, [], name="id")
@@ -224,6 +226,20 @@ def undrain(here: Session, state_dir: StateDir = None) -> None:
     """Have a drained agent take invocations again."""
     node = _at(here, state_dir).run(lambda client: client.undrain())
     output.show_one(here.form, asdict(node), lambda: [f"agent {node.id} serves again"], name="id")
+
+
+async def _nodes(client: Client) -> tuple[Node, ...]:
+    """The nodes, from an agent that answers soon or does not."""
+    import asyncio
+
+    try:
+        async with asyncio.timeout(STATUS_S):
+            return await client.nodes()
+    except TimeoutError:
+        raise TimedOut(
+            f"the agent at {client.address} says nothing for {STATUS_S:g} s: it is frozen or overloaded; "
+            "see its log, or end it with: mee6 agent stop --now"
+        ) from None
 
 
 async def _idle(client: Client, patience_s: float) -> Node:

@@ -194,6 +194,15 @@ class Root(Group):
         del ctx
         return sorted(self.commands, key=_ORDER.index)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; one whose output nobody reads any more ends quietly."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise typer.Exit(_unread()) from None
+        return result
+
     def main(self, args: Any = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:
         """Runs a command line and exits; the name is always ours, however it was started."""
         del prog_name
@@ -204,7 +213,7 @@ class Root(Group):
                 _prepare_completion()
             code = super().main(said, _PROGRAM, **extra)
             sys.stdout.flush()
-        except BrokenPipeError:
+        except BrokenPipeError:  # of --help
             code = _unread()
         except Exception as error:
             code = failure.tell(error, debug="--debug" in said or bool(os.environ.get("MEE6_DEBUG")))

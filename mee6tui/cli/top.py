@@ -47,16 +47,11 @@ def top(
     here: Session,
     sort: Annotated[str, typer.Option("--sort", metavar="KEY", help=f"{', '.join(SORTS)}.")] = "",
     rounds: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "-n",
-            "--rounds",
-            min=0,
-            metavar="ROUNDS",
-            help="Views to show; 0 = until Ctrl-C.",
-            show_default="1; 0 on a terminal",
+            "-n", "--rounds", min=0, metavar="ROUNDS", help="Views; 0 = until Ctrl-C. By default 1, on a terminal 0."
         ),
-    ] = -1,
+    ] = None,
     interval: Annotated[str, typer.Option("--interval", metavar="1s", help="Between views.")] = "1s",
 ) -> None:
     """Show what the agent, its workers and its functions use and do.
@@ -72,7 +67,7 @@ def top(
     if interval_s < LEAST_INTERVAL_S:
         raise InvalidInput(f"--interval {interval} is less than the {LEAST_INTERVAL_S:g} s that a view takes")
     in_place = here.form == "table" and sys.stdout.isatty()
-    left = rounds if rounds >= 0 else 0 if in_place else 1
+    left = rounds if rounds is not None else 0 if in_place else 1
     show = _InPlace().show if in_place else _printed
 
     async def work(client: Client) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from mee6.errors import AgentUnreachable, Exhausted, InvalidInput, Mee6Error
-from mee6.records import Batch, Event, Snapshot, What
+from mee6.records import Batch, Event, Node, Snapshot, What
 from mee6tui.cli import completion, failure
 from mee6tui.cli.sentences import KINDS, sentence
 from mee6tui.cli.session import Session, connected
@@ -87,12 +87,13 @@ class _Printer:
         self._json = msgspec.json.Encoder()
         self._as_json = as_json
         self._with_snapshot = with_snapshot
+        self._of_node = ""
         self._offset_ns = time.time_ns() - time.monotonic_ns()  # the agent's, once it has said it
 
     def show(self, item: Snapshot | Batch) -> None:
         """Writes a snapshot or a batch."""
         if isinstance(item, Batch):
-            sys.stdout.writelines(f"{self._line(event)}\n" for event in item.events)
+            sys.stdout.writelines(f"{line}\n" for event in item.events if (line := self._line(event)))
             sys.stdout.flush()
             return
         self._offset_ns = item.node.wall_offset_ns
@@ -102,18 +103,24 @@ class _Printer:
             return
         if self._as_json:
             now = item.node.now_ns
-            line = {"kind": "snapshot", "time": self._time(now), "at_ns": now, "snapshot": item}
-            sys.stdout.write(self._json.encode(line).decode() + "\n")
+            whole = {"kind": "snapshot", "time": self._time(now), "at_ns": now, "snapshot": item}
+            sys.stdout.write(self._json.encode(whole).decode() + "\n")
         else:
             records: tuple[What, ...] = (item.node, *item.functions, *item.workers, *item.invocations)
             events = (Event(item.node.now_ns, record) for record in records)
-            sys.stdout.writelines(f"{self._line(event)}\n" for event in events)
+            sys.stdout.writelines(f"{line}\n" for event in events if (line := self._line(event)))
         sys.stdout.flush()
 
     def _line(self, event: Event) -> str:
+        """The event as a line; empty for one that says nothing new."""
         when = self._time(event.at_ns)
         if not self._as_json:
-            return f"{when[11:23]} {sentence(event)}"
+            said = sentence(event)
+            if isinstance(event.what, Node):  # which tells of itself every second, whether anything is new or not
+                if said == self._of_node:
+                    return ""
+                self._of_node = said
+            return f"{when[11:23]} {said}"
         kind = KINDS[type(event.what)]
         line = {"kind": kind, "time": when, "at_ns": event.at_ns, kind: event.what}
         return self._json.encode(line).decode()
