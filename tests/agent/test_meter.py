@@ -26,7 +26,7 @@ def test_a_count_that_went_back_is_no_use_of_a_core() -> None:
 
 def test_the_first_reading_is_only_compared_with(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 100 * SECOND
-    monkeypatch.setattr(meter.time, "monotonic_ns", lambda: clock)
+    monkeypatch.setattr("agent.meter.time.monotonic_ns", lambda: clock)
     times = iter([(10.0, 100.0), (20.0, 200.0), (45.0, 250.0), (50.0, 300.0)])
     monkeypatch.setattr(meter, "_machine_times", lambda: next(times))
     one = Meter()
