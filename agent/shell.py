@@ -354,7 +354,8 @@ class Shell:
         self._tokens[seat.token] = seat
         if seat.proxy is not None:
             seat.proxy.send(Handover(seat.token, self._driver.lane_path(seat.worker)))
-        self._show_handover(seat)
+        seat.stages = [("requested", self._now)]
+        self._show_handover(seat, "granted")
 
     def _refuse(self, command: ev.RefuseHandover) -> None:
         seat = self.seats[command.worker]
@@ -369,14 +370,14 @@ class Shell:
             self._peers.pop(seat.runtime, None)
             seat.runtime.close()
             seat.runtime = None
-        self._show_handover(seat, "the proxy keeps its runtime")
+        self._show_handover(seat, "failed", "the proxy keeps its runtime")
 
     def _dismiss(self, command: ev.DismissProxy) -> None:
         seat = self.seats[command.worker]
         seat.is_direct = True
         if seat.proxy is not None:
             seat.proxy.send(Goodbye())
-        self._show_handover(seat)
+        self._show_handover(seat, "confirmed")
 
     # -- peers (see agent.peers.PeerHost)
 
@@ -409,7 +410,7 @@ class Shell:
             if seat := self.seats.get(event.worker):
                 self._show(seat)
                 if isinstance(event, ev.RuntimeConnected):
-                    self._show_handover(seat)
+                    self._show_handover(seat, "connected")
 
         asyncio.get_running_loop().call_soon(tell)
 
@@ -430,11 +431,23 @@ class Shell:
                 self._observer.logged(seat, job, message)
             case Steps() if peer is seat.proxy:
                 if seat.job is not None:
-                    self._observer.steps_reported(seat.job.root, message)
+                    self._steps_reported(seat, seat.job, message)
             case AskHandover() if peer is seat.proxy:
                 self.tell(ev.HandoverAsked(seat.worker))
             case _:
                 raise ProtocolError(f"worker {seat.worker} sent a {type(message).__name__}, which is not its to send")
+
+    def _steps_reported(self, seat: Seat, job: Job, steps: Steps) -> None:
+        """Hands on what a proxy tells of the steps inside; of the job's own, only which process runs it is news."""
+        inside = []
+        for step in steps.steps:
+            if step.id != job.id:
+                inside.append(step)
+            elif not seat.is_direct and step.pid != seat.runtime_pid:
+                seat.runtime_pid = step.pid
+                self._observer.invocation_changed(job)
+                self._show(seat)
+        self._observer.steps_reported(job.root, Steps(inside))
 
     def _reported(self, seat: Seat, peer: Peer, report: Report) -> None:
         job = seat.job
@@ -485,7 +498,7 @@ class Shell:
         if peer is seat.proxy and seat.is_direct:
             seat.proxy = None
             self.tell(ev.ProxyLeft(seat.worker))
-            self._show_handover(seat)
+            self._show_handover(seat, "gone")
         elif peer is seat.peer:
             self._spawn(self._lost(seat, reason))
 
@@ -603,7 +616,8 @@ class Shell:
         if worker := self.core.fleet.workers.get(seat.worker):
             self._observer.worker_changed(worker, seat)
 
-    def _show_handover(self, seat: Seat, reason: str = "") -> None:
+    def _show_handover(self, seat: Seat, stage: str, reason: str = "") -> None:
+        seat.stages.append((stage, time.monotonic_ns()))
         if worker := self.core.fleet.workers.get(seat.worker):
             self._observer.handover_changed(worker, seat, reason)
 

@@ -28,7 +28,21 @@ if TYPE_CHECKING:  # grpc is imported when a connection is made, not for --help
 T = TypeVar("T")
 
 _PROGRAM = "mee6"
-_ORDER = ("demo", "init", "agent", "act", "trace", "worker", "image", "doctor", "context", "version", "completion")
+_ORDER = (
+    "demo",
+    "init",
+    "agent",
+    "act",
+    "trace",
+    "watch",
+    "top",
+    "worker",
+    "image",
+    "doctor",
+    "context",
+    "version",
+    "completion",
+)
 SLOW_S = 0.8
 """After which a wait shows that it is one."""
 
@@ -180,6 +194,15 @@ class Root(Group):
         del ctx
         return sorted(self.commands, key=_ORDER.index)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; one whose output nobody reads any more ends quietly."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise typer.Exit(_unread()) from None
+        return result
+
     def main(self, args: Any = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:
         """Runs a command line and exits; the name is always ours, however it was started."""
         del prog_name
@@ -189,11 +212,23 @@ class Root(Group):
             if os.environ.get("_MEE6_COMPLETE"):
                 _prepare_completion()
             code = super().main(said, _PROGRAM, **extra)
+            sys.stdout.flush()
+        except BrokenPipeError:  # of --help
+            code = _unread()
         except Exception as error:
             code = failure.tell(error, debug="--debug" in said or bool(os.environ.get("MEE6_DEBUG")))
         except KeyboardInterrupt:
             code = failure.INTERRUPTED
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unread() -> int:
+    """Ends quietly for whoever does not read on, as in `mee6 ... | head`; the exit code."""
+    with contextlib.suppress(OSError, ValueError):  # or the interpreter would try to write the rest, and complain
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    return failure.UNREAD
 
 
 def _prepare_completion() -> None:
