@@ -28,7 +28,20 @@ if TYPE_CHECKING:  # grpc is imported when a connection is made, not for --help
 T = TypeVar("T")
 
 _PROGRAM = "mee6"
-_ORDER = ("demo", "init", "agent", "act", "trace", "worker", "image", "doctor", "context", "version", "completion")
+_ORDER = (
+    "console",
+    "demo",
+    "init",
+    "agent",
+    "act",
+    "trace",
+    "worker",
+    "image",
+    "doctor",
+    "context",
+    "version",
+    "completion",
+)
 SLOW_S = 0.8
 """After which a wait shows that it is one."""
 

@@ -101,6 +101,8 @@ class Store:
     functions: dict[Key, FunctionChange] = field(default_factory=dict)
     """By (source, `user/name`); removed ones are not kept."""
     invocations: dict[Key, Invocation] = field(default_factory=dict)
+    running: dict[Key, None] = field(default_factory=dict)
+    """Of the invocations, those that have not ended."""
     steps: dict[Key, Step] = field(default_factory=dict)
     steps_of: dict[Key, dict[str, None]] = field(default_factory=dict)
     """The ids of an invocation's steps, in the order of their first event."""
@@ -162,6 +164,7 @@ class Store:
             workers=dict(self.workers),
             functions=dict(self.functions),
             invocations=dict(self.invocations),
+            running=dict(self.running),
             steps=dict(self.steps),
             steps_of={key: dict(ids) for key, ids in self.steps_of.items()},
             handovers=dict(self.handovers),
@@ -213,6 +216,7 @@ class Store:
             for key in [key for key in old if key[0] == source]:
                 del old[key]
                 self.gone.pop(key, None)
+                self.running.pop(key, None)
                 self._mark(kind, key)
         self.offsets_ns[source] = item.node.now_ns - int(now * 1e9)
         self._node(source, item.node, now)
@@ -281,6 +285,10 @@ class Store:
         key = (source, invocation.id)
         before = self.invocations.get(key)
         self.invocations[key] = invocation
+        if invocation.ended_ns:
+            self.running.pop(key, None)
+        else:
+            self.running[key] = None
         self._mark("invocation", key)
         if count and invocation.ended_ns and not (before and before.ended_ns):
             self.meters.setdefault(source, Meter()).ended(
@@ -338,16 +346,3 @@ class Store:
                 return [(source, "") for source in self.links]
             case _:
                 return list(self.table(kind))
-
-
-GAUGES: Final = (
-    "queued",
-    "busy",
-    "workers",
-    "paused",
-    "rss_bytes",
-    "memory_bytes",
-    "cpu_percent",
-    "machine_cpu_percent",
-)
-"""Fields of a `Node` whose course is kept."""

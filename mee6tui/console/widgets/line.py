@@ -108,11 +108,8 @@ class Lines(Painted, Widget):
             self.refresh()
             return
         width = self.size.width
-        changed = [
-            Region(0, y, width, 1)
-            for y, (before, line) in enumerate(zip(old, self.lines, strict=True))
-            if before != line
-        ]
+        pairs = enumerate(zip(old, self.lines, strict=True))
+        changed = [Region(0, y, width, 1) for y, (before, line) in pairs if before != line]
         if changed:
             self.refresh(*changed)
 

@@ -365,12 +365,8 @@ class LiveTable(LineView, Generic[K, R]):
         record = self._dead[key] if record is None else record
         palette = self.palette
         under = key == self.cursor
-        sign = (
-            ("*" if palette.ascii else "●")
-            if key in self.marks
-            else ((">" if palette.ascii else "▌") if under else " ")
-        )
-        segments = [Segment(fit(sign, _GUTTER), palette.style("accent", ground))]
+        sign = "●" if key in self.marks else "▌" if under else " "
+        segments = [Segment(fit(palette.plain(sign), _GUTTER), palette.style("accent", ground))]
         for place, (column, room) in enumerate(self._columns_in(width)):
             tone = "faint" if dead else column.tone(record) if column.tone else "text"
             style = palette.style(tone, ground, bold=under and self.has_focus and place == self._cell)
