@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from mee6.config import resolve
 from mee6.errors import InvalidInput
 from mee6tui.cli import completion
+from mee6tui.cli.session import on_terminal
 
 
 def console(
@@ -52,7 +52,7 @@ def require_terminal() -> None:
     instead = "use `mee6 top` for a plain view or `mee6 watch` for the events"
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidInput(f"the console needs a terminal; {instead}")
-    if os.environ.get("TERM", "dumb") in {"dumb", ""}:
+    if not on_terminal():
         raise InvalidInput(f"the console cannot be drawn on this terminal (TERM=dumb); {instead}")
 
 
@@ -64,7 +64,8 @@ def open_console(
     Raises:
         Mee6Error: a context or an address is none; nothing was opened.
     """
-    found = [resolve(address=address, user=user, context=name) for name in contexts or [None]]
+    named: list[str | None] = [*contexts] or [None]
+    found = [resolve(address=address, user=user, context=name) for name in named]
 
     import asyncio
 

@@ -1,4 +1,4 @@
-"""The console itself: wires store, history, sources, frame clock and pages; owns where one is and which moment is shown.
+"""The console itself: wires store, history, sources, clock and pages; owns where one is and which moment is shown.
 
 What is shown is `shown`: the live store, or while frozen the store of a moment. The sources go on filling the live
 one all the while. Nothing here knows what a page shows.
@@ -36,7 +36,7 @@ from mee6tui.console.screens.page import Page, Place
 from mee6tui.console.screens.registry import PAGES, registry
 from mee6tui.console.source import AgentSource, Item, LinkState, Sink, Source
 from mee6tui.console.store import Store
-from mee6tui.console.widgets.line import Line, Lines, Painted
+from mee6tui.console.widgets.line import Line, Lines, Painted, Span
 from mee6tui.console.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class ConsoleApp(App[int]):
 
     def _head(self) -> Line:
         width = self.size.width
-        left = [(" mee6 ", "*background", "accent"), (f" {self.page.heading()}", "*text")]
+        left: list[Span] = [(" mee6 ", "*background", "accent"), (f" {self.page.heading()}", "*text")]
         links = self._link_spans(width)
         time_ = clock_time(self.wall_ns())
         used = sum(len(span[0]) for span in left) + sum(len(span[0]) for span in links) + len(time_) + 2
@@ -343,7 +343,7 @@ class ConsoleApp(App[int]):
     def _enter(self, place: Place) -> None:
         page = self._pages.get(place.page)
         if page is None:
-            page = next(kind for kind in PAGES if kind.NAME == place.page)()
+            page = next(kind for kind in PAGES if place.page == kind.NAME)()
             self._pages[place.page] = page
             self.query_one("#pages").mount(page)
         for other in self._pages.values():
@@ -620,6 +620,8 @@ def thing_of(source: str, what: Any) -> Selection | None:
             found = ("function", f"{what.username}/{what.name}")
         case Node():
             found = ("node", what.id)
+        case _:
+            pass
     if found is None:
         return None
     key: Key = (source, found[1])

@@ -66,7 +66,7 @@ class Detail(Page):
         self._seen = 0
         self.table.replace({})
 
-    def show_store(self, store: Store) -> None:
+    def show_store(self, store: Store) -> None:  # noqa: ARG002 - it is read when it is painted
         """Collects its events anew."""
         self._seen = 0
         self._shown_at = float("-inf")

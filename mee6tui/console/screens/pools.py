@@ -47,7 +47,6 @@ class Pools(Page):
         self.legend = Lines(id="legend")
         self.describe = Lines(ground="panel", id="describe")
         self._changes: Changes | None = None
-        self._nodes: Changes | None = None
         self._figured_at = float("-inf")
         self._groups: set[tuple[str, str]] = set()
 
@@ -296,10 +295,7 @@ def _wide(now: _Now, by_state: Counter[str], width: int, *, ascii_only: bool) ->
     peak = max(series, default=0.0)
     title = f"calls a second, {2 * left} s, peak {count(peak)}"
     lines[0] += [(title.ljust(left), "quiet")]
-    if ascii_only:
-        chart = ["", "", "", sparkline(series, left, ascii_only=True)]
-    else:
-        chart = area(series, left, 4)
+    chart = ["", "", "", sparkline(series, left, ascii_only=True)] if ascii_only else area(series, left, 4)
     for line, cells in zip(lines[1:5], chart, strict=True):
         line.append((cells.ljust(left), "busy"))
     lines[5].append(("".ljust(left), "quiet"))

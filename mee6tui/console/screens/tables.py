@@ -159,6 +159,14 @@ def _quiet(_row: Row) -> str:
     return "quiet"
 
 
+def _runs(row: Row) -> int:
+    return int(row[1].invocations)
+
+
+def _number(row: Row) -> int:
+    return int(row[1].number)
+
+
 class Workers(TablePage):
     """The sandboxes."""
 
@@ -268,7 +276,7 @@ class Invocations(TablePage):
 
     def _took_ns(self, row: Row) -> int:
         end = row[1].ended_ns or self.store.agent_now(row[0][0], self.console.moment)
-        return max(0, end - row[1].accepted_ns)
+        return max(0, int(end - row[1].accepted_ns))
 
     def _took(self, row: Row) -> str:
         return duration(self._took_ns(row))
@@ -327,6 +335,10 @@ class Events(TablePage):
     HELP = "All that the agents did, newest first. Of several changes within 25 ms only the last is told."
     SORT, CLI, EMPTY = "-number", "mee6 watch", "nothing has happened yet"
 
+    def __init__(self) -> None:
+        self._recent: dict[Key, Happened] = {}
+        super().__init__()
+
     def columns(self) -> list[Column[Row]]:
         """What an event is."""
         return [
@@ -360,10 +372,6 @@ class Events(TablePage):
             for key in [key for key in self.table.rows if int(key[1]) < first][:10_000]:
                 self.table.drop(key)
         super().flush(now)
-
-    def __init__(self) -> None:
-        self._recent: dict[Key, Happened] = {}
-        super().__init__()
 
     def _time(self, row: Row) -> str:
         return clock_time(self.store.wall_ns(row[0][0], row[1].event.at_ns), millis=True)

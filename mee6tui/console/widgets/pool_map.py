@@ -187,6 +187,7 @@ class PoolMap(LineView, Generic[K]):
 
     def _lay_out(self) -> None:
         width = max(1, self.inner.width - 2 * _MARGIN)
+        cell, across = _DENSE, width
         for cell in (_TILE, _LOOSE, _DENSE):
             across = max(1, (width + (1 if cell > 1 else 0)) // cell)
             lines = sum(2 + -(-len(group.slots) // across) for group in self._groups.values())

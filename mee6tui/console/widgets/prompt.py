@@ -1,4 +1,4 @@
-"""The line at the bottom that is typed into: `:` for commands, `/` for filters. Tab completes, enter runs, esc leaves."""
+"""The line at the bottom that is typed into: `:` for commands, `/` for filters; tab completes, enter runs."""
 
 from __future__ import annotations
 
