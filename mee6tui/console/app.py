@@ -99,7 +99,7 @@ class ConsoleApp(App[int]):
     #header.-off { display: none; }
     #pages { height: 1fr; }
     Prompt { background: $surface; }
-    Prompt.-open + #hints { display: none; }
+    #hints.-off { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(key, f"command('{command.id}')", command.title, show=False, id=command.id)
@@ -218,6 +218,7 @@ class ConsoleApp(App[int]):
             self._header.show([self._head()])
             self._show_banner(now)
             self.page.flush(now)
+            self._hints.set_class(self._prompt.is_open, "-off")
             self._hints.show([self._hint_line()])
 
     def _head(self) -> Line:

@@ -48,7 +48,6 @@ LIVE: Final = frozenset({"queued", "starting", "running"})
 class Changes(set[Key]):
     """The keys that changed since it was last cleared; belongs to one reader."""
 
-    __slots__ = ("__weakref__",)
     __hash__ = object.__hash__  # type: ignore[assignment]  # known by identity, as a reader is
 
     def take(self) -> list[Key]:

@@ -47,7 +47,7 @@ class Prompt(Painted, Horizontal):
     Prompt { height: 1; display: none; }
     Prompt.-open { display: block; }
     Prompt > #sign { width: 3; height: 1; }
-    Prompt > _Field { width: 1fr; min-width: 20; height: 1; border: none; padding: 0; background: transparent; }
+    Prompt > Input { width: 1fr; min-width: 20; height: 1; border: none; padding: 0; background: transparent; }
     Prompt > #offers { width: 2fr; height: 1; }
     """
 
