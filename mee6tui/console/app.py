@@ -236,7 +236,7 @@ class ConsoleApp(App[int]):
         if len(links) <= (2 if width < 100 else 4):
             for name, link in links.items():
                 sign = look.LINKS[link.state]
-                spans += [(f" {self.palette.glyph(sign)} ", sign.tone), (name, "text")]
+                spans += [(f" {self.palette.glyph(sign)} ", sign.tone), (look.short(name), "text")]
                 if link.state != LinkState.LIVE:
                     spans.append((f" {link.state}", sign.tone))
                 spans.append((" ", "text"))
@@ -272,7 +272,7 @@ class ConsoleApp(App[int]):
             wait = f" again in {max(0.0, link.retry_at - now):.0f} s," if link.retry_at > now else ""
             tries = f" attempt {link.attempt}:" if link.attempt else ":" if not wait else ""
             return [
-                (f"  {name} {link.state}", f"*{look.LINKS[link.state].tone}"),
+                (f"  {look.short(name)} {link.state}", f"*{look.LINKS[link.state].tone}"),
                 (f"{wait}{tries} {' '.join(link.error.split())}", "text"),
             ]
         return []

@@ -195,6 +195,11 @@ LIGHT: Final = Palette("mee6-light", _LIGHT, dark=False)
 PALETTES: Final = {palette.name: palette for palette in (DARK, LIGHT)}
 
 
+def short(name: str, width: int = 24) -> str:
+    """A name in at most so many cells; of a long one its end, which tells more of a path or an address."""
+    return name if len(name) <= width else "…" + name[1 - width :]
+
+
 def count(number: float) -> str:
     """A number in at most five characters: `7`, `4,211`, `12.5k`, `3.1M`."""
     if number < 10_000:

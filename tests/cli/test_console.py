@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -56,33 +57,40 @@ class Terminal:
                 except OSError:  # its last reader has gone
                     assert wanted in self.seen, self.seen[-2000:]
 
-    def close(self) -> int:
-        code = self.process.wait(30)
+    def code(self) -> int:
+        return self.process.wait(30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
         os.close(self.master)
-        return code
 
 
 def test_a_terminal_that_cannot_be_drawn_on_is_told_so(config: Path) -> None:
-    terminal = Terminal("console", term="dumb")
-    terminal.until(b"cannot be drawn on this terminal (TERM=dumb)")
-    assert terminal.close() == 2
+    with Terminal("console", term="dumb") as terminal:
+        terminal.until(b"cannot be drawn on this terminal (TERM=dumb)")
+        assert terminal.code() == 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_it_and_the_terminal_is_given_back(config: Path, number: int, code: int, tmp_path: Path) -> None:
-    terminal = Terminal("console", "--address", f"unix:{tmp_path}/none.sock")
-    terminal.until(b"reconnecting")
-    terminal.process.send_signal(number)
-    terminal.until(b"\x1b[?1049l")
-    assert terminal.close() == code
+    with Terminal("console", "--address", f"unix:{tmp_path}/none.sock") as terminal:
+        terminal.until(b"reconnecting")
+        terminal.process.send_signal(number)
+        terminal.until(b"\x1b[?1049l")
+        assert terminal.code() == code
 
 
 @pytest.mark.slow
 def test_mee6_alone_on_a_terminal_is_the_console(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEE6_ADDRESS", f"unix:{tmp_path}/none.sock")
-    terminal = Terminal()
-    terminal.until(b"pools")
-    os.write(terminal.master, b"q")
-    terminal.until(b"\x1b[?1049l")
-    assert terminal.close() == 0
+    with Terminal() as terminal:
+        terminal.until(b"reconnecting")
+        os.write(terminal.master, b"q")
+        terminal.until(b"\x1b[?1049l")
+        assert terminal.code() == 0
