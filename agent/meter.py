@@ -19,6 +19,9 @@ from agent.seats import Used
 _TICK_NS: Final = 10_000_000
 """The grain of what the kernel counts in /proc: differences over less time than some of it mean nothing."""
 
+STALE_NS: Final = 5_000_000_000
+"""A difference over more time than this says nothing of now."""
+
 
 class Reading(msgspec.Struct, frozen=True):
     """The machine and the agent; fields as in `agent.feed.NodeView`."""
@@ -53,22 +56,26 @@ class Meter:
         """Takes note of how late the event loop came to something."""
         self._lag_ms = max(self._lag_ms, lag_s * 1e3)
 
+    def forget(self) -> None:
+        """Has nothing to show until it has been read again."""
+        self.reading = Reading()
+
     def read(self) -> Reading:
-        """Reads all of it."""
+        """Reads all of it; the first time, or the first after a long while, only to have what to compare with."""
         busy, total = _machine_times()
         own_s, at_ns = self._own(), time.monotonic_ns()
         memory = psutil.virtual_memory()
         passed_ns = at_ns - self._at_ns
-        far_enough = total > self._total and passed_ns > 10 * _TICK_NS
-        self.reading = Reading(
-            cpu_percent=_rounded(100 * (busy - self._busy) / (total - self._total)) if far_enough else 0.0,
-            cores=self._cores,
-            load=_load(),
-            memory_total_bytes=memory.total,
-            memory_available_bytes=memory.available,
-            agent_cpu=_rounded((own_s - self._own_s) * 1e9 / passed_ns) if far_enough else 0.0,
-            loop_lag_ms=_rounded(self._lag_ms),
-        )
+        if total > self._total and 10 * _TICK_NS < passed_ns < STALE_NS:
+            self.reading = Reading(
+                cpu_percent=_rounded(100 * (busy - self._busy) / (total - self._total)),
+                cores=self._cores,
+                load=_load(),
+                memory_total_bytes=memory.total,
+                memory_available_bytes=memory.available,
+                agent_cpu=_rounded((own_s - self._own_s) * 1e9 / passed_ns),
+                loop_lag_ms=_rounded(self._lag_ms),
+            )
         self._busy, self._total, self._own_s, self._at_ns, self._lag_ms = busy, total, own_s, at_ns, 0.0
         return self.reading
 

@@ -79,6 +79,7 @@ class Node:
         """Rate, p50 and p99 in ms, as sampled last."""
         self.draining = False
         self._stopping = False
+        self._shown = NodeView(self.id, VERSION, API_LEVEL)
         self.listen = config.listen
         self._runtimes = runtimes
         self._driver = driver
@@ -525,6 +526,9 @@ class Node:
             self._shell.tell(ev.Measured(held))
             if self.feed.watched:
                 self._sample(changed)
+            else:
+                self._meter.forget()
+                self._overall = (0.0, 0.0, 0.0)
 
     async def _measured(self, seat: Seat) -> bool:
         """Looks what a worker uses; whether that is other than before."""
@@ -545,11 +549,22 @@ class Node:
                 self.feed.publish(now, worker_view(worker, seat))
         for view in self.stats.changed_figures(self._shell.jobs.values(), now):
             self.feed.publish(now, view)
+        self.publish_node()
 
     def publish_node(self) -> None:
         """Publishes the node's own state."""
         if self.feed.watched:
-            self.feed.publish(time.monotonic_ns(), self.info())
+            self._shown = self.info()
+            self.feed.publish(self._shown.now_ns, self._shown)
+
+    def _publish_changed_node(self) -> None:
+        """The same, unless nothing is new but the time; what is sampled is published with it."""
+        if self.feed.watched:
+            now = self.info()
+            same = msgspec.structs.replace(now, now_ns=self._shown.now_ns, rss_bytes=self._shown.rss_bytes)
+            if same != self._shown:
+                self._shown = now
+                self.feed.publish(now.now_ns, now)
 
     def _picture(self) -> Picture:
         core = self._shell.core
@@ -573,7 +588,7 @@ class Node:
             await asyncio.sleep(LOG_EVERY_S)
             self._meter.late(time.monotonic() - due)
             self._write()
-            self.publish_node()
+            self._publish_changed_node()
 
     def _write(self) -> None:
         unwritten, self._unwritten = self._unwritten, []

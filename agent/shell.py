@@ -423,11 +423,23 @@ class Shell:
                 self._observer.logged(seat, job, message)
             case Steps() if peer is seat.proxy:
                 if seat.job is not None:
-                    self._observer.steps_reported(seat.job.root, message)
+                    self._steps_reported(seat, seat.job, message)
             case AskHandover() if peer is seat.proxy:
                 self.tell(ev.HandoverAsked(seat.worker))
             case _:
                 raise ProtocolError(f"worker {seat.worker} sent a {type(message).__name__}, which is not its to send")
+
+    def _steps_reported(self, seat: Seat, job: Job, steps: Steps) -> None:
+        """Hands on what a proxy tells of the steps inside; of the job's own, only which process runs it is news."""
+        inside = []
+        for step in steps.steps:
+            if step.id != job.id:
+                inside.append(step)
+            elif not seat.is_direct and step.pid != seat.runtime_pid:
+                seat.runtime_pid = step.pid
+                self._observer.invocation_changed(job)
+                self._show(seat)
+        self._observer.steps_reported(job.root, Steps(inside))
 
     def _reported(self, seat: Seat, peer: Peer, report: Report) -> None:
         job = seat.job

@@ -32,7 +32,7 @@ from mee6.manifest import NAME_RULE, is_name
 DEFAULT_ADDRESS: Final = "127.0.0.1:5122"
 DEFAULT_USER: Final = "default"
 DEFAULT_OUTPUT: Final = "table"
-OUTPUTS: Final = ("table", "json", "jsonl", "yaml", "name")
+OUTPUTS: Final = ("table", "plain", "json", "jsonl", "yaml", "name")
 
 _HEADER: Final = "# Written by `mee6 context`; comments are not kept.\n"
 _KEYS: Final = ("address", "user")

@@ -101,19 +101,22 @@ class Trace:
         do: takes the command that sends them.
     """
 
-    __slots__ = ("_changed", "_do", "due_ns", "worker")
+    __slots__ = ("_changed", "_do", "_root_pid", "due_ns", "worker")
 
     def __init__(self, do: Callable[[SendAgent], None]) -> None:
         self._changed: dict[str, LocalStep] = {}
         self._do = do
+        self._root_pid = 0
         self.worker = ""
         """The worker's id, once the agent has told it."""
         self.due_ns = 0
         """When the batch must go; 0 = there is none."""
 
     def note(self, step: LocalStep, now_ns: int) -> None:
-        """Marks a step as changed. The invocation's first is recorded by the agent, and not here."""
-        if step.parent:
+        """Marks a step as changed. Of the invocation's first the agent knows all but the process that runs it."""
+        if step.parent or step.pid != self._root_pid:
+            if not step.parent:
+                self._root_pid = step.pid
             self._changed[step.id] = step
             if not self.due_ns:
                 self.due_ns = now_ns + BATCH_NS

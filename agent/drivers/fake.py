@@ -49,10 +49,15 @@ class FakeDriver:
         base: an empty folder for the workers' storage.
         lane: the agent's lane socket.
         proxy: plays the proxy of a worker; None for workers that never connect.
+        pause: what it says that it pauses with; see `Capabilities.pause`.
     """
 
     def __init__(
-        self, base: Path, lane: Path, proxy: Callable[[WorkerSpec], Coroutine[None, None, None]] | None = None
+        self,
+        base: Path,
+        lane: Path,
+        proxy: Callable[[WorkerSpec], Coroutine[None, None, None]] | None = None,
+        pause: str = "none",
     ) -> None:
         self.trouble = Trouble()
         self.workers: dict[str, FakeWorker] = {}
@@ -61,6 +66,7 @@ class FakeDriver:
         self._base = base
         self._lane = lane
         self._proxy = proxy
+        self._pause = pause
         self._hooks: Hooks | None = None
 
     async def open(self, hooks: Hooks) -> Capabilities:
@@ -68,7 +74,7 @@ class FakeDriver:
         self._hooks = hooks
         await asyncio.to_thread(shutil.rmtree, self._base, ignore_errors=True)
         self._base.mkdir(parents=True)
-        return Capabilities(driver="fake", isolation="none", pause="none", limits="none")
+        return Capabilities(driver="fake", isolation="none", pause=self._pause, limits="none")
 
     async def close(self) -> None:
         """See `Driver.close`."""

@@ -7,6 +7,7 @@ The only place where views become protobuf; nothing is converted while nobody wa
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import grpc.aio
@@ -31,17 +32,25 @@ from agent.policy import Changes
 from agent.services.api import NodeApi, user_name
 from mee6.api.v1 import console_pb2 as pb
 from mee6.api.v1.console_pb2_grpc import ConsoleServicer
-from mee6.errors import FunctionNotFound, InvalidInput, InvocationNotFound
+from mee6.errors import Exhausted, FunctionNotFound, InvalidInput, InvocationNotFound
 from mee6.lane.messages import Step
+
+STALLED_S: Final = 30.0
+"""A watcher that reads nothing for so long is cut off; until then it holds a batch, and gRPC's buffers for it."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Console(ConsoleServicer):
-    """The Console service of one node."""
+    """The Console service of one node.
 
-    def __init__(self, node: NodeApi) -> None:
+    Args:
+        stalled_s: how long a watcher may read nothing while there is something to read.
+    """
+
+    def __init__(self, node: NodeApi, stalled_s: float = STALLED_S) -> None:
         self._node = node
+        self._stalled_s = stalled_s
 
     async def Watch(self, request: pb.WatchRequest, context: Context) -> None:
         """A snapshot, then batches, until the client leaves or the agent ends."""
@@ -53,7 +62,13 @@ class Console(ConsoleServicer):
             # At once, so that a client knows that from here on nothing escapes it.
             await context.send_initial_metadata(())
             async for item in subscription:
-                await context.write(_watch_reply(item))
+                try:
+                    async with asyncio.timeout(self._stalled_s):
+                        await context.write(_watch_reply(item))
+                except TimeoutError:
+                    raise Exhausted(
+                        f"watcher too slow: it has read nothing for {self._stalled_s:g} s and is cut off; watch again"
+                    ) from None
 
     async def Logs(self, request: pb.LogsRequest, context: Context) -> None:
         """Remembered output, then, where asked to follow, what comes."""

@@ -20,7 +20,7 @@ from grpc_health.v1.health import aio as aio_health  # type: ignore[attr-defined
 from grpc_reflection.v1alpha import reflection
 
 from agent.services.api import NodeApi
-from agent.services.console import Console
+from agent.services.console import STALLED_S, Console
 from agent.services.interceptor import ErrorsToStatus
 from agent.services.invokee import Invokee
 from agent.services.invoker import Invoker
@@ -55,15 +55,24 @@ class Server:
         listen: host:port; port 0 takes a free one.
         socket_path: of the Unix socket; None for none.
         grace_s: for RPCs that go on when it ends.
+        stalled_s: how long a watcher may read nothing.
     """
 
-    def __init__(self, node: NodeApi, listen: str, socket_path: Path | None = None, grace_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        node: NodeApi,
+        listen: str,
+        socket_path: Path | None = None,
+        grace_s: float = 1.0,
+        stalled_s: float = STALLED_S,
+    ) -> None:
         self.address = listen
         """host:port; with the true port once it serves."""
         self._node = node
         self._listen = listen
         self._socket_path = socket_path
         self._grace_s = grace_s
+        self._stalled_s = stalled_s
         self._server: grpc.aio.Server | None = None
         self._health = aio_health.HealthServicer()
 
@@ -80,7 +89,7 @@ class Server:
         server = grpc.aio.server(interceptors=(ErrorsToStatus(),), options=_OPTIONS)
         invoker_pb2_grpc.add_InvokerServicer_to_server(Invoker(self._node), server)  # type: ignore[no-untyped-call]
         invokee_pb2_grpc.add_InvokeeServicer_to_server(Invokee(self._node), server)  # type: ignore[no-untyped-call]
-        console_pb2_grpc.add_ConsoleServicer_to_server(Console(self._node), server)  # type: ignore[no-untyped-call]
+        console_pb2_grpc.add_ConsoleServicer_to_server(Console(self._node, self._stalled_s), server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)  # type: ignore[no-untyped-call]
         reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)  # type: ignore[no-untyped-call]
         try:

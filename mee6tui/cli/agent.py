@@ -1,4 +1,4 @@
-"""`mee6 agent`: serve, stop, status, destroy."""
+"""`mee6 agent`: serve, stop, status, set, drain, destroy."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from agent.config import DEFAULT_LISTEN, AgentConfig
 from mee6.config import state_path
-from mee6.errors import Conflict, InvalidInput, Mee6Error, NotFound
+from mee6.errors import AgentUnreachable, Conflict, InvalidInput, Mee6Error, NotFound, TimedOut
 from mee6tui.cli import daemon, output, units
 from mee6tui.cli.session import Session, connected, examples, group, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mee6.client import Client
     from mee6.records import Node
 
 app = group("Run the agent, which runs the functions.")
 
 _DEFAULTS = AgentConfig(Path())
+STATUS_S: Final = 5.0
+"""How long a sound agent may take to say how it is."""
 _CHANGEABLE = ("pause", "keep-alive", "linger", "memory-budget", "prewarm", "ceiling")
 
 StateDir = Annotated[
@@ -157,9 +160,7 @@ def stop(
 @connected
 def status(here: Session, state_dir: StateDir = None) -> None:
     """Show what the agent can do and does."""
-    if state_dir is not None and here.settings.address.origin == "default":
-        here = here.at(daemon.serving(state_dir).address)
-    nodes = here.run(lambda client: client.nodes())
+    nodes = _at(here, state_dir).run(_nodes)
     rows = [asdict(node) for node in nodes]
     if here.form != "table":
         output.show(here.form, rows, [], name="id")
@@ -187,13 +188,83 @@ def change(
     are paused already stay so until they are used.
     """
     changes = _changes(settings)
-    if state_dir is not None and here.settings.address.origin == "default":
-        here = here.at(daemon.serving(state_dir).address)
-    node = here.run(lambda client: client.configure(**changes))
+    node = _at(here, state_dir).run(lambda client: client.configure(**changes))
     if here.form != "table":
         output.show(here.form, [asdict(node)], [], name="id")
         return
     output.write("\n".join(output.facts(_policy(node))))
+
+
+@app.command(epilog=examples("mee6 agent drain", "mee6 agent drain --wait 5m && mee6 agent stop"))
+@connected
+def drain(
+    here: Session,
+    state_dir: StateDir = None,
+    wait: Annotated[str, typer.Option("--wait", metavar="5m", help="Wait so long for what runs; 0 = do not.")] = "0",
+) -> None:
+    """Have the agent take no new invocations; what runs finishes.
+
+    New ones are refused until `mee6 agent undrain`. With --wait it returns once nothing runs; the exit code is 124
+    when something still does after that time, and the agent drains on.
+    """
+    patience_s = units.seconds(wait)
+
+    async def work(client: Client) -> Node:
+        node = await client.drain()
+        if patience_s and (node.busy or node.queued):
+            return await _idle(client, patience_s)
+        return node
+
+    node = _at(here, state_dir).run(work, "waiting for what runs to finish")
+    rest = f"; {node.busy} run and {node.queued} wait" if node.busy or node.queued else "; nothing runs"
+    output.show_one(here.form, asdict(node), lambda: [f"agent {node.id} drains{rest}"], name="id")
+
+
+@app.command(epilog=examples("mee6 agent undrain"))
+@connected
+def undrain(here: Session, state_dir: StateDir = None) -> None:
+    """Have a drained agent take invocations again."""
+    node = _at(here, state_dir).run(lambda client: client.undrain())
+    output.show_one(here.form, asdict(node), lambda: [f"agent {node.id} serves again"], name="id")
+
+
+async def _nodes(client: Client) -> tuple[Node, ...]:
+    """The nodes, from an agent that answers soon or does not."""
+    import asyncio
+
+    try:
+        async with asyncio.timeout(STATUS_S):
+            return await client.nodes()
+    except TimeoutError:
+        raise TimedOut(
+            f"the agent at {client.address} says nothing for {STATUS_S:g} s: it is frozen or overloaded; "
+            "see its log, or end it with: mee6 agent stop --now"
+        ) from None
+
+
+async def _idle(client: Client, patience_s: float) -> Node:
+    """The node once nothing runs on it."""
+    import asyncio
+
+    from mee6.records import Node, Snapshot
+
+    try:
+        async with asyncio.timeout(patience_s):
+            async for item in client.watch(kinds=["node"]):
+                events = (item.node,) if isinstance(item, Snapshot) else (event.what for event in item.events)
+                for what in events:
+                    if isinstance(what, Node) and not what.busy and not what.queued:
+                        return what
+    except TimeoutError:
+        raise TimedOut(f"something still runs after {patience_s:g} s; the agent drains on") from None
+    raise AgentUnreachable(f"the agent at {client.address} has ended; see: mee6 agent status")
+
+
+def _at(here: Session, state_dir: Path | None) -> Session:
+    """The session with the agent of a state folder that was named, unless an address was."""
+    if state_dir is not None and here.settings.address.origin == "default":
+        return here.at(daemon.serving(state_dir).address)
+    return here
 
 
 @app.command(epilog=examples("mee6 agent destroy", "mee6 agent destroy -y --state-dir /tmp/two"))
@@ -305,6 +376,10 @@ def _check_is_an_agents(state: Path) -> None:
         raise InvalidInput(f"{state} is not an agent's state folder; nothing was removed")
 
 
+def _doing(node: Node) -> str:
+    return "stopping" if node.stopping else "draining" if node.draining else "serving"
+
+
 def _policy(node: Node) -> list[tuple[str, str]]:
     kept = f"paused ({node.pause_policy}) after {node.linger_s:g} s, ended after {units.age(node.keep_alive_s)}"
     if node.pause_policy == "never":
@@ -337,7 +412,7 @@ def _portrait(node: Node) -> list[str]:
             ("listens on", node.listen),
             (
                 "state",
-                f"{'draining' if node.draining else 'serving'}, up {units.age(up_s)}, pid {node.pid}, {node.state_dir}",
+                f"{_doing(node)}, up {units.age(up_s)}, pid {node.pid}, {node.state_dir}",
             ),
             ("runtimes", ", ".join(node.runtimes)),
             *(("missing", line) for line in node.missing),

@@ -111,7 +111,7 @@ def stop(state: Path, *, now: bool, patience_s: float, on_wait: Callable[[], Non
 
     Raises:
         AgentUnreachable: none runs there.
-        TimedOut: it has not stopped in time.
+        TimedOut: it has not stopped in time, or cannot, since it is frozen.
     """
     pid = serving(state).pid
     with contextlib.suppress(ProcessLookupError):
@@ -129,6 +129,11 @@ def stop(state: Path, *, now: bool, patience_s: float, on_wait: Callable[[], Non
                 os.kill(pid, signal.SIGKILL)
         if waited > patience_s + _KILL_S:
             raise TimedOut(f"the agent (pid {pid}) has not stopped within {waited:.0f} s; use: mee6 agent stop --now")
+        if not now and _is_frozen(pid):
+            raise TimedOut(
+                f"the agent (pid {pid}) is frozen and will stop only once it goes on; wake it with: kill -CONT {pid}, "
+                "or end it with: mee6 agent stop --now"
+            )
         on_wait()
         time.sleep(_POLL_S)
     _reap(pid)
@@ -179,6 +184,14 @@ def _end(pid: int) -> None:
             if time.monotonic() > end:
                 os.kill(pid, signal.SIGKILL)
             time.sleep(_POLL_S)
+
+
+def _is_frozen(pid: int) -> bool:
+    """Whether somebody has stopped the process with SIGSTOP."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"T", "t"}
+    except (OSError, IndexError):
+        return False
 
 
 def _reap(pid: int) -> None:

@@ -3,7 +3,7 @@
 0 ok               4 the function failed      8 exhausted
 1 general          5 agent unreachable      124 timeout
 2 usage            6 not allowed            130 interrupted
-3 not found        7 conflict
+3 not found        7 conflict               141 nobody reads standard output any more
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import typer
 from mee6.errors import FunctionError, FunctionRaised, Mee6Error
 
 INTERRUPTED: Final = 130
+UNREAD: Final = 141
 
 _CLICK_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 """`ClickException`, wherever this typer keeps it."""

@@ -7,7 +7,22 @@ from __future__ import annotations
 
 import os
 
-from mee6tui.cli import act, agent, completion, console, context, demo, doctor, image, scaffold, trace, version, worker
+from mee6tui.cli import (
+    act,
+    agent,
+    completion,
+    console,
+    context,
+    demo,
+    doctor,
+    image,
+    scaffold,
+    top,
+    trace,
+    version,
+    watch,
+    worker,
+)
 from mee6tui.cli.session import Root, examples, group
 
 app = group(
@@ -28,6 +43,16 @@ app.command(epilog=examples("mee6 console", "mee6 console --context edge --conte
 app.add_typer(agent.app, name="agent")
 app.add_typer(act.app, name="act")
 app.command(epilog=examples("mee6 trace", "mee6 trace 0c4f", "mee6 trace -o json"))(trace.trace)
+app.command(
+    epilog=examples(
+        "mee6 watch",
+        "mee6 watch --kind worker --kind handover",
+        "mee6 watch -o jsonl --function echo --reconnect | jq .",
+    )
+)(watch.watch)
+app.command(epilog=examples("mee6 top", "mee6 top --sort memory -n 5 --interval 2s", "mee6 top -o json | jq .workers"))(
+    top.top
+)
 app.command(epilog=examples("mee6 init hello", "mee6 init greeter --runtime nodejs --workflow"))(scaffold.init)
 app.command(epilog=examples("mee6 demo", "mee6 demo --keep"))(demo.demo)
 app.add_typer(worker.app, name="worker")

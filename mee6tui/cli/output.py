@@ -1,7 +1,8 @@
 """Results on standard output, in the form that was asked for with `-o`.
 
 `table` is for people and may change; `json`, `jsonl` and `yaml` have the keys of the records they show and
-keep them; `name` is one name or id a line, for pipes. Only what was asked for goes to standard output.
+keep them; `name` is one name or id a line, for pipes; `plain` is `table` without
+anything that moves. Only what was asked for goes to standard output.
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ _ORDER = (
     "agent",
     "act",
     "trace",
+    "watch",
+    "top",
     "worker",
     "image",
     "doctor",
@@ -205,6 +207,15 @@ class Root(Group):
         del ctx
         return sorted(self.commands, key=_ORDER.index)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; one whose output nobody reads any more ends quietly."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise typer.Exit(_unread()) from None
+        return result
+
     def main(self, args: Any = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:
         """Runs a command line and exits; the name is always ours, however it was started."""
         del prog_name
@@ -214,11 +225,23 @@ class Root(Group):
             if os.environ.get("_MEE6_COMPLETE"):
                 _prepare_completion()
             code = super().main(said, _PROGRAM, **extra)
+            sys.stdout.flush()
+        except BrokenPipeError:  # of --help
+            code = _unread()
         except Exception as error:
             code = failure.tell(error, debug="--debug" in said or bool(os.environ.get("MEE6_DEBUG")))
         except KeyboardInterrupt:
             code = failure.INTERRUPTED
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unread() -> int:
+    """Ends quietly for whoever does not read on, as in `mee6 ... | head`; the exit code."""
+    with contextlib.suppress(OSError, ValueError):  # or the interpreter would try to write the rest, and complain
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    return failure.UNREAD
 
 
 def _prepare_completion() -> None:

@@ -56,3 +56,9 @@ def age(seconds_ago: float) -> str:
         if seconds_ago < limit:
             return f"{max(0, int(seconds_ago / size_s))}{unit}"
     return f"{int(seconds_ago / 86400)}d"
+
+
+def mebibytes(count: int) -> str:
+    """Bytes in MiB, or in GiB from 10 of them on: `5.9 MiB`, `512 MiB`, `31.2 GiB`."""
+    amount, unit = (count / (1 << 20), "MiB") if count < 10 << 30 else (count / (1 << 30), "GiB")
+    return f"{amount:.{1 if amount < 100 else 0}f} {unit}"

@@ -1,9 +1,9 @@
-"""`mee6 worker`: the sandboxes of a node."""
+"""`mee6 worker`: the sandboxes of a node, and what one may do to them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,13 @@ from mee6.errors import InvalidInput
 from mee6tui.cli import output, units
 from mee6tui.cli.session import Session, connected, examples, group
 
-app = group("See the workers, in which functions run.")
+if TYPE_CHECKING:
+    from mee6.client import Client
+    from mee6.records import Worker
+
+app = group("See the workers, in which functions run, and act on them.")
+
+Ids = Annotated[list[str], typer.Argument(metavar="WORKER...", help="Their ids; see: mee6 worker ls.")]
 
 
 @app.command("ls", epilog=examples("mee6 worker ls", "mee6 worker ls -o json"))
@@ -29,7 +35,7 @@ def list_workers(here: Session) -> None:
         output.column("INVOCATIONS", "invocations", right=True),
         output.Column(
             "MEMORY",
-            lambda row: f"{row['memory_bytes'] / (1 << 20):.1f} MiB" if row["memory_bytes"] else "",
+            lambda row: units.mebibytes(row["memory_bytes"]) if row["memory_bytes"] else "",
             right=True,
         ),
     ]
@@ -55,3 +61,73 @@ def limits(
     row = {"id": worker, "memory_bytes": held, "cpus": cores}
     text = f"worker {worker} may use {held / (1 << 20):.0f} MiB and {f'{cores:g} cores' if cores else 'all cores'}"
     output.show_one(here.form, row, lambda: [text], name="id")
+
+
+@app.command(epilog=examples("mee6 worker evict w3", "mee6 worker evict w3 w4 --force"))
+@connected
+def evict(
+    here: Session,
+    workers: Ids,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also one that runs an invocation, which is lost then.")
+    ] = False,
+) -> None:
+    """End workers; their pool makes others where it is to keep some ready.
+
+    One that runs an invocation is refused without --force.
+    """
+
+    async def work(client: Client) -> None:
+        for worker in workers:
+            await client.evict(worker, force=force)
+            _said(here, f"evicted {worker}", worker)
+
+    here.run(work, quiet=True)
+    _listed(here, [{"id": worker} for worker in workers])
+
+
+@app.command(epilog=examples("mee6 worker pause w3"))
+@connected
+def pause(here: Session, workers: Ids) -> None:
+    """Freeze idle workers now.
+
+    A paused one is resumed by the next invocation that needs it, as any other.
+    """
+
+    async def work(client: Client) -> list[Worker]:
+        found = []
+        for worker in workers:
+            found.append(await client.pause(worker))
+            _said(here, f"worker {worker} is {found[-1].state}", worker)
+        return found
+
+    _listed(here, [asdict(worker) for worker in here.run(work, quiet=True)])
+
+
+@app.command(epilog=examples("mee6 worker resume w3"))
+@connected
+def resume(here: Session, workers: Ids) -> None:
+    """Thaw paused workers.
+
+    They are idle then, and paused again after their linger; `mee6 agent set pause=never` keeps all awake.
+    """
+
+    async def work(client: Client) -> list[Worker]:
+        found = []
+        for worker in workers:
+            found.append(await client.resume(worker))
+            _said(here, f"worker {worker} is {found[-1].state}", worker)
+        return found
+
+    _listed(here, [asdict(worker) for worker in here.run(work, quiet=True)])
+
+
+def _said(here: Session, text: str, worker: str) -> None:
+    """Says for people what was done, as soon as it is: the next of several may be refused."""
+    if here.form in {"table", "plain", "name"}:
+        output.write(worker if here.form == "name" else text)
+
+
+def _listed(here: Session, rows: list[dict[str, object]]) -> None:
+    if here.form in {"json", "jsonl", "yaml"}:
+        output.show(here.form, rows, [])

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from mee6.client import Client
 
 HINTS_NARROW: Final = 6
+FRAME_S: Final = 0.25
+"""How often header, banner and hints are looked at; at once after whatever the user did."""
 COPY_LIMIT: Final = 74_000
 """Bytes that terminals still take as a clipboard's content (OSC 52)."""
 _COMMANDS: Final = registry()
@@ -147,7 +149,8 @@ class ConsoleApp(App[int]):
         """The moment shown while frozen."""
         self._frozen_number = 0
         self._internals = False
-        self._ticked_at = float("-inf")
+        self._ticked_at = self._framed_at = float("-inf")
+        self._frame_due = False
         self._header = Lines(ground="panel", id="header")
         self._banner = Lines(ground="raised", id="banner")
         self._hints = Lines(ground="panel", id="hints")
@@ -214,12 +217,22 @@ class ConsoleApp(App[int]):
         if now - self._ticked_at >= 1.0:
             self._ticked_at = now
             self.store.tick(now)
-        with self.batch_update():
+        self.page.flush(now)
+        if now - self._framed_at >= FRAME_S or self._frame_due:
+            self._framed_at, self._frame_due = now, False
             self._header.show([self._head()])
             self._show_banner(now)
-            self.page.flush(now)
             self._hints.set_class(self._prompt.is_open, "-off")
             self._hints.show([self._hint_line()])
+
+    def hurry(self) -> None:
+        """Paints at once: the user did something."""
+        self._frame_due = True
+        self.clock.hurry()
+
+    def on_key(self) -> None:
+        """What is pointed at may have changed, and with it the hints."""
+        self.hurry()
 
     def _head(self) -> Line:
         width = self.size.width
@@ -324,11 +337,11 @@ class ConsoleApp(App[int]):
     def on_app_focus(self) -> None:
         """Paints at once."""
         self.clock.focused = True
-        self.clock.hurry()
+        self.hurry()
 
     def on_resize(self, _event: events.Resize) -> None:
         """Lays itself out anew at once."""
-        self.clock.hurry()
+        self.hurry()
 
     # Where one is
 
@@ -360,7 +373,7 @@ class ConsoleApp(App[int]):
                 widget.set_palette(self.palette)
         if page is self.page and page.main is not None and not self._prompt.is_open:
             page.main.focus()
-        self.clock.hurry()
+        self.hurry()
 
     @property
     def can_go_back(self) -> bool:
@@ -464,7 +477,7 @@ class ConsoleApp(App[int]):
     def _show(self, store: Store) -> None:
         self.shown = store
         self.page.show_store(store)
-        self.clock.hurry()
+        self.hurry()
 
     # Commands
 
@@ -495,7 +508,7 @@ class ConsoleApp(App[int]):
             return
         if doing is not None:
             self.run_worker(self._finish(command, doing), name=command.id, group="command", exit_on_error=False)
-        self.clock.hurry()
+        self.hurry()
 
     async def _finish(self, command: Command, doing: Awaitable[None]) -> None:
         try:

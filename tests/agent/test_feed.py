@@ -12,6 +12,7 @@ from agent.feed import (
     Batch,
     Event,
     Feed,
+    FiguresView,
     Filter,
     FunctionView,
     HandoverView,
@@ -161,11 +162,14 @@ async def test_nothing_is_kept_while_nobody_watches() -> None:
     ("wanted", "expected"),
     [
         (Filter(kinds=frozenset(["log"])), ["log"]),
-        (Filter(functions=frozenset(["echo"])), ["worker", "invocation", "step", "log", "function"]),
+        (
+            Filter(functions=frozenset(["echo"])),
+            ["worker", "invocation", "step", "log", "handover", "function", "figures"],
+        ),
         (Filter(functions=frozenset(["other"])), []),
         (Filter(workers=frozenset(["w1"])), ["worker", "step", "log", "handover"]),
         (Filter(kinds=frozenset(["log", "node"]), workers=frozenset(["w1"])), ["log"]),
-        (Filter(), ["worker", "invocation", "step", "log", "handover", "function", "node"]),
+        (Filter(), ["worker", "invocation", "step", "log", "handover", "function", "node", "figures"]),
     ],
 )
 def test_a_filter_lets_through_what_was_asked_for(wanted: Filter, expected: list[str]) -> None:
@@ -174,9 +178,10 @@ def test_a_filter_lets_through_what_was_asked_for(wanted: Filter, expected: list
         "invocation": an_invocation("i1"),
         "step": Step("i1", "", "echo", 1, "w1", "", "", "running"),
         "log": a_line(""),
-        "handover": HandoverView("w1", "direct"),
+        "handover": HandoverView("w1", "direct", function="echo"),
         "function": FunctionView("ann", "echo", 1, "python"),
         "node": PICTURE.node,
+        "figures": FiguresView("ann", "echo"),
     }
     assert [kind for kind, event in events.items() if wanted.passes(event)] == expected
 

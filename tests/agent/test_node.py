@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.worker import WorkerState
+from agent.feed import Batch, Filter, HandoverView
 from agent.node import agent_id
 from mee6.errors import (
     Cancelled,
@@ -19,6 +20,7 @@ from mee6.errors import (
     InvalidManifest,
     LoadFailed,
     NotAllowed,
+    NotFound,
     ProtocolError,
     TimedOut,
     TooLarge,
@@ -348,3 +350,126 @@ def test_an_agent_id_that_is_none_is_made_anew_and_kept(tmp_path: Path, spoilt: 
     assert len(made) == 8
     assert made != spoilt
     assert agent_id(tmp_path) == made
+
+
+async def test_a_watcher_can_follow_a_handover_stage_by_stage(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome = play.begin("echo")
+        proxy, runtime = await play.connected(), PlayedPeer()
+        load = await proxy.gets(Load)
+        with play.node.feed.subscribe(Filter(frozenset(["handover"]))) as watcher:
+            await anext(watcher)
+            play.node.received(proxy, AskHandover())
+            grant = await proxy.gets(Handover)
+            play.node.attach(runtime, Hello(grant.token, "runtime", "python", pid=9), None)
+            await asyncio.sleep(0)
+            play.node.received(proxy, Report(load.id, handed_over=True))
+            play.node.detach(proxy, "")
+            batch = await asyncio.wait_for(anext(watcher), 5)
+        assert isinstance(batch, Batch)
+        ((_at, event),) = batch.events
+        assert isinstance(event, HandoverView)
+        assert [name for name, _ns in event.stages] == ["requested", "granted", "connected", "confirmed", "gone"]
+        times = [at_ns for _name, at_ns in event.stages]
+        assert times == sorted(times)
+        assert (event.state, event.function, event.user, event.runtime_pid, event.proxy_pid) == (
+            "alone", "echo", "ann", 9, 7,
+        )  # fmt: skip
+        assert play.node.feed.picture().handovers == (event,), "who comes later can replay it"
+        play.node.received(runtime, Report((await runtime.gets(Invoke)).id))
+        await outcome
+
+
+async def test_a_watcher_who_comes_later_sees_the_steps_that_go_on(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, peer, task = await play.running("echo")
+        (step,) = play.node.feed.picture().steps
+        assert (step.id, step.state, step.spans[-1].kind, step.spans[-1].end_ns) == (task.id, "running", "run", 0)
+        play.node.received(peer, Report(task.id))
+        await outcome
+        assert play.node.feed.picture().steps == ()
+
+
+async def test_the_first_step_of_a_proxied_workflow_has_its_process(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, proxy, task = await play.running("echo", "proxy")
+        play.node.received(proxy, Steps([Step(task.id, "", "echo", 1, "w1", "warm", "proxy", "running", pid=12)]))
+        play.node.received(proxy, Report(task.id))
+        await outcome
+        (step,) = play.node.history.latest().trace
+        assert (step.pid, step.via, step.parent, step.state) == (12, "proxy", "", "succeeded")
+
+
+async def test_a_busy_worker_is_evicted_only_by_force_and_its_invocation_is_lost(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, peer, task = await play.running("echo")
+        with pytest.raises(Conflict, match=f"runs an invocation; see: mee6 act cancel {task.id}, or --force"):
+            play.node.evict("w1", force=False)
+        with pytest.raises(NotFound, match="no worker 'w9'"):
+            play.node.evict("w9", force=True)
+        play.node.evict("w1", force=True)
+        with pytest.raises(WorkerLost, match="evicted"):
+            await outcome
+        assert peer.closed
+        assert play.node.workers() == []
+
+
+async def test_an_idle_worker_is_evicted(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, peer, task = await play.running("echo")
+        play.node.received(peer, Report(task.id))
+        await outcome
+        play.node.evict("w1", force=False)
+        assert play.node.workers() == []
+
+
+async def test_a_worker_is_paused_and_resumed_by_hand_and_by_a_lease(tmp_path: Path) -> None:
+    async with played_node(tmp_path, pause="never", driver_pauses="signals") as play:
+        await play.add("echo")
+        outcome, peer, task = await play.running("echo")
+        for refused in (play.node.pause("w1"), play.node.resume("w1")):
+            with pytest.raises(Conflict, match="worker w1 "):
+                await refused
+        play.node.received(peer, Report(task.id))
+        await outcome
+        assert (await play.node.pause("w1")).state == "paused"
+        assert (await play.node.pause("w1")).state == "paused", "once more changes nothing"
+        assert (await play.node.resume("w1")).state == "warm"
+        assert (await play.node.pause("w1")).state == "paused"
+        again = play.begin("echo")
+        play.node.received(peer, Report((await peer.gets(Invoke)).id, b"z"))
+        assert (await again).result == b"z"
+        assert [call for call in play.driver.calls if call[0] in ("pause", "resume")] == [
+            ("pause", "w1"), ("resume", "w1"), ("pause", "w1"), ("resume", "w1"),
+        ]  # fmt: skip
+
+
+async def test_a_driver_that_cannot_pause_says_so(tmp_path: Path) -> None:
+    async with played_node(tmp_path, prewarm={"python": 1}) as play:
+        await play.connected()
+        await asyncio.sleep(0)
+        with pytest.raises(Conflict, match="the fake driver cannot pause"):
+            await play.node.pause("w1")
+
+
+async def test_a_drained_node_refuses_until_it_is_undrained(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, peer, task = await play.running("echo")
+        assert play.node.drain().draining
+        with pytest.raises(Conflict, match="mee6 agent undrain"):
+            play.begin("echo")
+        play.node.received(peer, Report(task.id, b"done"))
+        assert (await outcome).result == b"done"
+        assert not play.node.undrain().draining
+        again = play.begin("echo")
+        play.node.received(peer, Report((await peer.gets(Invoke)).id))
+        await again
+        await play.node.wind_down()
+        with pytest.raises(Conflict, match="about to end"):
+            play.node.undrain()

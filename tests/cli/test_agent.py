@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -186,3 +187,24 @@ def test_the_workers_of_a_node_are_listed(mee6: Run, serving: Path) -> None:
     assert (refused.exit_code, refused.stdout) == (7, "")
     assert mee6("worker", "limits", "w999", "--memory", "256M", *to).exit_code == 3
     assert mee6("worker", "limits", worker["id"], *to).exit_code == 2
+
+
+@pytest.mark.slow
+def test_a_frozen_agent_is_told_apart_from_one_that_answers(
+    mee6: Run, serving: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = daemon.facts(serving)
+    assert found is not None
+    monkeypatch.setattr("mee6tui.cli.agent.STATUS_S", 0.5)
+    os.kill(found.pid, signal.SIGSTOP)
+    try:
+        status = mee6("agent", "status", "--address", found.address)
+        assert (status.stdout, status.exit_code) == ("", 124)
+        assert "frozen or overloaded" in status.stderr
+        stop = mee6("agent", "stop")
+        assert stop.exit_code == 124
+        assert f"kill -CONT {found.pid}" in stop.stderr
+    finally:
+        os.kill(found.pid, signal.SIGCONT)
+    while daemon.running(serving):  # what it was told while frozen, it does now
+        time.sleep(0.01)

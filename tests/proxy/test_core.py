@@ -271,7 +271,9 @@ def test_a_call_that_stays_runs_in_the_spare_then_in_the_warm_runtime() -> None:
     play.runtime(callee, Report("i.2"))
     play.runtime(root, Report("i", b"z"))
     assert [type(message) for message in play.to_agent()] == [Steps, Report]
-    assert [step.start for step in steps(play).values()] == ["prewarmed", "warm"]
+    told = steps(play)
+    assert [step.start for step in told.values() if step.parent] == ["prewarmed", "warm"]
+    assert told["i"].pid, "of the first step the agent learns which process runs it"
 
 
 def test_a_call_without_a_spare_waits_for_the_next_runtime() -> None:

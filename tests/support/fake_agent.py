@@ -23,10 +23,12 @@ from mee6.api.faults import API_KEY, API_LEVEL, fault_to_pb, to_status
 from mee6.api.v1 import console_pb2, console_pb2_grpc, invoker_pb2, invoker_pb2_grpc
 from mee6.errors import (
     Cancelled,
+    Conflict,
     FunctionNotFound,
     FunctionRaised,
     InvocationNotFound,
     Mee6Error,
+    NotFound,
     TimedOut,
     VersionMismatch,
 )
@@ -57,6 +59,8 @@ class FakeAgent:
         self.requests: list[Any] = []
         self.called_off: list[str] = []
         self.results: dict[str, bytes] = {}
+        self.busy = 0
+        """What it says that runs when it is drained."""
         self.traces: dict[str, console_pb2.TraceReply] = {}
         self.logs: list[console_pb2.LogsReply] = []
         self.watched: list[console_pb2.WatchReply] = []
@@ -262,6 +266,30 @@ class _Console(_Checked, console_pb2_grpc.ConsoleServicer):
     def Logs(self, request: console_pb2.LogsRequest, context: Any) -> Iterator[Any]:
         self.take(request, context)
         yield from self.agent.logs
+
+    def Evict(self, request: console_pb2.EvictRequest, context: Any) -> Any:
+        self.take(request, context)
+        if request.worker == "w9":
+            _abort(context, NotFound("no worker 'w9'; see: mee6 worker ls"))
+        if request.worker == "w3" and not request.force:
+            _abort(context, Conflict("worker w3 runs an invocation; see: mee6 act cancel i1, or --force"))
+        return console_pb2.EvictReply()
+
+    def Pause(self, request: console_pb2.PauseRequest, context: Any) -> Any:
+        self.take(request, context)
+        return console_pb2.PauseReply(worker=console_pb2.Worker(id=request.worker, state="paused"))
+
+    def Resume(self, request: console_pb2.ResumeRequest, context: Any) -> Any:
+        self.take(request, context)
+        return console_pb2.ResumeReply(worker=console_pb2.Worker(id=request.worker, state="warm"))
+
+    def Drain(self, request: console_pb2.DrainRequest, context: Any) -> Any:
+        self.take(request, context)
+        return console_pb2.DrainReply(node=console_pb2.Node(id="n1", draining=True, busy=self.agent.busy))
+
+    def Undrain(self, request: console_pb2.UndrainRequest, context: Any) -> Any:
+        self.take(request, context)
+        return console_pb2.UndrainReply(node=console_pb2.Node(id="n1"))
 
     def Watch(self, request: console_pb2.WatchRequest, context: Any) -> Iterator[Any]:
         self.take(request, context)

@@ -85,7 +85,7 @@ class PlayedNode:
 
 
 @contextlib.asynccontextmanager
-async def played_node(tmp_path: Path, **config: Any) -> AsyncIterator[PlayedNode]:
+async def played_node(tmp_path: Path, driver_pauses: str = "none", **config: Any) -> AsyncIterator[PlayedNode]:
     specs: asyncio.Queue[WorkerSpec] = asyncio.Queue()
 
     async def note(spec: WorkerSpec) -> None:
@@ -94,7 +94,7 @@ async def played_node(tmp_path: Path, **config: Any) -> AsyncIterator[PlayedNode
 
     settings = AgentConfig(state_dir=tmp_path, **{"prewarm": {}, "pause": False, **config})
     async with LocalSubstrate(tmp_path) as substrate:
-        driver = FakeDriver(tmp_path / "fake", tmp_path / "a.sock", note)
+        driver = FakeDriver(tmp_path / "fake", tmp_path / "a.sock", note, driver_pauses)
         node = Node(settings, driver, substrate, RUNTIMES)
         async with node.running(tmp_path / "a.sock"):
             yield PlayedNode(node, driver, specs, tmp_path)

@@ -2,19 +2,32 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import grpc
 import grpc.aio
 import pytest
 
-from agent.feed import RING_EVENTS, FunctionView, HandoverView, InvocationView, LogLine, WorkerView
+from agent.feed import RING_EVENTS, FiguresView, FunctionView, HandoverView, InvocationView, LogLine, WorkerView
 from agent.history import Outcome
+from agent.services.server import Server
+from mee6.api.faults import from_rpc_error
 from mee6.api.v1 import console_pb2 as pb
 from mee6.api.v1 import invoker_pb2
-from mee6.errors import InvalidInput, InvocationNotFound
+from mee6.api.v1.console_pb2_grpc import ConsoleStub
+from mee6.errors import (
+    Conflict,
+    Exhausted,
+    FunctionNotFound,
+    InvalidInput,
+    InvocationNotFound,
+    Mee6Error,
+    NotFound,
+)
 from mee6.lane.messages import Span, Step
 from tests.agent.services.conftest import Rig
 from tests.agent.services.test_invoker import refused
+from tests.support.fake_node import FakeNode
 from tests.support.waiting import until
 
 
@@ -43,13 +56,14 @@ async def test_every_kind_of_event_reaches_a_watcher_whole(rig: Rig) -> None:
     feed.publish(2, InvocationView("i1", "ann", "echo", 2, "failed", "w1", "warm", 3, 4, "no"))
     feed.publish(3, Step("i1.1", "i1", "echo", 2, "w1", "warm", "direct", "failed", 5, "no", [Span("run", 6, 7)]))
     feed.publish(4, LogLine(4, "i1.1", "echo", "w1", "err", "half \udcff\n", 9))
-    feed.publish(5, HandoverView("w1", "direct", "why", 6))
+    feed.publish(5, HandoverView("w1", "direct", "why", 6, "i1", "ann", "echo", 7, (("requested", 8), ("granted", 9))))
     feed.publish(6, FunctionView("ann", "echo", 2, "python", True, True))
     feed.publish(7, rig.node.info())
+    feed.publish(8, FiguresView("ann", "echo", 1.5, 2.5, 3.5, 4, 5, 6, 7, 8, 9, 10))
     batch = (await watch.read()).batch
     assert batch.seq == 0
-    worker, invocation, step, log, handover, function, node = batch.events
-    assert [event.at_ns for event in batch.events] == [1, 2, 3, 4, 5, 6, 7]
+    worker, invocation, step, log, handover, function, node, figures = batch.events
+    assert [event.at_ns for event in batch.events] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert worker.worker == pb.Worker(
         id="w1", pool="python", state="gone", username="ann", function="echo", version=2, via="direct",
         invocation="i1", since_ns=3, invocations=4, reason="killed", runtime_pid=5,
@@ -65,11 +79,18 @@ async def test_every_kind_of_event_reaches_a_watcher_whole(rig: Rig) -> None:
     assert log.log == pb.Log(
         invocation="i1.1", function="echo", worker="w1", stream="err", text="half ?\n", dropped_bytes=9
     )
-    assert handover.handover == pb.Handover(worker="w1", state="direct", reason="why", runtime_pid=6)
+    assert handover.handover == pb.Handover(
+        worker="w1", state="direct", reason="why", runtime_pid=6, invocation="i1", username="ann", function="echo",
+        proxy_pid=7, stages=[pb.Stage(name="requested", at_ns=8), pb.Stage(name="granted", at_ns=9)],
+    )  # fmt: skip
     assert function.function == pb.Function(
         username="ann", name="echo", version=2, runtime="python", is_workflow=True, removed=True
     )
     assert node.node.id == "n1"
+    assert figures.figures == pb.Figures(
+        username="ann", function="echo", rate=1.5, p50_ms=2.5, p99_ms=3.5, invocations=4, failures=5, cold=6,
+        prewarmed=7, warm=8, queued=9, running=10,
+    )  # fmt: skip
     watch.cancel()
 
 
@@ -113,6 +134,68 @@ async def test_a_watcher_that_does_not_read_costs_nothing_and_gets_a_fresh_snaps
         while not any(event.worker.id == "w9" for event in (await watch.read()).batch.events):
             pass
     watch.cancel()
+
+
+@pytest.mark.slow
+async def test_a_watcher_that_stops_reading_is_cut_off_with_its_reason_and_holds_little(folder: Path) -> None:
+    node = FakeNode(folder)
+    path, feed = folder / "grpc.sock", node.feed
+    async with (
+        Server(node, "127.0.0.1:0", path, grace_s=0.2, stalled_s=1.0),
+        grpc.aio.insecure_channel(f"unix:{path}") as channel,
+    ):
+        console = ConsoleStub(channel)  # type: ignore[no-untyped-call]
+        watch = console.Watch(pb.WatchRequest())
+        await watch.read()
+        published = 0
+        async with asyncio.timeout(60):
+            while feed.watched or published < 100_000:
+                for number in range(RING_EVENTS // 4):
+                    feed.publish(1, InvocationView(f"i{number}", "ann", "echo", 1, "running", error="x" * 500))
+                published += RING_EVENTS // 4
+                await asyncio.sleep(0.03)
+        assert feed.watchers == 0
+        assert all(slot is None for slot in feed._ring), "nothing is kept for it"
+        delivered = 0
+        error: Mee6Error | None = None
+        while error is None:
+            try:
+                reply = await watch.read()
+            except grpc.aio.AioRpcError as failure:
+                error = from_rpc_error(failure, "here")
+            else:
+                delivered += len(reply.batch.events)
+        assert type(error) is Exhausted
+        assert "watcher too slow" in error.message
+        assert delivered < published / 2, "what gRPC had taken before is all that was held for it"
+        await (again := console.Watch(pb.WatchRequest())).read()
+        again.cancel()
+
+
+async def test_acts_reach_the_node(rig: Rig) -> None:
+    error = await refused(rig.console.Evict(pb.EvictRequest(worker="w1")))
+    assert type(error) is Conflict
+    assert "--force" in error.message
+    assert type(await refused(rig.console.Evict(pb.EvictRequest(worker="w9")))) is NotFound
+    await rig.console.Evict(pb.EvictRequest(worker="w1", force=True))
+    assert rig.node.evicted == ["w1"]
+    assert (await rig.console.Pause(pb.PauseRequest(worker="w1"))).worker.state == "paused"
+    assert (await rig.console.Resume(pb.ResumeRequest(worker="w1"))).worker.state == "warm"
+    assert (await rig.console.Drain(pb.DrainRequest())).node.draining
+    assert not (await rig.console.Undrain(pb.UndrainRequest())).node.draining
+
+
+async def test_the_latest_trace_is_the_callers(rig: Rig) -> None:
+    mine = await invoke(rig, arg="x", username="ann")
+    await invoke(rig, arg="y", username="bob")
+    assert (await rig.console.Trace(pb.TraceRequest(username="ann"))).invocation.id == mine
+    assert type(await refused(rig.console.Trace(pb.TraceRequest(username="eve")))) is InvocationNotFound
+
+
+async def test_output_of_an_unknown_function_is_refused(rig: Rig) -> None:
+    error = await refused(rig.console.Logs(pb.LogsRequest(function="nosuch")).read())
+    assert type(error) is FunctionNotFound
+    assert [reply async for reply in rig.console.Logs(pb.LogsRequest(function="echo"))] == []
 
 
 async def test_a_trace_shows_the_steps_of_an_invocation(rig: Rig) -> None:

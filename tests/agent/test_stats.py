@@ -1,0 +1,32 @@
+"""Rates and figures of functions, on a clock of the test's own."""
+
+from __future__ import annotations
+
+from agent.stats import RATE_S, Rate
+
+SECOND = 1_000_000_000
+
+
+def test_a_rate_counts_whole_seconds_and_leaves_out_the_one_that_goes_on() -> None:
+    rate = Rate()
+    for _ in range(10):
+        rate.add(100 * SECOND)
+    assert rate.at(100 * SECOND + 1) == 0.0
+    assert rate.at(101 * SECOND) == 10 / RATE_S
+
+
+def test_a_rate_falls_to_nothing_once_nothing_comes() -> None:
+    rate = Rate()
+    for second in range(100, 110):
+        for _ in range(5):
+            rate.add(second * SECOND)
+    assert rate.at(110 * SECOND) == 5.0
+    assert rate.at((110 + RATE_S) * SECOND) == 0.0
+    assert rate.at(10_000 * SECOND) == 0.0
+
+
+def test_a_long_silence_leaves_no_old_counts() -> None:
+    rate = Rate()
+    rate.add(1 * SECOND)
+    rate.add(1_000 * SECOND)
+    assert rate.at(1_001 * SECOND) == 1 / RATE_S
