@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from mee6.records import Step
 
-KINDS: Final = ("queued", "start", "resume", "load", "handover", "run")
+KINDS: Final = ("queued", "start", "lease", "resume", "load", "handover", "run")
 """Of spans, in the order in which a step goes through them."""
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _TITLES: Final = {
     "queued": "QUEUE",
     "start": "START",
+    "lease": "LEASE",
     "resume": "RESUME",
     "load": "LOAD",
     "handover": "HANDOVER",

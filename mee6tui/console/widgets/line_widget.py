@@ -98,5 +98,3 @@ class LineWidget(Widget, can_focus=True):
         if self.palette.ascii:
             return Piece("#" if start <= y < start + length else "|", "quiet")
         return Piece("┃" if start <= y < start + length else "│", "quiet" if start <= y < start + length else "raised")
-
-

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 from rich.cells import cell_len
@@ -110,8 +111,7 @@ def pretty(text: str) -> list[list[Piece]]:
     if not isinstance(found, dict | list):
         return [[Piece(text)]]
     made = []
-    for line in json.dumps(found, indent=2, ensure_ascii=False).split("\n"):
-        line = clean(line)
+    for line in map(clean, json.dumps(found, indent=2, ensure_ascii=False).split("\n")):
         key = re.match(r'(\s*)("(?:[^"\\]|\\.)*": )(.*)', line)
         made.append([Piece(key[1]), Piece(key[2], "accent"), Piece(key[3])] if key else [Piece(line)])
     return made
@@ -164,7 +164,7 @@ def marked(pieces: Sequence[Piece], spans: Sequence[tuple[int, int]], tone: str,
         edges = {0, len(piece.text)}
         edges |= {place - at for span in spans for place in span if 0 < place - at < len(piece.text)}
         cuts = sorted(edges)
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in pairwise(cuts):
             part = piece._replace(text=piece.text[start:end])
             inside = any(first <= at + start and at + end <= last for first, last in spans)
             made.append(part._replace(tone=tone, on=on) if inside else part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -229,7 +229,7 @@ class LogPage:
 
     # -- words about it
 
-    def status(self, width: int) -> list[Piece]:
+    def status(self) -> list[Piece]:
         """The line that says what is shown and what is not."""
         ring, count = self.ring, len(self.view)
         state = Piece(self._plain(" ▸ follows "), "good") if self.follows else Piece(" holds ", "warning")
@@ -282,7 +282,7 @@ def tone_of(source: str) -> str:
 def time_of_day(wall_ns: int) -> str:
     """The time here, to the millisecond."""
     seconds, rest = divmod(wall_ns, 1_000_000_000)
-    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC).astimezone()
+    moment = dt.datetime.fromtimestamp(seconds, tz=dt.UTC).astimezone()
     return f"{moment:%H:%M:%S}.{rest // 1_000_000:03d}"
 
 

@@ -78,9 +78,7 @@ class LogView(LineWidget):
         self._opened: list[list[Piece]] | None = None
         self._opened_top = 0
 
-    def put(
-        self, at_ns: int, source: str, text: str, *, is_error: bool = False, lost_bytes: int = 0
-    ) -> None:
+    def put(self, at_ns: int, source: str, text: str, *, is_error: bool = False, lost_bytes: int = 0) -> None:
         """Takes what was written; it costs a microsecond or two and paints nothing."""
         self.ring.put(at_ns, source, text, is_error=is_error, lost_bytes=lost_bytes)
         self.page.note_source(source)
@@ -176,7 +174,7 @@ class LogView(LineWidget):
             ]
         if self._opened is not None:
             return [Piece(f" {len(self._opened)} rows of one line; c copies it, esc goes back", "quiet")]
-        return self.page.status(self.size.width)
+        return self.page.status()
 
     # -- selection
 
@@ -187,7 +185,7 @@ class LogView(LineWidget):
         start, end = ((place.y, max(0, place.x)) if place is not None else None for place in selection)
         return self.page.copied(start, end), "\n"
 
-    def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002
+    def selection_updated(self, selection: Selection | None) -> None:
         """Shows what is selected, and holds still for it."""
         if self.page.follows and selection is not None:
             self.page.hold(self._height, self._width)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mee6tui.cli.units import duration
@@ -20,15 +21,17 @@ if TYPE_CHECKING:
 LETTERS: Final[Mapping[str, str]] = {
     "queued": "Q",
     "start": "S",
+    "lease": "E",
     "resume": "U",
     "load": "L",
     "handover": "H",
     "run": "R",
 }
-"""One letter for each kind of span; `U` is for unpausing, as `R` runs."""
+"""One letter for each kind of span; `U` is for unpausing, as `R` runs, and `E` for lease, as `L` loads."""
 TONES: Final[Mapping[str, str]] = {
     "queued": "queued",
     "start": "starting",
+    "lease": "warm",
     "resume": "paused",
     "load": "loading",
     "handover": "accent",
@@ -113,7 +116,7 @@ def quiet(edges: Iterable[int], *, share: float = 1 / 6) -> tuple[tuple[int, int
     if len(places) < 3:
         return ()
     least = (places[-1] - places[0]) * share
-    return tuple((a, b) for a, b in zip(places, places[1:], strict=False) if b - a > least)
+    return tuple((a, b) for a, b in pairwise(places) if b - a > least)
 
 
 def axis_of(edges: Sequence[int], begin_ns: int, *, squeezed: bool) -> Axis:

@@ -30,7 +30,7 @@ from mee6tui.steps import KINDS, Placed, Times, in_call_order, times
 if TYPE_CHECKING:
     from mee6.records import Invocation, Step
 
-_COLD: Final = ("queued", "start", "resume", "load", "handover")
+_COLD: Final = ("queued", "start", "lease", "resume", "load", "handover")
 _PLAIN: Final = str.maketrans("◆▾▸┊▶▏≈✗→", "*-+:>|~!>")
 
 
@@ -237,7 +237,7 @@ class Sheet:
 
     def _bars(self, step: Step, found: Times, now: int, room: int) -> list[Piece]:
         window = self.seen(now)
-        bars = []
+        bars: list[Bar] = []
         for span in sorted(step.spans, key=lambda span: span.start_ns):
             start = window.column(self._axis.drawn(span.start_ns), room)
             end = window.column(self._axis.drawn(span.end_ns or max(now, span.start_ns)), room)
@@ -314,7 +314,8 @@ class Sheet:
             return [[Piece(" no steps: it has not started, or they have been forgotten", "quiet")], [], []]
         found = self.times(step.id, now)
         sign = STEPS.get(step.state, UNKNOWN)
-        facts = [step.id, f"{step.function} v{step.version}", f"in {step.worker}" if step.worker else "in no worker yet"]
+        facts = [step.id, f"{step.function} v{step.version}"]
+        facts += [f"in {step.worker}" if step.worker else "in no worker yet"]
         facts += [f"{step.start} start"] if step.start else []
         facts += [f"via {step.via}"] if step.via else []
         facts += [f"pid {step.pid}"] if step.pid else []
