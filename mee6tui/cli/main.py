@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from mee6tui.cli import act, agent, completion, context, demo, doctor, image, scaffold, trace, version, worker
+from mee6tui.cli import act, agent, completion, console, context, demo, doctor, image, scaffold, trace, version, worker
 from mee6tui.cli.session import Root, examples, group
 
 app = group(
@@ -15,6 +15,7 @@ app = group(
     cls=Root,
     epilog=examples(
         "mee6 demo                       all of it in half a minute",
+        "mee6                            open the console, on a terminal",
         "mee6 agent serve --detach       start an agent",
         "mee6 init hello                 write a function",
         "mee6 act add hello              add it",
@@ -23,6 +24,7 @@ app = group(
     ),
 )
 
+app.command(epilog=examples("mee6 console", "mee6 console --context edge --context lab"))(console.console)
 app.add_typer(agent.app, name="agent")
 app.add_typer(act.app, name="act")
 app.command(epilog=examples("mee6 trace", "mee6 trace 0c4f", "mee6 trace -o json"))(trace.trace)

@@ -28,7 +28,20 @@ if TYPE_CHECKING:  # grpc is imported when a connection is made, not for --help
 T = TypeVar("T")
 
 _PROGRAM = "mee6"
-_ORDER = ("demo", "init", "agent", "act", "trace", "worker", "image", "doctor", "context", "version", "completion")
+_ORDER = (
+    "console",
+    "demo",
+    "init",
+    "agent",
+    "act",
+    "trace",
+    "worker",
+    "image",
+    "doctor",
+    "context",
+    "version",
+    "completion",
+)
 SLOW_S = 0.8
 """After which a wait shows that it is one."""
 
@@ -156,6 +169,12 @@ def session(
     return Session(settings, color)
 
 
+def on_terminal() -> bool:
+    """Whether there is a terminal that can be drawn on."""
+    drawable = os.environ.get("TERM", "dumb") not in {"dumb", ""}
+    return drawable and sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def examples(*lines: str) -> str:
     """An epilog for `--help`; click leaves a paragraph that opens with a backspace as it is."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
@@ -174,6 +193,12 @@ class Group(TyperGroup):
 
 class Root(Group):
     """The `mee6` command itself: where failures are told and become exit codes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Takes no arguments, on a terminal, for the console."""
+        if not args and not ctx.resilient_parsing and on_terminal():
+            args = ["console"]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """In the order of `_ORDER`, whether groups or not."""

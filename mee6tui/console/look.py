@@ -7,7 +7,7 @@ people with deuteranopia or tritanopia tell apart (after Okabe and Ito, 2008); r
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -47,7 +47,7 @@ WORKERS: Final = _signs(
     Sign("pausing", "◑", "(", "N", "paused"),
     Sign("paused", "‖", "=", "Z", "paused"),
     Sign("resuming", "◐", ")", "R", "loading"),
-    Sign("gone", "×", "x", "X", "gone"),
+    Sign("gone", "✕", "x", "X", "gone"),
 )
 """By `agent.core.worker.WorkerState`; `Z` is asleep, `N` nods off."""
 
@@ -167,7 +167,20 @@ class Palette:
 
 
 _TO_ASCII: Final = str.maketrans(
-    {"·": "-", "→": ">", "…": "~", "─": "-", "│": "|", "▲": "^", "▼": "v", "▸": ">", "●": "*", "×": "x", "—": "-"}
+    {
+        "·": "-",
+        "→": ">",
+        "…": "~",
+        "─": "-",
+        "│": "|",
+        "▲": "^",
+        "▼": "v",
+        "▸": ">",
+        "●": "*",
+        "▌": ">",
+        "✕": "x",
+        "—": "-",
+    }
     | dict(zip("▁▂▃▄▅▆▇█", "_.-:=+*#", strict=True))
 )
 
@@ -209,5 +222,5 @@ def milliseconds(value: float) -> str:
 
 def clock_time(wall_ns: int, *, millis: bool = False) -> str:
     """The time of day here: `12:03:04` or `12:03:04.567`."""
-    moment = datetime.datetime.fromtimestamp(wall_ns / 1e9, tz=datetime.UTC).astimezone()
+    moment = dt.datetime.fromtimestamp(wall_ns / 1e9, tz=dt.UTC).astimezone()
     return moment.strftime("%H:%M:%S") + (f".{wall_ns // 1_000_000 % 1000:03d}" if millis else "")
