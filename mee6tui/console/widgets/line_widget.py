@@ -7,7 +7,7 @@ a place in a log is a line's number and not an offset.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.segment import Segment
 from textual.geometry import Region
@@ -15,10 +15,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from mee6tui.console.look import DARK, Palette
+from mee6tui.console.widgets.line import Painted
 from mee6tui.console.widgets.pieces import Piece, filled
 
 
-class LineWidget(Widget, can_focus=True):
+class LineWidget(Painted, Widget, can_focus=True):
     """A widget that draws its lines itself.
 
     `flush(now)` is called by the frame clock and is the only thing that repaints; `put` and its like only note.
@@ -27,8 +28,8 @@ class LineWidget(Widget, can_focus=True):
         palette: gives colours and says whether only ASCII may be shown.
     """
 
-    DEFAULT_CSS = "LineWidget { width: 1fr; height: 1fr; }"
-    ALLOW_SELECT = False
+    DEFAULT_CSS: ClassVar[str] = "LineWidget { width: 1fr; height: 1fr; }"
+    ALLOW_SELECT: ClassVar[bool] = False
 
     def __init__(self, palette: Palette = DARK, **widget: Any) -> None:
         super().__init__(**widget)
@@ -39,11 +40,6 @@ class LineWidget(Widget, can_focus=True):
     def is_plain(self) -> bool:
         """Whether colours are not to be relied on."""
         return self.palette.ascii or self.app.no_color
-
-    def set_palette(self, palette: Palette) -> None:
-        """Looks different from now on."""
-        self.palette = palette
-        self.repaint()
 
     def strip(self, pieces: Iterable[Piece], width: int) -> Strip:
         """The pieces in exactly `width` cells."""

@@ -33,8 +33,7 @@ class LogView(LineWidget):
         clock: nanoseconds, to bound what a filter takes of a frame.
     """
 
-    DEFAULT_CSS = "LogView { width: 1fr; height: 1fr; }"
-    ALLOW_SELECT = True
+    ALLOW_SELECT: ClassVar[bool] = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "scroll_lines(-1)", "up", show=False, id="logs.up"),
         Binding("down,j", "scroll_lines(1)", "down", show=False, id="logs.down"),
@@ -98,7 +97,7 @@ class LogView(LineWidget):
     def _width(self) -> int:
         return max(0, self.size.width - 1)
 
-    def flush(self, now: int) -> None:  # noqa: ARG002 - the frame clock gives it to every widget
+    def flush(self, now: float) -> None:  # noqa: ARG002 - the frame clock gives it to every widget
         """Draws what has changed, and lets a filter look on for a few milliseconds."""
         self.page.advance(FILTER_NS, self._clock)
         ring, page = self.ring, self.page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
@@ -15,14 +15,13 @@ from mee6tui.console.widgets.pieces import Piece
 from mee6tui.console.widgets.theatre_picture import lines
 from mee6tui.console.widgets.theatre_story import Player, Story, Told
 
-_PULSE_NS = 1_200_000_000
+_PULSE_S: Final = 1.2
 """How long a call's dot takes there and back."""
 
 
 class Theatre(LineWidget):
     """Shows one worker: live as its records come, or again from the beginning."""
 
-    DEFAULT_CSS = "Theatre { width: 1fr; height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "play", "play/stop", id="theatre.play"),
         Binding("left,comma", "step(-1)", "back", id="theatre.back"),
@@ -59,18 +58,18 @@ class Theatre(LineWidget):
         if at_end and not self.player.is_at_end:
             self.player.playing = True
 
-    def flush(self, now: int) -> None:
+    def flush(self, now: float) -> None:
         """Moves on.
 
         Args:
-            now: nanoseconds, on any clock that goes steadily.
+            now: seconds, monotonic.
         """
         player = self.player
         player.tick(now)
         width, height = self.size
-        pulse = now % _PULSE_NS / _PULSE_NS
+        pulse = now % _PULSE_S / _PULSE_S
         worker = player.story.scene(player.position).worker
-        seen: tuple[object, ...] = (player, player.position, player.playing, player.speed, player.story.told, width, height)
+        seen: tuple[object, ...] = (player, player.position, player.playing, player.speed, player.story.told, self.size)
         seen += (pulse,) if worker is not None and worker.state == "busy" else ()
         if seen == self._seen:
             return

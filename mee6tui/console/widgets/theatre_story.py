@@ -127,10 +127,7 @@ class Story:
         self.pid = what.runtime_pid or self.pid
         calls = self._calls[-1] if self._calls else (0, 0)
         fresh = max(0, what.invocations - before.invocations) if before else what.invocations
-        is_direct = (before.via if before and before.via else what.via) == "direct" and self.state in (
-            "direct",
-            "alone",
-        )
+        is_direct = (before or what).via == "direct"  # a call that has ended went the way that there was before
         self._calls.append((calls[0], calls[1] + fresh) if is_direct else (calls[0] + fresh, calls[1]))
         self._at.append(at_ns)
         self._workers.append(what)
@@ -207,7 +204,7 @@ class Player:
     speed: float = 1.0
     playing: bool = True
     position: float = 0.0
-    _last: int | None = None
+    _last: float | None = None
 
     @property
     def end(self) -> float:
@@ -219,13 +216,13 @@ class Player:
         """Whether all has been shown."""
         return self.position >= self.end
 
-    def tick(self, now: int) -> bool:
-        """Moves on to a time, nanoseconds on any clock.
+    def tick(self, now: float) -> bool:
+        """Moves on to a time, seconds, monotonic.
 
         Returns:
             Whether the position has changed.
         """
-        passed = 0.0 if self._last is None else max(0, now - self._last) / 1e9
+        passed = 0.0 if self._last is None else max(0.0, now - self._last)
         self._last = now
         if not self.playing or self.is_at_end:
             return False

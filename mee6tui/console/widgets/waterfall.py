@@ -25,7 +25,6 @@ class Waterfall(LineWidget):
     Above the rows stands a ruler, below them what there is to say of the cursor's step, and a legend.
     """
 
-    DEFAULT_CSS = "Waterfall { width: 1fr; height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "up", show=False, id="waterfall.up"),
         Binding("down,j", "move(1)", "down", show=False, id="waterfall.down"),
@@ -61,8 +60,11 @@ class Waterfall(LineWidget):
     def __init__(self, palette: Palette = DARK, **widget: Any) -> None:
         super().__init__(palette, **widget)
         self.sheet = Sheet(palette)
+        self.clock_offset_ns = 0
+        """What the agent's clock is ahead of the one that `flush` is given; 0 on one machine."""
         self._top = 0
         self._now = 0
+        """On the agent's clock."""
         self._changed: set[str] = set()
         self._seen: object = None
 
@@ -89,13 +91,16 @@ class Waterfall(LineWidget):
         self.sheet.palette = palette
         super().set_palette(palette)
 
-    def flush(self, now: int) -> None:
+    def flush(self, now: float) -> None:
         """Draws what has changed.
 
         Args:
-            now: nanoseconds on the clock of the agent's records.
+            now: seconds, monotonic.
         """
-        self._now = now
+        self._now = int(now * 1e9) + self.clock_offset_ns
+        self._draw(self._now)
+
+    def _draw(self, now: int) -> None:
         sheet = self.sheet
         sheet.textured = self.is_plain
         arranged = sheet.arrange(now)
