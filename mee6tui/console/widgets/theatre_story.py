@@ -181,7 +181,7 @@ class Story:
 
     def waits(self) -> list[int]:
         """For each beat, nanoseconds since the one before; 0 for the first."""
-        return [0, *(later.at_ns - beat.at_ns for beat, later in pairwise(self.beats))]
+        return [0, *(later.at_ns - beat.at_ns for beat, later in pairwise(self.beats))] if self.beats else []
 
     def missing(self) -> list[str]:
         """The beats that the handover has yet to come to."""

@@ -228,6 +228,8 @@ class Sheet:
             *self._bars(step, found, now, room),
             Piece(f"{took:>9}", "busy" if found.running else "quiet"),
         ]
+        if self.palette.ascii:
+            pieces = self._in_ascii(pieces)
         if step.id != self.cursor:
             return pieces
         return [
@@ -294,12 +296,14 @@ class Sheet:
         left = f" {len(self.rows)} of {len(self.steps)} steps" if self.folded else f" {len(self.steps)} steps"
         left += f", {zoom:.3g}x" if self.window else ""
         text = [" "] * room
+        gaps = self._gap_columns(window, room)
         for column, label in ticks(self._axis, window, room):
-            for place, char in enumerate(f"▏{label}" if column + len(label) < room else "▏"):
+            end = column + len(label)
+            fits = end < room and not any(column <= at <= end for at in gaps)
+            for place, char in enumerate(f"▏{label}" if fits else "▏"):
                 text[column + place] = char
-        for at in self._gap_columns(window, room):
-            if text[at] == " ":
-                text[at] = "≈"
+        for at in gaps:
+            text[at] = "≈"
         right = "until now" if self.is_live and not self.window else ""
         return [
             Piece(fit(left, name + worker + 6), "quiet"),
@@ -324,7 +328,8 @@ class Sheet:
             Piece(f"  {duration(found.end_ns - found.start_ns)}{' so far' if found.running else ''}  ", strong=True),
             Piece("  ".join(facts)),
         ]
-        return [what, self._parts(found), self._last(step, found, now, width)]
+        lines = [what, self._parts(found), self._last(step, found, now, width)]
+        return [self._in_ascii(line) for line in lines] if self.palette.ascii else lines
 
     def _parts(self, found: Times) -> list[Piece]:
         pieces: list[Piece] = [Piece(" ")]
@@ -375,6 +380,9 @@ class Sheet:
         if self.squeezed:
             pieces += [Piece(self._plain("┊ "), "faint"), Piece("time left out", "quiet")]
         return pieces
+
+    def _in_ascii(self, pieces: Sequence[Piece]) -> list[Piece]:
+        return [piece._replace(text=self._plain(piece.text)) for piece in pieces]
 
     def _plain(self, text: str) -> str:
         return self.palette.plain(text.translate(_PLAIN)) if self.palette.ascii else text
