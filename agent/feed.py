@@ -45,6 +45,14 @@ class WorkerView(View, frozen=True, gc=False):
     reason: str = ""
     runtime_pid: int = 0
     memory_bytes: int = 0
+    cpu: float = 0.0
+    cpu_ns: int = 0
+    processes: int = 0
+    memory_limit_bytes: int = 0
+    cpus_limit: float = 0.0
+    handover: str = ""
+    proxy_pid: int = 0
+    started_ns: int = 0
 
 
 class InvocationView(View, frozen=True, gc=False):
@@ -63,12 +71,34 @@ class InvocationView(View, frozen=True, gc=False):
 
 
 class HandoverView(View, frozen=True, gc=False):
-    """A worker's handover."""
+    """A worker's handover; `stages` are (name, when)."""
 
     worker: str
     state: str
     reason: str = ""
     runtime_pid: int = 0
+    invocation: str = ""
+    user: str = ""
+    function: str = ""
+    proxy_pid: int = 0
+    stages: tuple[tuple[str, int], ...] = ()
+
+
+class FiguresView(View, frozen=True, gc=False):
+    """How a function does."""
+
+    user: str
+    function: str
+    rate: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    invocations: int = 0
+    failures: int = 0
+    cold: int = 0
+    prewarmed: int = 0
+    warm: int = 0
+    queued: int = 0
+    running: int = 0
 
 
 class FunctionView(View, frozen=True, gc=False):
@@ -140,9 +170,22 @@ class NodeView(View, frozen=True):
     memory_bytes: int = 0
     memory_budget_bytes: int = 0
     pools: tuple[PoolView, ...] = ()
+    cpu_percent: float = 0.0
+    cores: int = 0
+    load: tuple[float, ...] = ()
+    memory_total_bytes: int = 0
+    memory_available_bytes: int = 0
+    agent_cpu: float = 0.0
+    workers_cpu: float = 0.0
+    loop_lag_ms: float = 0.0
+    watchers: int = 0
+    rate: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    stopping: bool = False
 
 
-Event = WorkerView | InvocationView | Step | LogLine | HandoverView | FunctionView | NodeView
+Event = WorkerView | InvocationView | Step | LogLine | HandoverView | FunctionView | NodeView | FiguresView
 Stamped = tuple[int, Event]
 """(when, what)."""
 
@@ -154,6 +197,7 @@ KINDS: Final[Mapping[type[Event], str]] = {
     HandoverView: "handover",
     FunctionView: "function",
     NodeView: "node",
+    FiguresView: "figures",
 }
 
 
@@ -166,6 +210,11 @@ class Picture:
     functions: tuple[FunctionView, ...] = ()
     invocations: tuple[InvocationView, ...] = ()
     """Those going on and the most recent that ended, oldest first."""
+    figures: tuple[FiguresView, ...] = ()
+    steps: tuple[Step, ...] = ()
+    """Of the invocations that go on."""
+    handovers: tuple[HandoverView, ...] = ()
+    """The last of each worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +223,8 @@ class Snapshot:
 
     seq: int
     picture: Picture
+    missed: int = 0
+    """Events that this watcher missed because it was too slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +263,9 @@ class Filter:
             tuple(filter(self.passes, picture.workers)),
             tuple(filter(self.passes, picture.functions)),
             tuple(filter(self.passes, picture.invocations)),
+            tuple(filter(self.passes, picture.figures)),
+            tuple(filter(self.passes, picture.steps)),
+            tuple(filter(self.passes, picture.handovers)),
         )
 
 
@@ -310,6 +364,11 @@ class Feed:
         return events
 
     @property
+    def watchers(self) -> int:
+        """How many subscribe."""
+        return len(self._subscriptions)
+
+    @property
     def flushed(self) -> int:
         """The number of the first event that is not to be delivered yet."""
         return self._flushed
@@ -342,6 +401,7 @@ class Subscription:
         self._filter = wanted
         self._seq = seq
         self._snapshot_due = not skip_snapshot
+        self._overtaken = False
         self._waiter: asyncio.Future[None] | None = None
 
     def __enter__(self) -> Self:
@@ -358,12 +418,13 @@ class Subscription:
         while not feed.closed:
             if self._snapshot_due:
                 self._snapshot_due = False
+                missed = feed.seq - self._seq if self._overtaken else 0
                 self._seq = feed.seq
-                return Snapshot(self._seq, self._filter.apply(feed.picture()))
+                return Snapshot(self._seq, self._filter.apply(feed.picture()), missed)
             if self._seq < feed.flushed:
                 seq, events = self._seq, feed.cut(self._seq)
                 if events is None:
-                    self._snapshot_due = True
+                    self._snapshot_due = self._overtaken = True
                     continue
                 self._seq = feed.flushed
                 if self._filter is not _ALL:
@@ -391,17 +452,19 @@ def _key(event: Event, number: int) -> object:
             return FunctionView, event.user, event.name
         case NodeView():
             return NodeView
+        case FiguresView():
+            return FiguresView, event.user, event.function
         case LogLine():
             return number  # every line counts
 
 
 def _function_of(event: Event) -> str:
     match event:
-        case WorkerView() | InvocationView() | Step() | LogLine():
+        case WorkerView() | InvocationView() | Step() | LogLine() | HandoverView() | FiguresView():
             return event.function
         case FunctionView():
             return event.name
-        case HandoverView() | NodeView():
+        case NodeView():
             return ""
 
 
@@ -411,5 +474,5 @@ def _worker_of(event: Event) -> str:
             return event.id
         case InvocationView() | Step() | LogLine() | HandoverView():
             return event.worker
-        case FunctionView() | NodeView():
+        case FunctionView() | NodeView() | FiguresView():
             return ""

@@ -157,15 +157,34 @@ class History:
             raise InvocationNotFound(f"{len(found)} invocations begin with {wanted!r}; give more of the id")
         raise InvocationNotFound(f"no invocation {wanted!r}: it never was, or has been forgotten; see: mee6 trace")
 
-    def latest(self) -> Record:
+    def latest(self, user: str = "") -> Record:
         """The one accepted last.
+
+        Args:
+            user: whose; empty = anybody's.
 
         Raises:
             InvocationNotFound: there has been none.
         """
-        if not self._records:
-            raise InvocationNotFound("no invocation yet; make one with: mee6 act invoke NAME")
-        return next(reversed(self._records.values()))
+        for record in reversed(self._records.values()):
+            if user in ("", record.last_view.user):
+                return record
+        whose = f" of user {user!r}" if user and self._records else ""
+        raise InvocationNotFound(f"no invocation{whose} yet; make one with: mee6 act invoke NAME")
+
+    def knows(self, user: str, function: str) -> bool:
+        """Whether output of the user's function is remembered, which may have been removed since."""
+        return any(True for _line in self._lines(user, function, ""))
+
+    def live_steps(self, most: int) -> tuple[Step, ...]:
+        """All steps of the invocations that go on, of the newest first where they are more than `most`."""
+        steps: list[Step] = []
+        for record in reversed(self._records.values()):
+            if record.live is not None:
+                steps += record.trace[: most - len(steps)]
+                if len(steps) >= most:
+                    break
+        return tuple(steps)
 
     def recent(self, ended: int = 100) -> tuple[InvocationView, ...]:
         """Those going on and the last `ended` that have ended, oldest first."""

@@ -94,7 +94,7 @@ async def _serve(config: AgentConfig, on_ready: Callable[[str], None]) -> None:
                 await stop.wait()
                 _log.info("stopping: waiting for what runs, at most %g s", config.drain_s)
                 stop.clear()
-                draining = asyncio.create_task(node.drain())
+                draining = asyncio.create_task(node.wind_down())
                 again = asyncio.create_task(stop.wait())
                 await asyncio.wait([draining, again], return_when=asyncio.FIRST_COMPLETED)
                 again.cancel()

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
+import msgspec
 
 from agent import policy
 from agent.config import AgentConfig
@@ -32,6 +32,7 @@ from agent.feed import Feed, FunctionView, LogLine, NodeView, Picture, PoolView,
 from agent.functions import Functions
 from agent.history import History, Outcome
 from agent.lanes import LaneServer
+from agent.meter import Meter, used
 from agent.peers import Peer
 from agent.seats import Answer, Job, Seat
 from agent.services.api import NO_ENV, Added, Described, Ticket, silent
@@ -52,6 +53,11 @@ LOG_EVERY_S: Final = 0.2
 MEASURE_EVERY_S: Final = 2.0
 """What workers use, for the memory budget and for the choice of which to end."""
 
+SAMPLE_EVERY_S: Final = 1.0
+"""The same, and all else that is shown, while somebody watches."""
+SNAPSHOT_STEPS: Final = 2000
+"""With so many a snapshot stays below gRPC's usual 4 MiB."""
+
 _log: Final = logging.getLogger("mee6.agent")
 _canonical: Final = logging.getLogger("mee6.agent.invocation")
 
@@ -69,7 +75,10 @@ class Node:
         self.history = History(config.kept_invocations, config.kept_bytes)
         self.feed = Feed(self._picture)
         self.stats = Stats()
+        self._overall = (0.0, 0.0, 0.0)
+        """Rate, p50 and p99 in ms, as sampled last."""
         self.draining = False
+        self._stopping = False
         self.listen = config.listen
         self._runtimes = runtimes
         self._driver = driver
@@ -77,7 +86,7 @@ class Node:
         self._started_ns = time.monotonic_ns()
         self._tasks: set[asyncio.Task[None]] = set()
         self._unwritten: list[tuple[Job, Answer]] = []
-        self._process = psutil.Process()
+        self._meter = Meter()
         self._shell = Shell(
             Scheduler(policy.settings(config, self._capabilities, self._available())),
             driver,
@@ -120,10 +129,30 @@ class Node:
                     task.cancel()
                 await asyncio.gather(writer, *self._tasks, return_exceptions=True)
 
-    async def drain(self) -> None:
-        """Takes no more invocations and waits for those going on, at most `config.drain_s`."""
-        self.draining = True
-        self._shell.tell(ev.DrainBegan())
+    def drain(self) -> NodeView:
+        """Takes no more invocations; see `NodeApi.drain`."""
+        if not self.draining:
+            self.draining = True
+            self._shell.tell(ev.DrainBegan())
+            self.publish_node()
+            _log.info("draining: new invocations are refused")
+        return self.info()
+
+    def undrain(self) -> NodeView:
+        """Takes invocations again; see `NodeApi.undrain`."""
+        if self._stopping:
+            raise Conflict("the agent is about to end, which cannot be undone; start it again with: mee6 agent serve")
+        if self.draining:
+            self.draining = False
+            self._shell.tell(ev.DrainEnded())
+            self.publish_node()
+            _log.info("takes invocations again")
+        return self.info()
+
+    async def wind_down(self) -> None:
+        """Takes no more invocations for good and waits for those going on, at most `config.drain_s`."""
+        self._stopping = True
+        self.drain()
         self.publish_node()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.config.drain_s):
@@ -147,7 +176,8 @@ class Node:
     def begin(self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None) -> Ticket:
         """Accepts an invocation; see `NodeApi.begin`."""
         if self.draining:
-            raise Conflict("the agent is stopping and takes no more invocations")
+            undone = "" if self._stopping else "; it takes them again after: mee6 agent undrain"
+            raise Conflict(f"the agent {'stops' if self._stopping else 'drains'} and takes no invocations{undone}")
         if len(arg) > self.config.arg_limit_bytes:
             raise TooLarge(f"the argument has {len(arg)} bytes; the limit is {self.config.arg_limit_bytes}")
         plan = self.functions_of.plan(user, name)
@@ -347,6 +377,7 @@ class Node:
         missing = {name: runtime.missing() for name, runtime in self._runtimes.items()}
         now = time.monotonic_ns()
         can = self._capabilities
+        rate, p50_ms, p99_ms = self._overall
         return NodeView(
             id=self.id,
             version=VERSION,
@@ -367,7 +398,7 @@ class Node:
             busy=sum(worker.state in LEASED for worker in workers),
             queued=len(core.line),
             max_workers=self.config.max_workers,
-            rss_bytes=self._process.memory_info().rss,
+            rss_bytes=self._meter.rss_bytes,
             draining=self.draining,
             pid=os.getpid(),
             state_dir=str(self.config.state_dir),
@@ -389,6 +420,13 @@ class Node:
                 )
                 for pool in core.fleet.pools.values()
             ),
+            workers_cpu=sum(seat.used.cpu for seat in self._shell.seats.values()),
+            watchers=self.feed.watchers,
+            rate=rate,
+            p50_ms=p50_ms,
+            p99_ms=p99_ms,
+            stopping=self._stopping,
+            **msgspec.structs.asdict(self._meter.reading),
         )
 
     def configure(self, changes: policy.Changes) -> NodeView:
@@ -401,6 +439,62 @@ class Node:
     def workers(self) -> list[WorkerView]:
         """Its workers; see `NodeApi.workers`."""
         return list(self._picture().workers)
+
+    def evict(self, worker: str, *, force: bool) -> None:
+        """Ends a worker; see `NodeApi.evict`."""
+        found = self._worker(worker)
+        if found.lease and not force:
+            raise Conflict(f"worker {worker} runs an invocation; see: mee6 act cancel {found.lease}, or --force")
+        self._shell.tell(ev.EvictAsked(worker))
+
+    async def pause(self, worker: str) -> WorkerView:
+        """Freezes an idle worker; see `NodeApi.pause`."""
+        found = self._worker(worker)
+        if self._capabilities.pause in ("", "none"):
+            raise Conflict(f"the {self._capabilities.driver} driver cannot pause workers here; see: mee6 agent status")
+        match found.state:
+            case WorkerState.PAUSED | WorkerState.PAUSING:
+                pass
+            case WorkerState.PREWARMED | WorkerState.WARM:
+                self._shell.tell(ev.PauseAsked(worker))
+            case _ if found.lease:
+                raise Conflict(f"worker {worker} runs an invocation; see: mee6 act cancel {found.lease}")
+            case _:
+                raise Conflict(f"worker {worker} is {found.state}; only one that is prewarmed or warm can be paused")
+        return await self._settled(worker, WorkerState.PAUSED, "paused")
+
+    async def resume(self, worker: str) -> WorkerView:
+        """Thaws a paused worker; see `NodeApi.resume`."""
+        found = self._worker(worker)
+        if found.state is WorkerState.PAUSING:
+            await self._freezer_done(worker)
+            found = self._worker(worker)
+        if found.state is WorkerState.PAUSED:
+            self._shell.tell(ev.ResumeAsked(worker))
+        elif found.state is not WorkerState.WAKING:
+            raise Conflict(f"worker {worker} is {found.state}, not paused; see: mee6 worker ls")
+        return await self._settled(worker, WorkerState.WARM if found.digest else WorkerState.PREWARMED, "resumed")
+
+    def _worker(self, name: str) -> Worker:
+        worker = self._shell.core.fleet.workers.get(name)
+        if worker is None:
+            raise NotFound(f"no worker {name!r}; see: mee6 worker ls")
+        return worker
+
+    async def _freezer_done(self, worker: str) -> None:
+        seat = self._shell.seats.get(worker)
+        if seat is not None and seat.freezing is not None:
+            await asyncio.wait([seat.freezing])
+
+    async def _settled(self, name: str, wanted: WorkerState, what: str) -> WorkerView:
+        """Waits for what the freezer does to a worker; its view afterwards."""
+        await self._freezer_done(name)
+        worker, seat = self._shell.core.fleet.workers.get(name), self._shell.seats.get(name)
+        if worker is None or seat is None:
+            raise Conflict(f"worker {name} ended before it was {what}; see the agent's log")
+        if worker.state is not wanted and not worker.lease:
+            raise Conflict(f"worker {name} is {worker.state} again; see: mee6 worker ls")
+        return worker_view(worker, seat)
 
     async def set_limits(self, worker: str, memory_bytes: int | None, cpus: float | None) -> WorkerLimits:
         """Changes what a worker may use; see `NodeApi.set_limits`."""
@@ -423,9 +517,34 @@ class Node:
 
     async def _measure(self) -> None:
         while True:
-            await asyncio.sleep(MEASURE_EVERY_S)
-            used = {worker: self._driver.usage(worker).memory_bytes for worker in list(self._shell.seats)}
-            self._shell.tell(ev.Measured({worker: held for worker, held in used.items() if held}))
+            await asyncio.sleep(SAMPLE_EVERY_S if self.feed.watched else MEASURE_EVERY_S)
+            changed = [seat for seat in list(self._shell.seats.values()) if await self._measured(seat)]
+            held = {
+                seat.worker: seat.used.memory_bytes for seat in self._shell.seats.values() if seat.used.memory_bytes
+            }
+            self._shell.tell(ev.Measured(held))
+            if self.feed.watched:
+                self._sample(changed)
+
+    async def _measured(self, seat: Seat) -> bool:
+        """Looks what a worker uses; whether that is other than before."""
+        await asyncio.sleep(0)  # many workers' files are not read in one go
+        if seat.stopped:
+            return False
+        before = seat.used
+        seat.used = used(self._driver.usage(seat.worker), before, time.monotonic_ns())
+        return replace(before, at_ns=0) != replace(seat.used, at_ns=0)
+
+    def _sample(self, changed: list[Seat]) -> None:
+        """Publishes what was measured."""
+        now = time.monotonic_ns()
+        self._meter.read()
+        self._overall = self.stats.overall(now)
+        for seat in changed:
+            if worker := self._shell.core.fleet.workers.get(seat.worker):
+                self.feed.publish(now, worker_view(worker, seat))
+        for view in self.stats.changed_figures(self._shell.jobs.values(), now):
+            self.feed.publish(now, view)
 
     def publish_node(self) -> None:
         """Publishes the node's own state."""
@@ -439,11 +558,20 @@ class Node:
             tuple(worker_view(worker, self._shell.seats[worker.id]) for worker in core.fleet.workers.values()),
             tuple(_function_view(record) for record in self.functions_of.all()),
             self.history.recent(),
+            self.stats.figures(self._shell.jobs.values(), time.monotonic_ns()),
+            self.history.live_steps(SNAPSHOT_STEPS),
+            tuple(
+                handover_view(worker, seat)
+                for seat in self._shell.seats.values()
+                if seat.stages and (worker := core.fleet.workers.get(seat.worker))
+            ),
         )
 
     async def _write_canonical_lines(self) -> None:
         while True:
+            due = time.monotonic() + LOG_EVERY_S
             await asyncio.sleep(LOG_EVERY_S)
+            self._meter.late(time.monotonic() - due)
             self._write()
             self.publish_node()
 

@@ -62,6 +62,18 @@ class Job:
         return self.plan.root.name
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a worker used when it was measured."""
+
+    memory_bytes: int = 0
+    cpu_ns: int = 0
+    processes: int = 0
+    cpu: float = 0.0
+    """Cores, since the measurement before."""
+    at_ns: int = 0
+
+
 @dataclass(slots=True, eq=False)
 class Seat:
     """A worker as the shell deals with it."""
@@ -96,6 +108,10 @@ class Seat:
     """pid inside -> (status, cause) of processes that ended."""
     exited: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: bool = False
+    stages: list[tuple[str, int]] = field(default_factory=list)
+    """How far its handover got when (ns, monotonic); the names stand in the proto."""
+    used: Used = field(default_factory=Used)
+    """As measured last."""
 
     @property
     def peer(self) -> Peer | None:

@@ -348,7 +348,8 @@ class Shell:
         self._tokens[seat.token] = seat
         if seat.proxy is not None:
             seat.proxy.send(Handover(seat.token, self._driver.lane_path(seat.worker)))
-        self._show_handover(seat)
+        seat.stages = [("requested", self._now)]
+        self._show_handover(seat, "granted")
 
     def _refuse(self, command: ev.RefuseHandover) -> None:
         seat = self.seats[command.worker]
@@ -363,14 +364,14 @@ class Shell:
             self._peers.pop(seat.runtime, None)
             seat.runtime.close()
             seat.runtime = None
-        self._show_handover(seat, "the proxy keeps its runtime")
+        self._show_handover(seat, "failed", "the proxy keeps its runtime")
 
     def _dismiss(self, command: ev.DismissProxy) -> None:
         seat = self.seats[command.worker]
         seat.is_direct = True
         if seat.proxy is not None:
             seat.proxy.send(Goodbye())
-        self._show_handover(seat)
+        self._show_handover(seat, "confirmed")
 
     # -- peers (see agent.peers.PeerHost)
 
@@ -403,7 +404,7 @@ class Shell:
             if seat := self.seats.get(event.worker):
                 self._show(seat)
                 if isinstance(event, ev.RuntimeConnected):
-                    self._show_handover(seat)
+                    self._show_handover(seat, "connected")
 
         asyncio.get_running_loop().call_soon(tell)
 
@@ -460,7 +461,7 @@ class Shell:
         if peer is seat.proxy and seat.is_direct:
             seat.proxy = None
             self.tell(ev.ProxyLeft(seat.worker))
-            self._show_handover(seat)
+            self._show_handover(seat, "gone")
         elif peer is seat.peer:
             self._spawn(self._lost(seat, reason))
 
@@ -563,7 +564,8 @@ class Shell:
         if worker := self.core.fleet.workers.get(seat.worker):
             self._observer.worker_changed(worker, seat)
 
-    def _show_handover(self, seat: Seat, reason: str = "") -> None:
+    def _show_handover(self, seat: Seat, stage: str, reason: str = "") -> None:
+        seat.stages.append((stage, time.monotonic_ns()))
         if worker := self.core.fleet.workers.get(seat.worker):
             self._observer.handover_changed(worker, seat, reason)
 

@@ -1,17 +1,49 @@
-"""Counts and latencies of each function since the agent started."""
+"""Counts, rates and latencies of each function since the agent started."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from agent.core.invocation import InvocationState
+from agent.feed import FiguresView
 from agent.seats import Answer, Job
 from agent.services.api import FunctionStats
 
 WINDOW: Final = 1024
 """Invocations that the percentiles are taken over."""
+RATE_S: Final = 5
+"""Whole seconds that a rate is taken over."""
+_SECOND: Final = 1_000_000_000
+
+Name = tuple[str, str]
+"""(user, function)."""
+
+
+@dataclass(slots=True)
+class Rate:
+    """How many a second, over the last whole seconds: a count for each."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (RATE_S + 1))
+    second: int = 0
+
+    def add(self, now: int) -> None:
+        """Counts one."""
+        self._turn(now // _SECOND)
+        self.counts[self.second % (RATE_S + 1)] += 1
+
+    def at(self, now: int) -> float:
+        """How many a second; the second that goes on is left out."""
+        self._turn(now // _SECOND)
+        return (sum(self.counts) - self.counts[self.second % (RATE_S + 1)]) / RATE_S
+
+    def _turn(self, second: int) -> None:
+        for passed in range(max(self.second + 1, second - RATE_S), second + 1):
+            self.counts[passed % (RATE_S + 1)] = 0
+        self.second = second
 
 
 @dataclass(slots=True)
@@ -20,43 +52,108 @@ class _Counts:
     failures: int = 0
     starts: dict[str, int] = field(default_factory=lambda: {"cold": 0, "prewarmed": 0, "warm": 0})
     took_ns: deque[int] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    rate: Rate = field(default_factory=Rate)
+
+    def percentiles(self) -> tuple[float, float]:
+        """p50 and p99 in milliseconds."""
+        took = sorted(self.took_ns)
+        return _percentile(took, 0.50), _percentile(took, 0.99)
 
 
 class Stats:
     """All functions of all users."""
 
     def __init__(self) -> None:
-        self.invocations = 0
+        self._all = _Counts()
+        self._functions: defaultdict[Name, _Counts] = defaultdict(_Counts)
+        self._shown: dict[Name, FiguresView] = {}
+
+    @property
+    def invocations(self) -> int:
         """Of workflows' first functions."""
-        self.failures = 0
-        self._functions: defaultdict[tuple[str, str], _Counts] = defaultdict(_Counts)
+        return self._all.invocations
+
+    @property
+    def failures(self) -> int:
+        """Of those."""
+        return self._all.failures
 
     def add(self, job: Job, answer: Answer) -> None:
         """Counts an invocation that has ended."""
-        counts = self._functions[job.user, job.name]
-        counts.invocations += 1
-        counts.took_ns.append(time.monotonic_ns() - job.accepted_ns)
-        if job.record is not None and job.record.start is not None:
-            counts.starts[job.record.start] += 1
-        if answer.fault is not None:
-            counts.failures += 1
-        if not job.parent:
-            self.invocations += 1
-            self.failures += answer.fault is not None
+        now = time.monotonic_ns()
+        start = job.record.start if job.record is not None else None
+        for counts in (self._functions[job.user, job.name], self._all)[: 1 if job.parent else 2]:
+            counts.invocations += 1
+            counts.took_ns.append(now - job.accepted_ns)
+            counts.rate.add(now)
+            if start is not None:
+                counts.starts[start] += 1
+            if answer.fault is not None:
+                counts.failures += 1
 
     def of(self, user: str, name: str) -> FunctionStats:
         """One function's."""
         counts = self._functions.get((user, name), _Counts())
-        took = sorted(counts.took_ns)
+        p50_ms, p99_ms = counts.percentiles()
         return FunctionStats(
             invocations=counts.invocations,
             failures=counts.failures,
             cold=counts.starts["cold"],
             prewarmed=counts.starts["prewarmed"],
             warm=counts.starts["warm"],
-            p50_ms=_percentile(took, 0.50),
-            p99_ms=_percentile(took, 0.99),
+            p50_ms=p50_ms,
+            p99_ms=p99_ms,
         )
+
+    def overall(self, now: int) -> tuple[float, float, float]:
+        """Of workflows' first functions: how many ended a second, p50 and p99 in milliseconds."""
+        return (self._all.rate.at(now), *self._all.percentiles())
+
+    def figures(self, jobs: Iterable[Job], now: int) -> tuple[FiguresView, ...]:
+        """How every function does that has been invoked or is being invoked."""
+        live = _live(jobs)
+        names = {**dict.fromkeys(self._functions), **dict.fromkeys(live)}
+        return tuple(self._figures(name, live, now) for name in names)
+
+    def changed_figures(self, jobs: Iterable[Job], now: int) -> Iterator[FiguresView]:
+        """Those that are not what was given here before; what nobody calls costs a comparison."""
+        live = _live(jobs)
+        for name in {**dict.fromkeys(self._functions), **dict.fromkeys(live)}:
+            counts, shown = self._functions[name], self._shown.get(name)
+            at_rest = shown is not None and not shown.rate and not (shown.queued or shown.running) and name not in live
+            if at_rest and shown is not None and shown.invocations == counts.invocations:
+                continue
+            view = self._figures(name, live, now)
+            if view != shown:
+                self._shown[name] = view
+                yield view
+
+    def _figures(self, name: Name, live: Mapping[Name, list[int]], now: int) -> FiguresView:
+        counts = self._functions[name]
+        queued, running = live.get(name, (0, 0))
+        p50_ms, p99_ms = counts.percentiles()
+        return FiguresView(
+            *name,
+            rate=counts.rate.at(now),
+            p50_ms=p50_ms,
+            p99_ms=p99_ms,
+            invocations=counts.invocations,
+            failures=counts.failures,
+            cold=counts.starts["cold"],
+            prewarmed=counts.starts["prewarmed"],
+            warm=counts.starts["warm"],
+            queued=queued,
+            running=running,
+        )
+
+
+def _live(jobs: Iterable[Job]) -> dict[Name, list[int]]:
+    """How many of each function wait for a worker, and how many have one."""
+    live: dict[Name, list[int]] = {}
+    for job in jobs:
+        waits = job.record is None or job.record.state is InvocationState.QUEUED
+        live.setdefault((job.user, job.name), [0, 0])[0 if waits else 1] += 1
+    return live
 
 
 def _percentile(ordered_ns: list[int], share: float) -> float:

@@ -34,12 +34,31 @@ def worker_view(worker: Worker | None, seat: Seat, reason: str = "") -> WorkerVi
         reason=reason,
         runtime_pid=seat.runtime_pid,
         memory_bytes=worker.memory_bytes if worker is not None else 0,
+        cpu=seat.used.cpu if worker is not None else 0.0,
+        cpu_ns=seat.used.cpu_ns,
+        processes=seat.used.processes if worker is not None else 0,
+        memory_limit_bytes=seat.worker_limits.memory_bytes,
+        cpus_limit=seat.worker_limits.cpus,
+        handover=str(worker.handover.state) if worker is not None else "",
+        proxy_pid=seat.proxy_pid,
+        started_ns=worker.started_at if worker is not None else 0,
     )
 
 
-def handover_view(worker: Worker, seat: Seat, reason: str) -> HandoverView:
+def handover_view(worker: Worker, seat: Seat, reason: str = "") -> HandoverView:
     """A worker's handover."""
-    return HandoverView(seat.worker, str(worker.handover.state), reason, seat.runtime_pid)
+    job = seat.job or seat.last_job
+    return HandoverView(
+        worker=seat.worker,
+        state=str(worker.handover.state),
+        reason=reason,
+        runtime_pid=seat.runtime_pid,
+        invocation=job.id if job else "",
+        user=job.user if job else "",
+        function=job.name if job else "",
+        proxy_pid=seat.proxy_pid,
+        stages=tuple(seat.stages),
+    )
 
 
 def state_of(job: Job, answer: Answer | None) -> str:

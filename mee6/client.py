@@ -191,9 +191,10 @@ class Client:
 
     # Watching
 
-    async def trace(self, invocation: str = "") -> Trace:
-        """What an invocation did: by its id or the beginning of it; the latest for an empty one."""
-        return convert.trace(await self._answer(self._console.Trace, console_pb2.TraceRequest(id=invocation)))
+    async def trace(self, invocation: str = "", *, user: str | None = None) -> Trace:
+        """What an invocation did: by its id or the beginning of it; the user's latest for an empty one."""
+        request = console_pb2.TraceRequest(id=invocation, username=user or self.user)
+        return convert.trace(await self._answer(self._console.Trace, request))
 
     async def nodes(self) -> tuple[Node, ...]:
         """The agents and how they stand."""
@@ -222,6 +223,49 @@ class Client:
         request = console_pb2.SetLimitsRequest(worker=worker, memory_bytes=memory_bytes, cpus=cpus)
         reply = await self._answer(self._console.SetLimits, request)
         return reply.memory_bytes, reply.cpus
+
+    async def evict(self, worker: str, *, force: bool = False) -> None:
+        """Ends a worker.
+
+        Args:
+            force: also where it runs an invocation, which is lost then.
+
+        Raises:
+            NotFound: there is no such worker.
+            Conflict: it runs an invocation, and `force` was not given.
+        """
+        await self._answer(self._console.Evict, console_pb2.EvictRequest(worker=worker, force=force))
+
+    async def pause(self, worker: str) -> Worker:
+        """Freezes an idle worker until it is leased or resumed; returns once it is frozen.
+
+        Raises:
+            NotFound: there is no such worker.
+            Conflict: it is not idle, or this agent cannot pause workers.
+        """
+        return convert.worker((await self._answer(self._console.Pause, console_pb2.PauseRequest(worker=worker))).worker)
+
+    async def resume(self, worker: str) -> Worker:
+        """Thaws a paused worker; returns once it runs.
+
+        Raises:
+            NotFound: there is no such worker.
+            Conflict: it is not paused.
+        """
+        reply = await self._answer(self._console.Resume, console_pb2.ResumeRequest(worker=worker))
+        return convert.worker(reply.worker)
+
+    async def drain(self) -> Node:
+        """Has the agent take no new invocations while what runs finishes, until `undrain`."""
+        return convert.node((await self._answer(self._console.Drain, console_pb2.DrainRequest())).node)
+
+    async def undrain(self) -> Node:
+        """Undoes `drain`.
+
+        Raises:
+            Conflict: the agent is about to end.
+        """
+        return convert.node((await self._answer(self._console.Undrain, console_pb2.UndrainRequest())).node)
 
     async def configure(
         self,

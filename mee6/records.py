@@ -122,6 +122,24 @@ class Node:
     memory_budget_bytes: int
     """0 = none."""
     pools: tuple[Pool, ...]
+    cpu_percent: float = 0.0
+    """Of the machine, 0 to 100; like all below but the last measured only while somebody watches."""
+    cores: int = 0
+    load: tuple[float, ...] = ()
+    """Over 1, 5 and 15 minutes."""
+    memory_total_bytes: int = 0
+    memory_available_bytes: int = 0
+    agent_cpu: float = 0.0
+    """Cores."""
+    workers_cpu: float = 0.0
+    """Cores."""
+    loop_lag_ms: float = 0.0
+    watchers: int = 0
+    rate: float = 0.0
+    """Invocations a second."""
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    stopping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +172,17 @@ class Worker:
     reason: str
     runtime_pid: int
     memory_bytes: int
+    cpu: float = 0.0
+    """Cores it used, as measured last; 1.0 = all of one."""
+    cpu_ns: int = 0
+    processes: int = 0
+    memory_limit_bytes: int = 0
+    """0 = none."""
+    cpus_limit: float = 0.0
+    """0 = all."""
+    handover: str = ""
+    proxy_pid: int = 0
+    started_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +203,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a step's life: `queued start resume load handover run`."""
+    """A part of a step's life: `queued start lease resume load handover run`."""
 
     kind: str
     start_ns: int
@@ -232,6 +261,14 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """How far a handover had got when: `requested granted connected confirmed gone`, or `failed`."""
+
+    name: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Handover:
     """A worker's handover, as far as it got."""
 
@@ -239,6 +276,33 @@ class Handover:
     state: str
     reason: str
     runtime_pid: int
+    invocation: str = ""
+    username: str = ""
+    function: str = ""
+    proxy_pid: int = 0
+    stages: tuple[Stage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How a function does; measured about once a second while somebody watches."""
+
+    username: str
+    function: str
+    rate: float
+    """Invocations and calls that ended, a second."""
+    p50_ms: float
+    p99_ms: float
+    invocations: int
+    """Since the agent started; so are the next four."""
+    failures: int
+    cold: int
+    prewarmed: int
+    warm: int
+    queued: int
+    """Now."""
+    running: int
+    """Now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +317,7 @@ class FunctionChange:
     removed: bool
 
 
-What = Worker | Invocation | Step | Log | Handover | FunctionChange | Node
+What = Worker | Invocation | Step | Log | Handover | FunctionChange | Node | Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +337,13 @@ class Snapshot:
     workers: tuple[Worker, ...]
     functions: tuple[FunctionChange, ...]
     invocations: tuple[Invocation, ...]
+    figures: tuple[Figures, ...] = ()
+    steps: tuple[Step, ...] = ()
+    """Of the invocations that go on."""
+    handovers: tuple[Handover, ...] = ()
+    """The last of each worker."""
+    missed: int = 0
+    """Events that did not come because the watcher was too slow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from mee6.client import Client, Line, Progress
-from mee6.records import Added, Batch, Description, Function, LogLine, Node, Outcome, Snapshot, Trace
+from mee6.records import Added, Batch, Description, Function, LogLine, Node, Outcome, Snapshot, Trace, Worker
 
 T = TypeVar("T")
 
@@ -105,13 +105,37 @@ class SyncClient:
         """As `Client.remove`."""
         self._run(self._client.remove(name, user=user))
 
-    def trace(self, invocation: str = "") -> Trace:
+    def trace(self, invocation: str = "", *, user: str | None = None) -> Trace:
         """As `Client.trace`."""
-        return self._run(self._client.trace(invocation))
+        return self._run(self._client.trace(invocation, user=user))
 
     def nodes(self) -> tuple[Node, ...]:
         """As `Client.nodes`."""
         return self._run(self._client.nodes())
+
+    def workers(self) -> tuple[Worker, ...]:
+        """As `Client.workers`."""
+        return self._run(self._client.workers())
+
+    def evict(self, worker: str, *, force: bool = False) -> None:
+        """As `Client.evict`."""
+        self._run(self._client.evict(worker, force=force))
+
+    def pause(self, worker: str) -> Worker:
+        """As `Client.pause`."""
+        return self._run(self._client.pause(worker))
+
+    def resume(self, worker: str) -> Worker:
+        """As `Client.resume`."""
+        return self._run(self._client.resume(worker))
+
+    def drain(self) -> Node:
+        """As `Client.drain`."""
+        return self._run(self._client.drain())
+
+    def undrain(self) -> Node:
+        """As `Client.undrain`."""
+        return self._run(self._client.undrain())
 
     def watch(
         self,

@@ -88,6 +88,24 @@ class ResumeEnded(Event, frozen=True, gc=False):
     error: str = ""
 
 
+class PauseAsked(Event, frozen=True, gc=False):
+    """Somebody wants an idle worker frozen now."""
+
+    worker: str
+
+
+class ResumeAsked(Event, frozen=True, gc=False):
+    """Somebody wants a paused worker thawed, though nobody needs it."""
+
+    worker: str
+
+
+class EvictAsked(Event, frozen=True, gc=False):
+    """Somebody wants a worker ended, whatever it does."""
+
+    worker: str
+
+
 class HandoverAsked(Event, frozen=True, gc=False):
     """The proxy offers its runtime."""
 
@@ -113,7 +131,11 @@ class Retired(Event, frozen=True, gc=False):
 
 
 class DrainBegan(Event, frozen=True, gc=False):
-    """The agent is about to stop: make no more workers for later."""
+    """The agent takes no more invocations: make no more workers for later."""
+
+
+class DrainEnded(Event, frozen=True, gc=False):
+    """The agent takes invocations again."""
 
 
 class Measured(Event, frozen=True, gc=False):

@@ -56,6 +56,11 @@ class Fleet:
         self._draining = True
         self.configure(self.settings)
 
+    def undrain(self) -> None:
+        """Undoes `drain`."""
+        self._draining = False
+        self.configure(self.settings)
+
     def pool(self, key: PoolKey) -> Pool:
         """The pool of this key, made at its first use."""
         pool = self.pools.get(key)
@@ -238,8 +243,12 @@ class Fleet:
         if self._may_end(worker) and worker.idle_since + self.settings.keep_alive <= now:
             self.stop(worker, "idle for longer than its keep-alive", now)
         else:
-            worker.take(WorkerEvent.PAUSE_ASKED, now)
-            self.out.append(ev.Pause(worker.id))
+            self.pause(worker, now)
+
+    def pause(self, worker: Worker, now: int) -> None:
+        """Has an idle worker frozen."""
+        worker.take(WorkerEvent.PAUSE_ASKED, now)
+        self.out.append(ev.Pause(worker.id))
 
     def _pauses(self, worker: Worker) -> bool:
         """Whether an idle worker is one that is paused."""

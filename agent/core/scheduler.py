@@ -166,6 +166,7 @@ class Scheduler:
         """Gives an idle worker to an invocation and has it called, after a thaw and a load where needed."""
         self.fleet.remove_idle(worker)
         asleep = worker.state in (WorkerState.PAUSED, WorkerState.PAUSING)
+        waking = worker.state is WorkerState.WAKING
         worker.take(WorkerEvent.LEASED, self._now)
         worker.lease, worker.lease_depth = invocation.id, invocation.depth
         self.capacity.take(invocation.depth)
@@ -178,9 +179,10 @@ class Scheduler:
             invocation.start = "prewarmed" if worker.started_at < invocation.waits_since else "cold"
             if invocation.start == "cold":
                 invocation.next_span("start", worker.started_at)
-        if asleep:
+        if asleep or waking:
             invocation.next_span("resume", self._now)
-            self._out.append(ev.Resume(worker.id))
+            if asleep:
+                self._out.append(ev.Resume(worker.id))
         else:
             self._go_on(worker, invocation)
 
@@ -330,6 +332,18 @@ class Scheduler:
     def _drain(self, _event: ev.DrainBegan) -> None:
         self.fleet.drain()
 
+    def _undrain(self, _event: ev.DrainEnded) -> None:
+        self.fleet.undrain()
+        self._unsettled = True
+
+    def _evict(self, event: ev.EvictAsked) -> None:
+        worker = self.fleet.workers.get(event.worker)
+        if worker is None:
+            return
+        if invocation := self.invocations.get(worker.lease):
+            self._lost_invocation(invocation, Fault("worker_lost", f"worker {worker.id} was evicted"))
+        self._stop(worker, "it was evicted")
+
     def _configured(self, event: ev.Configured) -> None:
         self.settings = replace(event.settings, max_workers=self.settings.max_workers)
         self.fleet.configure(self.settings)
@@ -374,6 +388,15 @@ class Scheduler:
 
     # -- pause and time
 
+    def _pause_asked(self, event: ev.PauseAsked) -> None:
+        if worker := self.fleet.workers.get(event.worker):
+            self.fleet.pause(worker, self._now)
+
+    def _resume_asked(self, event: ev.ResumeAsked) -> None:
+        if worker := self.fleet.workers.get(event.worker):
+            worker.take(WorkerEvent.RESUME_ASKED, self._now)
+            self._out.append(ev.Resume(worker.id))
+
     def _pause_ended(self, event: ev.PauseEnded) -> None:
         worker = self.fleet.workers.get(event.worker)
         if worker is None:
@@ -394,7 +417,10 @@ class Scheduler:
             self._lost(ev.WorkerLost(worker.id, Fault("worker_lost", f"could not be resumed: {event.error}")))
             return
         worker.take(WorkerEvent.RESUMED if worker.digest else WorkerEvent.RESUMED_EMPTY, self._now)
-        self._go_on(worker, self.invocations[worker.lease])
+        if worker.lease:
+            self._go_on(worker, self.invocations[worker.lease])
+        else:
+            worker.idle_since = self._now  # it lingers anew
 
     def _tick(self, _event: ev.Tick) -> None:
         for invocation in [one for one in self.invocations.values() if one.deadline <= self._now]:
@@ -438,7 +464,11 @@ _HANDLERS: Final[dict[type[ev.Event], Callable[[Scheduler, Any], None]]] = {
     ev.RuntimeConnected: Scheduler._runtime_connected,  # noqa: SLF001
     ev.ProxyLeft: Scheduler._proxy_left,  # noqa: SLF001
     ev.Retired: Scheduler._retire,  # noqa: SLF001
+    ev.PauseAsked: Scheduler._pause_asked,  # noqa: SLF001
+    ev.ResumeAsked: Scheduler._resume_asked,  # noqa: SLF001
+    ev.EvictAsked: Scheduler._evict,  # noqa: SLF001
     ev.DrainBegan: Scheduler._drain,  # noqa: SLF001
+    ev.DrainEnded: Scheduler._undrain,  # noqa: SLF001
     ev.Measured: Scheduler._measured,  # noqa: SLF001
     ev.Configured: Scheduler._configured,  # noqa: SLF001
     ev.Tick: Scheduler._tick,  # noqa: SLF001

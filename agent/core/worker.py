@@ -26,6 +26,7 @@ class WorkerState(StrEnum):
     WARM = "warm"  # a function is loaded, nobody uses it
     PAUSING = "pausing"  # being frozen; not leased
     PAUSED = "paused"  # frozen, with or without a function
+    WAKING = "waking"  # being thawed by hand; not leased
     RESUMING = "resuming"  # leased, being thawed
     GONE = "gone"
 
@@ -40,6 +41,7 @@ class WorkerEvent(StrEnum):
     PAUSE_ASKED = "pause asked"
     PAUSED = "paused"
     PAUSE_FAILED = "pause failed"
+    RESUME_ASKED = "resume asked"
     RESUMED = "resumed"
     RESUMED_EMPTY = "resumed empty"
     LOST = "lost"
@@ -63,10 +65,14 @@ TRANSITIONS: Final[Mapping[tuple[WorkerState, WorkerEvent], WorkerState]] = {
     (S.PREWARMED, E.PAUSE_ASKED): S.PAUSING,
     (S.WARM, E.PAUSE_ASKED): S.PAUSING,
     (S.PAUSING, E.PAUSED): S.PAUSED,
+    (S.PAUSED, E.RESUME_ASKED): S.WAKING,
+    (S.WAKING, E.RESUMED): S.WARM,
+    (S.WAKING, E.RESUMED_EMPTY): S.PREWARMED,
+    (S.WAKING, E.LEASED): S.RESUMING,  # the thaw that is under way serves the lease
     **{(state, E.LOST): S.GONE for state in S if state is not S.GONE},
 }
 
-IDLE: Final = frozenset({S.PREWARMED, S.WARM, S.PAUSING, S.PAUSED})
+IDLE: Final = frozenset({S.PREWARMED, S.WARM, S.PAUSING, S.PAUSED, S.WAKING})
 AWAKE: Final = frozenset({S.PREWARMED, S.WARM})
 LEASED: Final = frozenset({S.LOADING, S.BUSY, S.RESUMING})
 

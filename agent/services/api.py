@@ -200,6 +200,45 @@ class NodeApi(PeerHost, Protocol):
         """
         ...
 
+    def evict(self, worker: str, *, force: bool) -> None:
+        """Ends a worker.
+
+        Raises:
+            NotFound: no such worker.
+            Conflict: it runs an invocation, and `force` is not given, by which the invocation is lost.
+        """
+        ...
+
+    async def pause(self, worker: str) -> WorkerView:
+        """Freezes an idle worker, until it is leased or resumed; returns once it is frozen.
+
+        Raises:
+            NotFound: no such worker.
+            Conflict: it is not idle, or this driver cannot.
+        """
+        ...
+
+    async def resume(self, worker: str) -> WorkerView:
+        """Thaws a paused worker, which lingers anew then; returns once it runs.
+
+        Raises:
+            NotFound: no such worker.
+            Conflict: it is not paused.
+        """
+        ...
+
+    def drain(self) -> NodeView:
+        """Takes no more invocations and makes no workers for later; what runs goes on. Idempotent."""
+        ...
+
+    def undrain(self) -> NodeView:
+        """Undoes `drain`. Idempotent.
+
+        Raises:
+            Conflict: the agent is about to end.
+        """
+        ...
+
     def configure(self, changes: Changes) -> NodeView:
         """Changes how workers are kept; the node afterwards.
 

@@ -14,6 +14,7 @@ import grpc.aio
 from agent.feed import (
     KINDS,
     Event,
+    FiguresView,
     Filter,
     FunctionView,
     HandoverView,
@@ -30,7 +31,7 @@ from agent.policy import Changes
 from agent.services.api import NodeApi, user_name
 from mee6.api.v1 import console_pb2 as pb
 from mee6.api.v1.console_pb2_grpc import ConsoleServicer
-from mee6.errors import InvalidInput, InvocationNotFound
+from mee6.errors import FunctionNotFound, InvalidInput, InvocationNotFound
 from mee6.lane.messages import Step
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -59,6 +60,8 @@ class Console(ConsoleServicer):
         user = user_name(request.username)
         history = self._node.history
         invocation = request.invocation
+        if request.function and not history.knows(user, request.function):
+            self._check_function(user, request.function)
         known = history.lines(user, function=request.function, invocation=invocation, tail=request.tail)
         if invocation and "." not in invocation:
             invocation = history.find(invocation).view.id  # it may have been a prefix
@@ -86,7 +89,8 @@ class Console(ConsoleServicer):
     async def Trace(self, request: pb.TraceRequest, _context: Context) -> pb.TraceReply:
         """The steps of an invocation."""
         history = self._node.history
-        record = history.find(request.id) if request.id else history.latest()
+        user = user_name(request.username) if request.username else ""
+        record = history.find(request.id) if request.id else history.latest(user)
         return pb.TraceReply(
             invocation=_invocation(record.view),
             steps=map(_step, record.trace),
@@ -117,6 +121,31 @@ class Console(ConsoleServicer):
         limits = await self._node.set_limits(request.worker, memory_bytes, cpus)
         return pb.SetLimitsReply(memory_bytes=limits.memory_bytes, cpus=limits.cpus)
 
+    async def Evict(self, request: pb.EvictRequest, _context: Context) -> pb.EvictReply:
+        """Ends a worker."""
+        self._node.evict(request.worker, force=request.force)
+        return pb.EvictReply()
+
+    async def Pause(self, request: pb.PauseRequest, _context: Context) -> pb.PauseReply:
+        """Freezes an idle worker."""
+        return pb.PauseReply(worker=_worker(await self._node.pause(request.worker)))
+
+    async def Resume(self, request: pb.ResumeRequest, _context: Context) -> pb.ResumeReply:
+        """Thaws a paused worker."""
+        return pb.ResumeReply(worker=_worker(await self._node.resume(request.worker)))
+
+    async def Drain(self, _request: pb.DrainRequest, _context: Context) -> pb.DrainReply:
+        """Takes no more invocations."""
+        return pb.DrainReply(node=_node(self._node.drain()))
+
+    async def Undrain(self, _request: pb.UndrainRequest, _context: Context) -> pb.UndrainReply:
+        """Takes invocations again."""
+        return pb.UndrainReply(node=_node(self._node.undrain()))
+
+    def _check_function(self, user: str, name: str) -> None:
+        if all(record.name != name for record in self._node.functions(user)):
+            raise FunctionNotFound(f"no function {name!r} for user {user!r}; see: mee6 act ls")
+
     def _concerns(self, line: LogLine, user: str, invocation: str) -> bool:
         if invocation:
             return invocation in (line.invocation, root_of(line.invocation))
@@ -133,10 +162,14 @@ def _watch_reply(item: Any) -> pb.WatchReply:
     return pb.WatchReply(
         snapshot=pb.Snapshot(
             seq=item.seq,
+            missed=item.missed,
             node=_node(picture.node),
             workers=map(_worker, picture.workers),
             functions=map(_function, picture.functions),
             invocations=map(_invocation, picture.invocations),
+            figures=map(_figures, picture.figures),
+            steps=map(_step, picture.steps),
+            handovers=map(_handover, picture.handovers),
         )
     )
 
@@ -161,6 +194,14 @@ def _worker(view: WorkerView) -> pb.Worker:
         reason=view.reason,
         runtime_pid=view.runtime_pid,
         memory_bytes=view.memory_bytes,
+        cpu=view.cpu,
+        cpu_ns=view.cpu_ns,
+        processes=view.processes,
+        memory_limit_bytes=view.memory_limit_bytes,
+        cpus_limit=view.cpus_limit,
+        handover=view.handover,
+        proxy_pid=view.proxy_pid,
+        started_ns=view.started_ns,
     )
 
 
@@ -212,7 +253,22 @@ def _log_reply(line: LogLine) -> pb.LogsReply:
 
 
 def _handover(view: HandoverView) -> pb.Handover:
-    return pb.Handover(worker=view.worker, state=view.state, reason=view.reason, runtime_pid=view.runtime_pid)
+    return pb.Handover(
+        worker=view.worker,
+        state=view.state,
+        reason=view.reason,
+        runtime_pid=view.runtime_pid,
+        invocation=view.invocation,
+        username=view.user,
+        function=view.function,
+        proxy_pid=view.proxy_pid,
+        stages=[pb.Stage(name=name, at_ns=at_ns) for name, at_ns in view.stages],
+    )
+
+
+def _figures(view: FiguresView) -> pb.Figures:
+    plain = {name: getattr(view, name) for name in view.__struct_fields__ if name != "user"}
+    return pb.Figures(username=view.user, **plain)
 
 
 def _function(view: FunctionView) -> pb.Function:
@@ -243,4 +299,5 @@ _CONVERT: Final[dict[type[Event], Any]] = {
     HandoverView: _handover,
     FunctionView: _function,
     NodeView: _node,
+    FiguresView: _figures,
 }

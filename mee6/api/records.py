@@ -35,17 +35,26 @@ _invocation: Final = _maker(records.Invocation)
 _span: Final = _maker(records.Span)
 _step: Final = _maker(records.Step, spans=_each(_span))
 _log: Final = _maker(records.Log)
-_handover: Final = _maker(records.Handover)
+_stage: Final = _maker(records.Stage)
+_handover: Final = _maker(records.Handover, stages=_each(_stage))
+_figures: Final = _maker(records.Figures)
 _change: Final = _maker(records.FunctionChange)
 _stats: Final = _maker(records.FunctionStats)
 
 _pool: Final = _maker(records.Pool)
 worker: Final = _worker
-node: Final = _maker(records.Node, notes=tuple, runtimes=tuple, missing=tuple, pools=_each(_pool))
+node: Final = _maker(records.Node, notes=tuple, runtimes=tuple, missing=tuple, pools=_each(_pool), load=tuple)
 trace: Final = _maker(records.Trace, invocation=_invocation, steps=_each(_step))
 log_line: Final = _maker(records.LogLine, log=_log)
 _snapshot: Final = _maker(
-    records.Snapshot, node=node, workers=_each(_worker), functions=_each(_change), invocations=_each(_invocation)
+    records.Snapshot,
+    node=node,
+    workers=_each(_worker),
+    functions=_each(_change),
+    invocations=_each(_invocation),
+    figures=_each(_figures),
+    steps=_each(_step),
+    handovers=_each(_handover),
 )
 
 _WHAT: Final[dict[str, Callable[[Any], records.What]]] = {
@@ -56,6 +65,7 @@ _WHAT: Final[dict[str, Callable[[Any], records.What]]] = {
     "handover": _handover,
     "function": _change,
     "node": node,
+    "figures": _figures,
 }
 
 

@@ -121,7 +121,7 @@ async def test_a_watcher_that_fell_behind_the_ring_gets_a_fresh_snapshot_and_goe
         await the_next(watcher)
         for number in range(RING_EVENTS + 1):
             feed.publish(number, an_invocation(f"i{number}"))
-        assert await the_next(watcher) == Snapshot(RING_EVENTS + 1, PICTURE)
+        assert await the_next(watcher) == Snapshot(RING_EVENTS + 1, PICTURE, missed=RING_EVENTS + 1)
         feed.publish(1, an_invocation("next"))
         assert await the_events(watcher) == [an_invocation("next")]
 

@@ -318,9 +318,9 @@ async def test_a_draining_node_refuses_and_waits_for_what_runs(tmp_path: Path) -
     async with played_node(tmp_path) as play:
         await play.add("echo")
         outcome, peer, task = await play.running("echo")
-        drain = asyncio.create_task(play.node.drain())
+        drain = asyncio.create_task(play.node.wind_down())
         await asyncio.sleep(0)
-        with pytest.raises(Conflict, match="stopping"):
+        with pytest.raises(Conflict, match="stops"):
             play.begin("echo")
         assert not drain.done()
         play.node.received(peer, Report(task.id, b"last"))

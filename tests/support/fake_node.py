@@ -30,6 +30,7 @@ from mee6.errors import (
     InvalidManifest,
     Mee6Error,
     NotAllowed,
+    NotFound,
     ProtocolError,
     TooLarge,
 )
@@ -70,6 +71,7 @@ class FakeNode:
         self.uploaded: list[bytes] = []
         self.timeouts: list[float | None] = []
         self.draining = False
+        self.evicted: list[str] = []
         self.peers: list[Peer] = []
         self.hellos: list[Hello] = []
         self.detached: list[str] = []
@@ -191,12 +193,35 @@ class FakeNode:
     async def set_limits(self, worker: str, memory_bytes: int | None, cpus: float | None) -> WorkerLimits:
         return WorkerLimits(memory_bytes=memory_bytes or 512 << 20, cpus=cpus or 0.0)
 
+    def evict(self, worker: str, *, force: bool) -> None:
+        if worker != "w1":
+            raise NotFound(f"no worker {worker!r}; see: mee6 worker ls")
+        if not force:
+            raise Conflict("worker w1 runs an invocation; see: mee6 act cancel i1, or --force")
+        self.evicted.append(worker)
+
+    async def pause(self, worker: str) -> WorkerView:
+        return WorkerView(worker, "python", "paused")
+
+    async def resume(self, worker: str) -> WorkerView:
+        return WorkerView(worker, "python", "warm")
+
+    def drain(self) -> NodeView:
+        self.draining = True
+        return self.info()
+
+    def undrain(self) -> NodeView:
+        self.draining = False
+        return self.info()
+
     def configure(self, changes: Changes) -> NodeView:
         self.config = changed(self.config, changes, {"python", "nodejs"})
         return self.info()
 
     def info(self) -> NodeView:
-        return NodeView("n1", "0.1.0", 1, driver="fake", notes=("a note",), wall_offset_ns=7, pid=42)
+        return NodeView(
+            "n1", "0.1.0", 1, driver="fake", notes=("a note",), wall_offset_ns=7, pid=42, draining=self.draining
+        )
 
     # What peers see. `run` is the node's side of an invocation.
 

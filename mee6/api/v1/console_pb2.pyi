@@ -27,18 +27,26 @@ class WatchReply(_message.Message):
     def __init__(self, snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("seq", "node", "workers", "functions", "invocations")
+    __slots__ = ("seq", "node", "workers", "functions", "invocations", "figures", "steps", "handovers", "missed")
     SEQ_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
     INVOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    FIGURES_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    HANDOVERS_FIELD_NUMBER: _ClassVar[int]
+    MISSED_FIELD_NUMBER: _ClassVar[int]
     seq: int
     node: Node
     workers: _containers.RepeatedCompositeFieldContainer[Worker]
     functions: _containers.RepeatedCompositeFieldContainer[Function]
     invocations: _containers.RepeatedCompositeFieldContainer[Invocation]
-    def __init__(self, seq: _Optional[int] = ..., node: _Optional[_Union[Node, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., invocations: _Optional[_Iterable[_Union[Invocation, _Mapping]]] = ...) -> None: ...
+    figures: _containers.RepeatedCompositeFieldContainer[Figures]
+    steps: _containers.RepeatedCompositeFieldContainer[Step]
+    handovers: _containers.RepeatedCompositeFieldContainer[Handover]
+    missed: int
+    def __init__(self, seq: _Optional[int] = ..., node: _Optional[_Union[Node, _Mapping]] = ..., workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ..., functions: _Optional[_Iterable[_Union[Function, _Mapping]]] = ..., invocations: _Optional[_Iterable[_Union[Invocation, _Mapping]]] = ..., figures: _Optional[_Iterable[_Union[Figures, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., handovers: _Optional[_Iterable[_Union[Handover, _Mapping]]] = ..., missed: _Optional[int] = ...) -> None: ...
 
 class Batch(_message.Message):
     __slots__ = ("seq", "events")
@@ -49,7 +57,7 @@ class Batch(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("at_ns", "worker", "invocation", "step", "log", "handover", "function", "node")
+    __slots__ = ("at_ns", "worker", "invocation", "step", "log", "handover", "function", "node", "figures")
     AT_NS_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
     INVOCATION_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +66,7 @@ class Event(_message.Message):
     HANDOVER_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
+    FIGURES_FIELD_NUMBER: _ClassVar[int]
     at_ns: int
     worker: Worker
     invocation: Invocation
@@ -66,10 +75,11 @@ class Event(_message.Message):
     handover: Handover
     function: Function
     node: Node
-    def __init__(self, at_ns: _Optional[int] = ..., worker: _Optional[_Union[Worker, _Mapping]] = ..., invocation: _Optional[_Union[Invocation, _Mapping]] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., log: _Optional[_Union[Log, _Mapping]] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ..., function: _Optional[_Union[Function, _Mapping]] = ..., node: _Optional[_Union[Node, _Mapping]] = ...) -> None: ...
+    figures: Figures
+    def __init__(self, at_ns: _Optional[int] = ..., worker: _Optional[_Union[Worker, _Mapping]] = ..., invocation: _Optional[_Union[Invocation, _Mapping]] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., log: _Optional[_Union[Log, _Mapping]] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ..., function: _Optional[_Union[Function, _Mapping]] = ..., node: _Optional[_Union[Node, _Mapping]] = ..., figures: _Optional[_Union[Figures, _Mapping]] = ...) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("id", "version", "api", "driver", "isolation", "pause", "limits", "notes", "runtimes", "missing", "listen", "started_ns", "wall_offset_ns", "now_ns", "workers", "paused", "busy", "queued", "max_workers", "rss_bytes", "draining", "pid", "state_dir", "invocations", "failures", "pause_policy", "keep_alive_s", "linger_s", "memory_bytes", "memory_budget_bytes", "pools")
+    __slots__ = ("id", "version", "api", "driver", "isolation", "pause", "limits", "notes", "runtimes", "missing", "listen", "started_ns", "wall_offset_ns", "now_ns", "workers", "paused", "busy", "queued", "max_workers", "rss_bytes", "draining", "pid", "state_dir", "invocations", "failures", "pause_policy", "keep_alive_s", "linger_s", "memory_bytes", "memory_budget_bytes", "pools", "cpu_percent", "cores", "load", "memory_total_bytes", "memory_available_bytes", "agent_cpu", "workers_cpu", "loop_lag_ms", "watchers", "rate", "p50_ms", "p99_ms", "stopping")
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     API_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +111,19 @@ class Node(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BUDGET_BYTES_FIELD_NUMBER: _ClassVar[int]
     POOLS_FIELD_NUMBER: _ClassVar[int]
+    CPU_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    CORES_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_AVAILABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    AGENT_CPU_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_CPU_FIELD_NUMBER: _ClassVar[int]
+    LOOP_LAG_MS_FIELD_NUMBER: _ClassVar[int]
+    WATCHERS_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    P99_MS_FIELD_NUMBER: _ClassVar[int]
+    STOPPING_FIELD_NUMBER: _ClassVar[int]
     id: str
     version: str
     api: int
@@ -132,7 +155,20 @@ class Node(_message.Message):
     memory_bytes: int
     memory_budget_bytes: int
     pools: _containers.RepeatedCompositeFieldContainer[Pool]
-    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., api: _Optional[int] = ..., driver: _Optional[str] = ..., isolation: _Optional[str] = ..., pause: _Optional[str] = ..., limits: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ..., runtimes: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., started_ns: _Optional[int] = ..., wall_offset_ns: _Optional[int] = ..., now_ns: _Optional[int] = ..., workers: _Optional[int] = ..., paused: _Optional[int] = ..., busy: _Optional[int] = ..., queued: _Optional[int] = ..., max_workers: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., draining: _Optional[bool] = ..., pid: _Optional[int] = ..., state_dir: _Optional[str] = ..., invocations: _Optional[int] = ..., failures: _Optional[int] = ..., pause_policy: _Optional[str] = ..., keep_alive_s: _Optional[float] = ..., linger_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., memory_budget_bytes: _Optional[int] = ..., pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ...) -> None: ...
+    cpu_percent: float
+    cores: int
+    load: _containers.RepeatedScalarFieldContainer[float]
+    memory_total_bytes: int
+    memory_available_bytes: int
+    agent_cpu: float
+    workers_cpu: float
+    loop_lag_ms: float
+    watchers: int
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    stopping: bool
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., api: _Optional[int] = ..., driver: _Optional[str] = ..., isolation: _Optional[str] = ..., pause: _Optional[str] = ..., limits: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ..., runtimes: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., started_ns: _Optional[int] = ..., wall_offset_ns: _Optional[int] = ..., now_ns: _Optional[int] = ..., workers: _Optional[int] = ..., paused: _Optional[int] = ..., busy: _Optional[int] = ..., queued: _Optional[int] = ..., max_workers: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., draining: _Optional[bool] = ..., pid: _Optional[int] = ..., state_dir: _Optional[str] = ..., invocations: _Optional[int] = ..., failures: _Optional[int] = ..., pause_policy: _Optional[str] = ..., keep_alive_s: _Optional[float] = ..., linger_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., memory_budget_bytes: _Optional[int] = ..., pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., cpu_percent: _Optional[float] = ..., cores: _Optional[int] = ..., load: _Optional[_Iterable[float]] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., agent_cpu: _Optional[float] = ..., workers_cpu: _Optional[float] = ..., loop_lag_ms: _Optional[float] = ..., watchers: _Optional[int] = ..., rate: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., stopping: _Optional[bool] = ...) -> None: ...
 
 class Pool(_message.Message):
     __slots__ = ("name", "ready", "starting", "floor", "ceiling", "failure")
@@ -151,7 +187,7 @@ class Pool(_message.Message):
     def __init__(self, name: _Optional[str] = ..., ready: _Optional[int] = ..., starting: _Optional[int] = ..., floor: _Optional[int] = ..., ceiling: _Optional[int] = ..., failure: _Optional[str] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("id", "pool", "state", "username", "function", "version", "via", "invocation", "since_ns", "invocations", "reason", "runtime_pid", "memory_bytes")
+    __slots__ = ("id", "pool", "state", "username", "function", "version", "via", "invocation", "since_ns", "invocations", "reason", "runtime_pid", "memory_bytes", "cpu", "cpu_ns", "processes", "memory_limit_bytes", "cpus_limit", "handover", "proxy_pid", "started_ns")
     ID_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -165,6 +201,14 @@ class Worker(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_PID_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CPU_FIELD_NUMBER: _ClassVar[int]
+    CPU_NS_FIELD_NUMBER: _ClassVar[int]
+    PROCESSES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CPUS_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    HANDOVER_FIELD_NUMBER: _ClassVar[int]
+    PROXY_PID_FIELD_NUMBER: _ClassVar[int]
+    STARTED_NS_FIELD_NUMBER: _ClassVar[int]
     id: str
     pool: str
     state: str
@@ -178,7 +222,15 @@ class Worker(_message.Message):
     reason: str
     runtime_pid: int
     memory_bytes: int
-    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., state: _Optional[str] = ..., username: _Optional[str] = ..., function: _Optional[str] = ..., version: _Optional[int] = ..., via: _Optional[str] = ..., invocation: _Optional[str] = ..., since_ns: _Optional[int] = ..., invocations: _Optional[int] = ..., reason: _Optional[str] = ..., runtime_pid: _Optional[int] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+    cpu: float
+    cpu_ns: int
+    processes: int
+    memory_limit_bytes: int
+    cpus_limit: float
+    handover: str
+    proxy_pid: int
+    started_ns: int
+    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., state: _Optional[str] = ..., username: _Optional[str] = ..., function: _Optional[str] = ..., version: _Optional[int] = ..., via: _Optional[str] = ..., invocation: _Optional[str] = ..., since_ns: _Optional[int] = ..., invocations: _Optional[int] = ..., reason: _Optional[str] = ..., runtime_pid: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., cpu: _Optional[float] = ..., cpu_ns: _Optional[int] = ..., processes: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., cpus_limit: _Optional[float] = ..., handover: _Optional[str] = ..., proxy_pid: _Optional[int] = ..., started_ns: _Optional[int] = ...) -> None: ...
 
 class Invocation(_message.Message):
     __slots__ = ("id", "username", "function", "version", "state", "worker", "start", "accepted_ns", "ended_ns", "error")
@@ -259,16 +311,62 @@ class Log(_message.Message):
     def __init__(self, invocation: _Optional[str] = ..., function: _Optional[str] = ..., worker: _Optional[str] = ..., stream: _Optional[str] = ..., text: _Optional[str] = ..., dropped_bytes: _Optional[int] = ...) -> None: ...
 
 class Handover(_message.Message):
-    __slots__ = ("worker", "state", "reason", "runtime_pid")
+    __slots__ = ("worker", "state", "reason", "runtime_pid", "invocation", "username", "function", "proxy_pid", "stages")
     WORKER_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_PID_FIELD_NUMBER: _ClassVar[int]
+    INVOCATION_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    PROXY_PID_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
     worker: str
     state: str
     reason: str
     runtime_pid: int
-    def __init__(self, worker: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., runtime_pid: _Optional[int] = ...) -> None: ...
+    invocation: str
+    username: str
+    function: str
+    proxy_pid: int
+    stages: _containers.RepeatedCompositeFieldContainer[Stage]
+    def __init__(self, worker: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., runtime_pid: _Optional[int] = ..., invocation: _Optional[str] = ..., username: _Optional[str] = ..., function: _Optional[str] = ..., proxy_pid: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[Stage, _Mapping]]] = ...) -> None: ...
+
+class Stage(_message.Message):
+    __slots__ = ("name", "at_ns")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AT_NS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    at_ns: int
+    def __init__(self, name: _Optional[str] = ..., at_ns: _Optional[int] = ...) -> None: ...
+
+class Figures(_message.Message):
+    __slots__ = ("username", "function", "rate", "p50_ms", "p99_ms", "invocations", "failures", "cold", "prewarmed", "warm", "queued", "running")
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    P99_MS_FIELD_NUMBER: _ClassVar[int]
+    INVOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    COLD_FIELD_NUMBER: _ClassVar[int]
+    PREWARMED_FIELD_NUMBER: _ClassVar[int]
+    WARM_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    username: str
+    function: str
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    invocations: int
+    failures: int
+    cold: int
+    prewarmed: int
+    warm: int
+    queued: int
+    running: int
+    def __init__(self, username: _Optional[str] = ..., function: _Optional[str] = ..., rate: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., invocations: _Optional[int] = ..., failures: _Optional[int] = ..., cold: _Optional[int] = ..., prewarmed: _Optional[int] = ..., warm: _Optional[int] = ..., queued: _Optional[int] = ..., running: _Optional[int] = ...) -> None: ...
 
 class Function(_message.Message):
     __slots__ = ("username", "name", "version", "runtime", "is_workflow", "removed")
@@ -309,10 +407,12 @@ class LogsReply(_message.Message):
     def __init__(self, at_ns: _Optional[int] = ..., log: _Optional[_Union[Log, _Mapping]] = ...) -> None: ...
 
 class TraceRequest(_message.Message):
-    __slots__ = ("id",)
+    __slots__ = ("id", "username")
     ID_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
     id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
+    username: str
+    def __init__(self, id: _Optional[str] = ..., username: _Optional[str] = ...) -> None: ...
 
 class TraceReply(_message.Message):
     __slots__ = ("invocation", "steps", "wall_offset_ns", "arg_bytes", "result_bytes")
@@ -401,3 +501,59 @@ class SetLimitsReply(_message.Message):
     memory_bytes: int
     cpus: float
     def __init__(self, memory_bytes: _Optional[int] = ..., cpus: _Optional[float] = ...) -> None: ...
+
+class EvictRequest(_message.Message):
+    __slots__ = ("worker", "force")
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    worker: str
+    force: bool
+    def __init__(self, worker: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
+
+class EvictReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PauseRequest(_message.Message):
+    __slots__ = ("worker",)
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    worker: str
+    def __init__(self, worker: _Optional[str] = ...) -> None: ...
+
+class PauseReply(_message.Message):
+    __slots__ = ("worker",)
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    worker: Worker
+    def __init__(self, worker: _Optional[_Union[Worker, _Mapping]] = ...) -> None: ...
+
+class ResumeRequest(_message.Message):
+    __slots__ = ("worker",)
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    worker: str
+    def __init__(self, worker: _Optional[str] = ...) -> None: ...
+
+class ResumeReply(_message.Message):
+    __slots__ = ("worker",)
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    worker: Worker
+    def __init__(self, worker: _Optional[_Union[Worker, _Mapping]] = ...) -> None: ...
+
+class DrainRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DrainReply(_message.Message):
+    __slots__ = ("node",)
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    node: Node
+    def __init__(self, node: _Optional[_Union[Node, _Mapping]] = ...) -> None: ...
+
+class UndrainRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class UndrainReply(_message.Message):
+    __slots__ = ("node",)
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    node: Node
+    def __init__(self, node: _Optional[_Union[Node, _Mapping]] = ...) -> None: ...

@@ -69,6 +69,31 @@ class ConsoleStub:
                 request_serializer=mee6_dot_api_dot_v1_dot_console__pb2.SetLimitsRequest.SerializeToString,
                 response_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.SetLimitsReply.FromString,
                 _registered_method=True)
+        self.Evict = channel.unary_unary(
+                '/mee6.console.v1.Console/Evict',
+                request_serializer=mee6_dot_api_dot_v1_dot_console__pb2.EvictRequest.SerializeToString,
+                response_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.EvictReply.FromString,
+                _registered_method=True)
+        self.Pause = channel.unary_unary(
+                '/mee6.console.v1.Console/Pause',
+                request_serializer=mee6_dot_api_dot_v1_dot_console__pb2.PauseRequest.SerializeToString,
+                response_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.PauseReply.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/mee6.console.v1.Console/Resume',
+                request_serializer=mee6_dot_api_dot_v1_dot_console__pb2.ResumeRequest.SerializeToString,
+                response_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.ResumeReply.FromString,
+                _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/mee6.console.v1.Console/Drain',
+                request_serializer=mee6_dot_api_dot_v1_dot_console__pb2.DrainRequest.SerializeToString,
+                response_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.DrainReply.FromString,
+                _registered_method=True)
+        self.Undrain = channel.unary_unary(
+                '/mee6.console.v1.Console/Undrain',
+                request_serializer=mee6_dot_api_dot_v1_dot_console__pb2.UndrainRequest.SerializeToString,
+                response_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.UndrainReply.FromString,
+                _registered_method=True)
 
 
 class ConsoleServicer:
@@ -120,6 +145,40 @@ class ConsoleServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Evict(self, request, context):
+        """Ends a worker; one that runs an invocation only by force, which loses the invocation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Pause(self, request, context):
+        """Freezes an idle worker until it is leased, or resumed by hand; the answer comes once it is frozen.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Thaws a paused worker, which is idle then and is paused again after its linger; the answer comes once it runs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Drain(self, request, context):
+        """Takes no new invocations and makes no workers for later, while what runs finishes; until `Undrain`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Undrain(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsoleServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -157,6 +216,31 @@ def add_ConsoleServicer_to_server(servicer, server):
                     servicer.SetLimits,
                     request_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.SetLimitsRequest.FromString,
                     response_serializer=mee6_dot_api_dot_v1_dot_console__pb2.SetLimitsReply.SerializeToString,
+            ),
+            'Evict': grpc.unary_unary_rpc_method_handler(
+                    servicer.Evict,
+                    request_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.EvictRequest.FromString,
+                    response_serializer=mee6_dot_api_dot_v1_dot_console__pb2.EvictReply.SerializeToString,
+            ),
+            'Pause': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pause,
+                    request_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.PauseRequest.FromString,
+                    response_serializer=mee6_dot_api_dot_v1_dot_console__pb2.PauseReply.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.ResumeRequest.FromString,
+                    response_serializer=mee6_dot_api_dot_v1_dot_console__pb2.ResumeReply.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.DrainRequest.FromString,
+                    response_serializer=mee6_dot_api_dot_v1_dot_console__pb2.DrainReply.SerializeToString,
+            ),
+            'Undrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Undrain,
+                    request_deserializer=mee6_dot_api_dot_v1_dot_console__pb2.UndrainRequest.FromString,
+                    response_serializer=mee6_dot_api_dot_v1_dot_console__pb2.UndrainReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -348,6 +432,141 @@ class Console:
             '/mee6.console.v1.Console/SetLimits',
             mee6_dot_api_dot_v1_dot_console__pb2.SetLimitsRequest.SerializeToString,
             mee6_dot_api_dot_v1_dot_console__pb2.SetLimitsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Evict(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mee6.console.v1.Console/Evict',
+            mee6_dot_api_dot_v1_dot_console__pb2.EvictRequest.SerializeToString,
+            mee6_dot_api_dot_v1_dot_console__pb2.EvictReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pause(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mee6.console.v1.Console/Pause',
+            mee6_dot_api_dot_v1_dot_console__pb2.PauseRequest.SerializeToString,
+            mee6_dot_api_dot_v1_dot_console__pb2.PauseReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mee6.console.v1.Console/Resume',
+            mee6_dot_api_dot_v1_dot_console__pb2.ResumeRequest.SerializeToString,
+            mee6_dot_api_dot_v1_dot_console__pb2.ResumeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mee6.console.v1.Console/Drain',
+            mee6_dot_api_dot_v1_dot_console__pb2.DrainRequest.SerializeToString,
+            mee6_dot_api_dot_v1_dot_console__pb2.DrainReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Undrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mee6.console.v1.Console/Undrain',
+            mee6_dot_api_dot_v1_dot_console__pb2.UndrainRequest.SerializeToString,
+            mee6_dot_api_dot_v1_dot_console__pb2.UndrainReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,11 @@ def _paused(play: Play) -> None:
     play.oblige()
 
 
+def _waking(play: Play) -> None:
+    _paused(play)
+    play.tell(ev.ResumeAsked("w1"))
+
+
 def _resuming(play: Play) -> None:
     _paused(play)
     play.submit("a")
@@ -69,6 +74,7 @@ STAGES: dict[str, Callable[[Play], object]] = {
     "warm": lambda play: play.run("a"),
     "pausing": _pausing,
     "paused": _paused,
+    "waking": _waking,
     "resuming": _resuming,
 }
 EVENTS: list[ev.Event] = [
@@ -90,7 +96,11 @@ EVENTS: list[ev.Event] = [
     ev.ProxyLeft("w1"),
     ev.CancelAsked("a", "because"),
     ev.Retired("f"),
+    ev.PauseAsked("w1"),
+    ev.ResumeAsked("w1"),
+    ev.EvictAsked("w1"),
     ev.DrainBegan(),
+    ev.DrainEnded(),
     ev.Tick(),
 ]
 

@@ -20,6 +20,7 @@ from agent.core.invariants import check
 from agent.core.invocation import InvocationState
 from agent.core.scheduler import MAX_ATTEMPTS, Scheduler
 from agent.core.settings import PausePolicy, Settings
+from agent.core.worker import AWAKE, WorkerState
 from agent.drivers.base import PoolKey
 from mee6.lane.messages import Fault
 from tests.agent.core.play import NODE, PYTHON, SECOND
@@ -75,6 +76,8 @@ class RandomLives(RuleBasedStateMachine):
         self.gone: list[str] = []
         self.starts: list[int] = []
         """When each worker was asked for, since the pace was last changed."""
+        self.pause_asked = ""
+        """The worker that somebody is pausing by hand."""
 
     @initialize(
         max_workers=st.integers(1, 3),
@@ -137,7 +140,8 @@ class RandomLives(RuleBasedStateMachine):
             case ev.Pause(name):
                 one = self.workers[name]
                 pause = self.core.settings.pause
-                assert pause is PausePolicy.ALWAYS or (pause is PausePolicy.AFTER_USE and one.function)
+                due = pause is PausePolicy.ALWAYS or (pause is PausePolicy.AFTER_USE and one.function)
+                assert due or name == self.pause_asked
                 assert not one.running, "what works is not paused"
                 assert not one.frozen
                 assert not one.freezer
@@ -272,6 +276,35 @@ class RandomLives(RuleBasedStateMachine):
         if really:
             self.tell(ev.DrainBegan())
 
+    @rule()
+    def undrain(self) -> None:
+        self.tell(ev.DrainEnded())
+
+    @precondition(lambda self: self.awake())
+    @rule(data=st.data())
+    def pause_by_hand(self, data: st.DataObject) -> None:
+        self.pause_asked = data.draw(st.sampled_from(self.awake()))
+        self.tell(ev.PauseAsked(self.pause_asked))
+        self.pause_asked = ""
+
+    def awake(self) -> list[str]:
+        return [name for name, one in self.core.fleet.workers.items() if one.state in AWAKE]
+
+    @precondition(lambda self: self.asleep())
+    @rule(data=st.data())
+    def resume_by_hand(self, data: st.DataObject) -> None:
+        self.tell(ev.ResumeAsked(data.draw(st.sampled_from(self.asleep()))))
+
+    def asleep(self) -> list[str]:
+        return [name for name, one in self.core.fleet.workers.items() if one.state is WorkerState.PAUSED]
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data())
+    def evict(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(list(self.workers)))
+        self.tell(ev.EvictAsked(name))
+        assert name not in self.workers
+
     # -- what workers do
 
     @precondition(lambda self: any(one.work for one in self.workers.values()))
@@ -380,6 +413,9 @@ class RandomLives(RuleBasedStateMachine):
             ev.HandoverAsked(name),
             ev.RuntimeConnected(name),
             ev.ProxyLeft(name),
+            ev.PauseAsked(name),
+            ev.ResumeAsked(name),
+            ev.EvictAsked(name),
         ):
             self.tell(event)
         assert (len(self.workers), self.live()) == before
