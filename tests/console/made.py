@@ -6,6 +6,7 @@ from textual.app import App, ComposeResult
 from textual.widget import Widget
 
 from mee6.records import Handover, Invocation, Span, Step, Worker
+from mee6.records import Stage as HandoverStage
 
 MS = 1_000_000
 
@@ -33,8 +34,8 @@ def worker(state: str, invocations: int = 0, *, via: str = "proxy", function: st
     return Worker("w3", "python", state, "default", function, 1, via, "", 0, invocations, "", 42, 0)
 
 
-def handover(state: str, reason: str = "") -> Handover:
-    return Handover("w3", state, reason, 42)
+def handover(state: str, reason: str = "", *, stages: tuple[HandoverStage, ...] = ()) -> Handover:
+    return Handover("w3", state, reason, 42, stages=stages)
 
 
 class Stage(App[None]):

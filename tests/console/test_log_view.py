@@ -139,9 +139,7 @@ def test_a_filter_looks_at_a_slice_at_a_time_from_the_newest_back() -> None:
     assert [filtered.number(place) for place in range(len(filtered))] == list(range(7, 2000, 10))
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5)), max_size=12), st.integers(1, 80), st.integers(0, 200)
-)
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5)), max_size=12), st.integers(1, 80), st.integers(0, 200))
 def test_a_filter_agrees_with_the_ring_however_lines_come_and_go(
     rounds: list[tuple[int, int]], capacity: int, wanted: int
 ) -> None:
@@ -290,14 +288,14 @@ def test_every_wrapped_line_can_be_reached() -> None:
 def test_the_cursor_begins_at_the_last_line_and_leaves_past_the_end() -> None:
     found = page()
     found.move(-1, 5, 80)
-    assert (found.chosen, found.follows) == (49, False)
+    assert [found.chosen, found.follows] == [49, False]
     for _ in range(6):
         found.move(-1, 5, 80)
     assert found.chosen == 43
     assert said(found)[0] == "line 43"
     for _ in range(7):
         found.move(1, 5, 80)
-    assert (found.chosen, found.follows) == (None, True)
+    assert [found.chosen, found.follows] == [None, True]
 
 
 def test_time_source_stream_and_level_stand_before_the_line() -> None:
@@ -317,7 +315,7 @@ def test_hits_are_gone_to_and_marked() -> None:
     assert found.step(-1, 5, 80)
     assert found.hit == 19
     assert "line 19" in said(found)
-    assert [piece.on for row in found.rows(5, 80) for piece in row.body if row.number == 19][0] == "warm"
+    assert next(piece.on for row in found.rows(5, 80) for piece in row.body if row.number == 19) == "warm"
     found.step(1, 5, 80)
     assert found.hit == 1
     found.search("nowhere")
@@ -369,7 +367,7 @@ async def test_the_widget_follows_and_holds() -> None:
         for number in range(20):
             view.put(number, "f/w1", f"line {number}")
         view.flush(0)
-        assert app.lines[4].endswith("line 19          ┃") or "line 19" in app.lines[4]
+        assert "line 19" in app.lines[4]
         await pilot.press("up", "up")
         assert "holds" in app.lines[5]
         view.put(99, "f/w1", "new")
@@ -393,7 +391,11 @@ async def test_a_search_and_a_filter_are_typed_at_the_bottom() -> None:
         assert view.page.hit == 3
         await pilot.press("escape", "ampersand", *"5$", "enter")
         view.flush(0)
-        assert [line.split("│")[-2 if "┃" in line else 1].strip() for line in app.lines[:3]] == ["line 5", "line 15", "line 25"]
+        assert [line.split("│")[-2 if "┃" in line else 1].strip() for line in app.lines[:3]] == [
+            "line 5",
+            "line 15",
+            "line 25",
+        ]
         await pilot.press("escape")
         assert "line 6" in "\n".join(app.lines)
 

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.handover import HandoverState
-from mee6.records import Worker
+from mee6.records import Stage, Worker
 from mee6tui.console.look import DARK, Palette
 from mee6tui.console.widgets.pieces import text_of
 from mee6tui.console.widgets.theatre import Theatre
 from mee6tui.console.widgets.theatre_picture import Canvas, along, boxes, lane, lines, picture
 from mee6tui.console.widgets.theatre_story import KINDS, Player, Story, Told
-from tests.console.made import Stage, handover, worker
+from tests.console.made import Stage as Shown
+from tests.console.made import handover, worker
 
 US = 1_000
 ASCII = Palette("ascii", DARK.colors, ascii=True)
@@ -67,6 +70,17 @@ def test_a_handover_that_failed_says_why() -> None:
     assert "took too long" in "\n".join(text_of(line) for line in lines(Player(story), "w3", 100, 30))
     story.tell(3, handover("granted"))
     assert story.state == "granted"
+
+
+def test_stages_are_told_by_the_agents_own_times() -> None:
+    stages = [Stage("requested", 300), Stage("granted", 310), Stage("connected", 700), Stage("confirmed", 760)]
+    story = Story([(0, worker("prewarmed"))])
+    for count in range(1, 5):
+        story.tell(10_000 + count, handover("granted", stages=tuple(stages[:count])))
+    assert [(beat.name, beat.at_ns) for beat in story.beats] == [
+        ("prewarmed", 0), ("requested", 300), ("granted", 310), ("connected", 700), ("confirmed", 760),
+    ]  # fmt: skip
+    assert story.missing() == ["left"]
 
 
 def test_the_same_state_told_twice_is_one_beat() -> None:
@@ -147,7 +161,7 @@ def dots(canvas: Canvas) -> list[tuple[int, int]]:
 @given(st.integers(52, 220))
 def test_boxes_do_not_touch_and_stand_within(width: int) -> None:
     found = boxes(width)
-    assert 0 <= found["agent"].x
+    assert found["agent"].x >= 0
     assert found["agent"].right + 1 < found["proxy"].x
     assert found["proxy"].right + 1 < found["runtime"].x
     assert found["runtime"].right < width
@@ -157,7 +171,7 @@ def test_boxes_do_not_touch_and_stand_within(width: int) -> None:
 def test_lanes_are_unbroken_and_the_same_both_ways(width: int, name: str) -> None:
     found = boxes(width)
     path = lane(name, found)
-    steps = [abs(x - u) + abs(y - v) for (x, y), (u, v) in zip(path, path[1:], strict=False)]
+    steps = [abs(x - u) + abs(y - v) for (x, y), (u, v) in pairwise(path)]
     assert set(steps) <= {1}
     source, _, target = name.partition(">")
     assert lane(f"{target}>{source}", found) == path[::-1]
@@ -226,7 +240,7 @@ def test_ascii_is_ascii() -> None:
 
 async def test_a_story_is_played_by_the_frame_clock() -> None:
     theatre = Theatre()
-    app = Stage(theatre)
+    app = Shown(theatre)
     async with app.run_test(size=(80, 24)) as pilot:
         theatre.set_story("w3", TOLD)
         theatre.flush(0.0)
@@ -245,7 +259,7 @@ async def test_a_story_is_played_by_the_frame_clock() -> None:
 
 async def test_what_happens_now_is_played_from_there_on() -> None:
     theatre = Theatre()
-    app = Stage(theatre)
+    app = Shown(theatre)
     async with app.run_test(size=(80, 24)):
         theatre.set_story("w3", TOLD[:3], play=False)
         theatre.flush(0.0)
@@ -260,7 +274,7 @@ async def test_what_happens_now_is_played_from_there_on() -> None:
 
 async def test_nothing_is_drawn_where_nothing_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     theatre = Theatre()
-    app = Stage(theatre)
+    app = Shown(theatre)
     async with app.run_test(size=(80, 24)):
         theatre.set_story("w3", TOLD[:-1], play=False)
         theatre.flush(0.0)

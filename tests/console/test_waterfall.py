@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,8 @@ LIVE = by_id(
     step("i7.1", ("load", 92, 110), ("run", 110, 140), function="clean", worker="w2"),
     step("i7.2", ("run", 140, 300), function="enrich", worker="w3"),
     step("i7.2.1", ("run", 141, 200), function="tax", worker="w4"),
-    step("i7.2.2", ("run", 141, 170), function="price", worker="w5", state="failed", error="no price\x1b[31m for it\nmore"),
+    step("i7.2.2", ("run", 141, 170), function="price", worker="w5", state="failed",
+         error="no price\x1b[31m for it\nmore"),
 )  # fmt: skip
 
 
@@ -106,7 +109,7 @@ def test_a_growing_length_changes_its_scale_seldom() -> None:
 def test_ticks_are_round_and_far_enough_apart_to_be_read() -> None:
     found = ticks(Axis(0), Window(0, 400 * MS), 60)
     assert [label for _, label in found] == ["0", "100ms", "200ms", "300ms"]
-    assert all(b - a >= 11 for (a, _), (b, _) in zip(found, found[1:], strict=False))
+    assert all(b - a >= 11 for (a, _), (b, _) in pairwise(found))
 
 
 def test_there_are_no_ticks_within_time_that_is_left_out() -> None:

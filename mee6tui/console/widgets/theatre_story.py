@@ -52,7 +52,15 @@ _BY_STATE: Final = {
     "alone": "left",
     "proxied": "kept",
 }
-"""What a handover's state says has come about."""
+"""What a handover's state says has come about, where its stages are not told."""
+_BY_STAGE: Final = {
+    "requested": "requested",
+    "granted": "granted",
+    "connected": "connected",
+    "confirmed": "confirmed",
+    "gone": "left",
+    "failed": "kept",
+}
 _OF_WORKER: Final = {"starting": "starting", "prewarmed": "prewarmed", "gone": "ended"}
 _AHEAD: Final = ("granted", "connected", "confirmed", "left")
 
@@ -117,8 +125,13 @@ class Story:
 
     def _tell_handover(self, at_ns: int, what: Handover) -> None:
         self.pid = what.runtime_pid or self.pid
+        for stage in what.stages:  # each record tells all of them, with the agent's own times
+            name = _BY_STAGE.get(stage.name, "")
+            beat = Beat(stage.at_ns, name, what.reason if name == "kept" else "")
+            if name and beat not in self.beats:
+                self._add(beat)
         name = _BY_STATE.get(what.state, "")
-        if name and what.state != self.state:
+        if not what.stages and name and what.state != self.state:
             self._add(Beat(at_ns, name, what.reason))
 
     def _tell_worker(self, at_ns: int, what: Worker) -> None:
