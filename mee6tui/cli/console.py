@@ -50,7 +50,7 @@ def require_terminal() -> None:
         InvalidInput: standard input or output is no terminal, or one that cannot move its cursor.
     """
     instead = "use `mee6 top` for a plain view or `mee6 watch` for the events"
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # it is drawn on the last
         raise InvalidInput(f"the console needs a terminal; {instead}")
     if not on_terminal():
         raise InvalidInput(f"the console cannot be drawn on this terminal (TERM=dumb); {instead}")

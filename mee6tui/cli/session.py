@@ -172,7 +172,7 @@ def session(
 def on_terminal() -> bool:
     """Whether there is a terminal that can be drawn on."""
     drawable = os.environ.get("TERM", "dumb") not in {"dumb", ""}
-    return drawable and sys.stdin.isatty() and sys.stdout.isatty()
+    return drawable and sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
 
 
 def examples(*lines: str) -> str:

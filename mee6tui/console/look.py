@@ -206,6 +206,11 @@ def count(number: float) -> str:
     return f"{number / 1e12:.1f}T"
 
 
+def rate(number: float) -> str:
+    """A number a second: `0`, `0.4`, `7.2`, `120`."""
+    return f"{number:.1f}" if 0.05 <= number < 9.95 else count(number)
+
+
 def bytes_(number: float) -> str:
     """Bytes in about three digits: `512 B`, `1.4 MiB`, `31 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -13,8 +13,8 @@ from mee6.records import Node, Worker
 from mee6tui.cli.units import age
 from mee6tui.console import look
 from mee6tui.console.commands import Key, Selection
-from mee6tui.console.look import bytes_, count, milliseconds
-from mee6tui.console.meter import Gauge, Meter, quantiles
+from mee6tui.console.look import bytes_, count, milliseconds, rate
+from mee6tui.console.meter import SECONDS, Gauge, Meter, quantiles
 from mee6tui.console.screens.page import Page
 from mee6tui.console.store import Changes, Store
 from mee6tui.console.widgets.line import WIDE, Line, Lines
@@ -175,15 +175,19 @@ def _facts(worker: Worker) -> list[str]:
 
 
 def _legend(by_state: Counter[str], width: int) -> Line:
+    """What the letters mean; those that are seen first, where there is no room for all."""
     line: list[tuple[str, str]] = [("  ", "text")]
+    signs = sorted(look.WORKERS.values(), key=lambda sign: not by_state.get(sign.word, 0))
+    texts = {sign.word: f"{sign.word} {by_state.get(sign.word, 0) or ''}".rstrip() for sign in signs}
+    kept: list[str] = []
     room = width - 2
-    for sign in look.WORKERS.values():
-        number = by_state.get(sign.word, 0)
-        text = f"{sign.word} {number:,}" if number else sign.word
-        if len(text) + 4 > room:
-            break
-        room -= len(text) + 4
-        line += [(sign.letter, f"*{sign.tone}"), (f" {text}  ", "text" if number else "faint")]
+    for sign in signs:
+        room -= len(texts[sign.word]) + 4
+        if room >= 0:
+            kept.append(sign.word)
+    for word in [word for word in look.WORKERS if word in kept]:
+        sign = look.WORKERS[word]
+        line += [(sign.letter, f"*{sign.tone}"), (f" {texts[word]}  ", "text" if by_state.get(word, 0) else "faint")]
     return line
 
 
@@ -249,7 +253,7 @@ def _narrow(now: _Now, by_state: Counter[str], width: int, *, ascii_only: bool) 
     calls: list[tuple[str, str]] = [
         ("  calls    ", "quiet"),
         (sparkline(now.series(chart), chart, ascii_only=ascii_only), "busy"),
-        (f" {count(now.rate()):>5}", "*text"),
+        (f" {rate(now.rate()):>5}", "*text"),
         ("/s", "quiet"),
         ("   p50 ", "quiet"),
         (f"{milliseconds(p50) or '-':<7}", "text"),
@@ -257,7 +261,7 @@ def _narrow(now: _Now, by_state: Counter[str], width: int, *, ascii_only: bool) 
         (f"{milliseconds(p99) or '-':<7}", "text"),
     ]
     if failed:
-        calls.append((f" failed {count(failed)}/s", "error"))
+        calls.append((f" failed {rate(failed)}/s", "error"))
     waits: list[tuple[str, str]] = [
         ("  waiting  ", "quiet"),
         (sparkline(now.gauge("queued", chart), chart, ascii_only=ascii_only), "queued"),
@@ -266,7 +270,7 @@ def _narrow(now: _Now, by_state: Counter[str], width: int, *, ascii_only: bool) 
         ("   running ", "quiet"),
         (f"{count(running - queued):<5}", "text"),
         (" cold ", "quiet"),
-        (f"{now.rate('cold'):.1f}/s", "text"),
+        (f"{rate(now.rate('cold'))}/s", "text"),
     ]
     part = memory / budget if budget else 0.0
     uses: list[tuple[str, str]] = [("  memory   ", "quiet")]
@@ -291,9 +295,9 @@ def _wide(now: _Now, by_state: Counter[str], width: int, *, ascii_only: bool) ->
     left = (width - 8) // 2
     lines: list[list[tuple[str, str]]] = [[("  ", "quiet")] for _ in range(6)]
     narrow = _narrow(now, by_state, width - left, ascii_only=ascii_only)
-    series = now.series(2 * left)
+    series = now.series(min(left, SECONDS - 5))
     peak = max(series, default=0.0)
-    title = f"calls a second, {2 * left} s, peak {count(peak)}"
+    title = f"calls a second, last {len(series)} s, peak {count(peak)}"
     lines[0] += [(title.ljust(left), "quiet")]
     chart = ["", "", "", sparkline(series, left, ascii_only=True)] if ascii_only else area(series, left, 4)
     for line, cells in zip(lines[1:5], chart, strict=True):

@@ -1,4 +1,4 @@
-"""Small charts as text: a row of blocks, a bar, an area in braille. Pure; 20-80 us each, a widget would cost 600."""
+"""Small charts as text: a row of blocks, a bar, an area. Pure; 20-80 us each, a widget would cost 600."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Final
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _ASCII: Final = " .:-=+*#@"
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
-# Dots of a braille character, by column and height from the bottom.
-_LEFT: Final = (0x40, 0x04, 0x02, 0x01)
-_RIGHT: Final = (0x80, 0x20, 0x10, 0x08)
 
 
 def sparkline(values: Sequence[float], width: int, *, top: float | None = None, ascii_only: bool = False) -> str:
@@ -37,23 +34,13 @@ def bar(part: float, width: int, *, ascii_only: bool = False) -> str:
 
 
 def area(values: Sequence[float], width: int, height: int, *, top: float | None = None) -> list[str]:
-    """The last `2 * width` values as an area of braille, one text a line, from the top.
+    """The last `width` values as columns of blocks over several lines, from the top.
 
     Args:
         top: what reaches the upper edge; None = the largest of them.
     """
-    shown = list(values[-2 * width :])
-    shown = [0.0] * (2 * width - len(shown)) + shown
+    shown = [0.0] * max(0, width - len(values)) + list(values[-width:])
     high = top if top is not None else max(shown, default=0.0)
-    levels = [
-        0 if value <= 0 or high <= 0 else max(1, min(4 * height, round(value / high * 4 * height))) for value in shown
-    ]
-    lines = []
-    for row in range(height - 1, -1, -1):
-        cells = []
-        for place in range(0, 2 * width, 2):
-            left = max(0, min(4, levels[place] - 4 * row))
-            right = max(0, min(4, levels[place + 1] - 4 * row))
-            cells.append(chr(0x2800 + sum(_LEFT[:left]) + sum(_RIGHT[:right])))
-        lines.append("".join(cells))
-    return lines
+    full = 8 * height
+    levels = [0 if value <= 0 or high <= 0 else max(1, min(full, round(value / high * full))) for value in shown]
+    return ["".join(_BLOCKS[max(0, min(8, level - 8 * row))] for level in levels) for row in range(height - 1, -1, -1)]
