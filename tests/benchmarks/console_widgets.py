@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from textual.widget import Widget
+
 from tests.benchmarks.harness.bench import Bench
 
 SIZE: Final = (45, 160)
@@ -96,7 +98,7 @@ def _run(name: str, frames: int, to: int) -> None:
     Measured().run()
 
 
-def _contender(name: str) -> tuple[object, Callable[[int], None]]:
+def _contender(name: str) -> tuple[Widget, Callable[[int], None]]:
     if name.startswith("waterfall"):
         return _waterfall(10_000 if "10,000" in name else 20)
     if name == "theatre":
@@ -104,7 +106,7 @@ def _contender(name: str) -> tuple[object, Callable[[int], None]]:
     return _logs(1000 if "1,000" in name else 50)
 
 
-def _waterfall(count: int) -> tuple[object, Callable[[int], None]]:
+def _waterfall(count: int) -> tuple[Widget, Callable[[int], None]]:
     from mee6tui.console.widgets.waterfall import Waterfall
     from tests.console.made import invocation, step
 
@@ -123,7 +125,7 @@ def _waterfall(count: int) -> tuple[object, Callable[[int], None]]:
     return widget, frame
 
 
-def _theatre() -> tuple[object, Callable[[int], None]]:
+def _theatre() -> tuple[Widget, Callable[[int], None]]:
     from mee6tui.console.widgets.theatre import Theatre
     from tests.console.made import handover, worker
 
@@ -134,7 +136,7 @@ def _theatre() -> tuple[object, Callable[[int], None]]:
     return widget, lambda number: widget.flush(number / 20)
 
 
-def _logs(lines: int) -> tuple[object, Callable[[int], None]]:
+def _logs(lines: int) -> tuple[Widget, Callable[[int], None]]:
     from mee6tui.console.widgets.log_view import LogView
 
     widget = LogView()

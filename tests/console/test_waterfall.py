@@ -309,7 +309,7 @@ def test_many_steps_are_arranged_now_and_then_only_but_drawn_as_they_are() -> No
     steps["new"] = step("new", ("run", 1, 2))
     found.show(invocation(), steps)
     assert not found.arrange(1 * MS)
-    assert found.arrange(60 * MS)
+    assert found.arrange(250 * MS)
     assert len(found.rows) == 1001
 
 

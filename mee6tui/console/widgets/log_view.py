@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 from textual import events
 from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
+from textual.geometry import Size
 from textual.selection import Selection
 from textual.strip import Strip
 
@@ -70,6 +71,9 @@ class LogView(LineWidget):
         self.page = LogPage(self.ring, palette, wall_offset_ns=wall_offset_ns)
         self._clock = clock
         self._rows: list[Row] = []
+        self._box = Size(0, 0)
+        """Its size, which is dear to ask for."""
+        self._strips: dict[tuple[int, int], Strip] = {}
         self._seen: object = None
         self._asking = ""
         """`/` or `&` while a pattern is typed."""
@@ -80,28 +84,31 @@ class LogView(LineWidget):
     def put(self, at_ns: int, source: str, text: str, *, is_error: bool = False, lost_bytes: int = 0) -> None:
         """Takes what was written; it costs a microsecond or two and paints nothing."""
         self.ring.put(at_ns, source, text, is_error=is_error, lost_bytes=lost_bytes)
-        self.page.note_source(source)
+        if self.page.note_source(source):
+            self._strips.clear()
 
     def set_palette(self, palette: Palette) -> None:
         """Looks different from now on."""
         self.page.palette = palette
         self._seen = None
+        self._strips.clear()
         super().set_palette(palette)
 
     @property
     def _height(self) -> int:
         """Rows for lines: the last is the status."""
-        return max(0, self.size.height - 1)
+        return max(0, self._box.height - 1)
 
     @property
     def _width(self) -> int:
-        return max(0, self.size.width - 1)
+        return max(0, self._box.width - 1)
 
     def flush(self, now: float) -> None:  # noqa: ARG002 - the frame clock gives it to every widget
         """Draws what has changed, and lets a filter look on for a few milliseconds."""
         self.page.advance(FILTER_NS, self._clock)
+        self._box = self.size
         ring, page = self.ring, self.page
-        seen = (ring.first, ring.next, len(page.view), page.follows, page.top, self.size)
+        seen = (ring.first, ring.next, len(page.view), page.follows, page.top, self._box)
         if seen == self._seen:
             return
         self._seen = seen
@@ -111,13 +118,21 @@ class LogView(LineWidget):
     def _turn(self) -> None:
         """Draws at once, after a key."""
         self._seen = None
+        self._strips.clear()
         self.flush(0)
+
+    def on_resize(self) -> None:
+        """Its rows are others."""
+        self._seen = None
+        self._strips.clear()
+        self.flush(0)
+        super().on_resize()
 
     # -- lines
 
     def line(self, y: int) -> Strip:
         """The line at `y` from the top."""
-        width = self.size.width
+        width = self._box.width
         if y >= self._height:
             return self.strip(self._status(), width)
         bar = self.strip([self._bar(y)], 1)
@@ -128,12 +143,17 @@ class LogView(LineWidget):
         if y >= len(self._rows):
             return Strip.join([self.strip([Piece(self._empty() if y == 0 else "", "quiet")], width - 1), bar])
         row = self._rows[y]
+        found = self._strips.get((row.number, row.start))  # most rows only move when lines come
+        if found is None or found.cell_length != width - 1:
+            found = self._strips[row.number, row.start] = self._row(row, width - 1)
+        return Strip.join([found, bar])
+
+    def _row(self, row: Row, width: int) -> Strip:
         ground = "cursor" if row.number == self.page.chosen else ""
         head = self.strip((piece._replace(on=ground) for piece in row.head), width_of(row.head))
         before = head.apply_offsets(row.start - len(head.text), row.number)
-        return Strip.join(
-            [before, self._body(row.body, row.number, row.start, width - 1 - head.cell_length, ground), bar]
-        )
+        body = self._body(row.body, row.number, row.start, width - head.cell_length, ground)
+        return Strip.join([before, body])
 
     def _body(self, pieces: Sequence[Piece], number: int, start: int, width: int, ground: str) -> Strip:
         """What can be selected: each character knows its line's number and its place there."""

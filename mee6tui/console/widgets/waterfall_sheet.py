@@ -93,7 +93,7 @@ class Sheet:
         """
         if not self._stale or self.invocation is None:
             return False
-        if self._arranged_ns is not None and 0 <= now - self._arranged_ns < len(self.steps) * 50_000:
+        if self._arranged_ns is not None and 0 <= now - self._arranged_ns < len(self.steps) * 200_000:
             return False
         self._stale, self._arranged_ns = False, now
         every = in_call_order(self.steps.values())
