@@ -255,7 +255,7 @@ def test_the_cursor_stays_on_its_step_as_others_come() -> None:
     found = sheet()
     found.move_to(4)
     found.show(invocation(), {**LIVE, "i7.1.1": step("i7.1.1", ("run", 120, 130))})
-    found.arrange(401 * MS)
+    found.arrange(410 * MS)
     assert (found.cursor, found.place) == ("i7.2.2", 5)
 
 
