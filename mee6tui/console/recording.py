@@ -29,6 +29,7 @@ _KINDS: Final[dict[str, type[records.What]]] = {
     "handover": records.Handover,
     "function": records.FunctionChange,
     "node": records.Node,
+    "figures": records.Figures,
 }
 _NAMES: Final = {record: name for name, record in _KINDS.items()}
 

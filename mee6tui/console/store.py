@@ -16,6 +16,7 @@ from weakref import WeakSet
 from mee6.records import (
     Batch,
     Event,
+    Figures,
     FunctionChange,
     Handover,
     Invocation,
@@ -39,7 +40,7 @@ GONE_S: Final = 8.0
 """How long a worker that is gone is still shown."""
 GONE_WORKERS: Final = 2_000
 """At most so many of them."""
-GAUGES: Final = ("queued", "busy", "workers", "paused", "rss_bytes", "memory_bytes")
+GAUGES: Final = ("queued", "busy", "workers", "paused", "rss_bytes", "memory_bytes", "cpu_percent", "workers_cpu")
 """Fields of a `Node` whose course is kept."""
 FAILED: Final = frozenset({"failed", "timed out", "lost"})
 LIVE: Final = frozenset({"queued", "starting", "running"})
@@ -99,6 +100,8 @@ class Store:
     workers: dict[Key, Worker] = field(default_factory=dict)
     functions: dict[Key, FunctionChange] = field(default_factory=dict)
     """By (source, `user/name`); removed ones are not kept."""
+    figures: dict[Key, Figures] = field(default_factory=dict)
+    """How functions do, by the same keys."""
     invocations: dict[Key, Invocation] = field(default_factory=dict)
     running: dict[Key, None] = field(default_factory=dict)
     """Of the invocations, those that have not ended."""
@@ -162,6 +165,7 @@ class Store:
             nodes=dict(self.nodes),
             workers=dict(self.workers),
             functions=dict(self.functions),
+            figures=dict(self.figures),
             invocations=dict(self.invocations),
             running=dict(self.running),
             steps=dict(self.steps),
@@ -208,6 +212,7 @@ class Store:
         for table, kind in (
             (self.workers, "worker"),
             (self.functions, "function"),
+            (self.figures, "function"),
             (self.invocations, "invocation"),
             (self.handovers, "handover"),
         ):
@@ -225,6 +230,12 @@ class Store:
             self._function(source, change)
         for invocation in item.invocations:
             self._invocation(source, invocation, count=False)
+        for step in item.steps:
+            self._step(source, step)
+        for handover in item.handovers:
+            self._handover(source, handover)
+        for figures in item.figures:
+            self._figures(source, figures)
 
     def _event(self, source: str, event: Event, now: float) -> None:
         what = event.what
@@ -241,14 +252,15 @@ class Store:
                 self.logs.append(Said(self.logged, source, LogLine(event.at_ns, what)))
                 self._mark("log", (source, str(self.logged)))
             case Handover():
-                key = (source, what.worker)
-                self.handovers[key] = what
-                self._mark("handover", key)
+                self._handover(source, what)
             case FunctionChange():
                 self._function(source, what)
             case Node():
                 self._node(source, what, now)
                 return  # a measurement, not something that happened
+            case Figures():
+                self._figures(source, what)
+                return
         self.events.append(Happened(self.numbered, source, event))
         self._mark("event", (source, str(self.numbered)))
 
@@ -276,9 +288,20 @@ class Store:
         key = (source, f"{change.username}/{change.name}")
         if change.removed:
             self.functions.pop(key, None)
+            self.figures.pop(key, None)
         else:
             self.functions[key] = change
         self._mark("function", key)
+
+    def _figures(self, source: str, figures: Figures) -> None:
+        key = (source, f"{figures.username}/{figures.function}")
+        self.figures[key] = figures
+        self._mark("function", key)
+
+    def _handover(self, source: str, handover: Handover) -> None:
+        key = (source, handover.worker)
+        self.handovers[key] = handover
+        self._mark("handover", key)
 
     def _invocation(self, source: str, invocation: Invocation, *, count: bool = True) -> None:
         key = (source, invocation.id)

@@ -281,6 +281,10 @@ def _narrow(now: _Now, by_state: Counter[str], width: int, *, ascii_only: bool) 
         series = now.gauge("memory_bytes", chart)
         uses += [(sparkline(series, chart, ascii_only=ascii_only), "paused"), (f" {bytes_(memory)}", "*text")]
     uses += [("   agent ", "quiet"), (bytes_(now.sum("rss_bytes")), "text")]
+    nodes = now.nodes
+    if any(node.cores for node in nodes):
+        used = sum(node.cpu_percent * node.cores for node in nodes) / max(1, sum(node.cores for node in nodes))
+        uses += [("   cpu ", "quiet"), (f"{used:.0f}%", "text"), (f" of {sum(n.cores for n in nodes)} cores", "quiet")]
     full = alive / most if most else 0.0
     holds: list[tuple[str, str]] = [
         ("  workers  ", "quiet"),

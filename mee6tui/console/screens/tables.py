@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -128,8 +128,8 @@ class TablePage(Page):
     def _set_columns(self, store: Store) -> None:
         """With the node's column where there are several."""
         self._several = len(store.nodes) > 1
-        node = [Column[Row]("node", "NODE", 12, lambda row: row[0][0])] if self._several else []
-        self.table.set_columns([*self.columns(), *node])
+        node: Column[Row] = Column("node", "NODE", 12, lambda row: row[0][0])
+        self.table.set_columns([*self.columns(), *([node] if self._several else [])])
 
     # What the columns read
 
@@ -157,6 +157,10 @@ class TablePage(Page):
 
 def _quiet(_row: Row) -> str:
     return "quiet"
+
+
+def _cpu(row: Row) -> str:
+    return f"{row[1].cpu * 100:.0f}%" if row[1].cpu >= 0.005 else ""
 
 
 def _runs(row: Row) -> int:
@@ -193,6 +197,7 @@ class Workers(TablePage):
                 right=True,
                 priority=1,
             ),
+            Column("cpu", "CPU", 5, _cpu, lambda row: row[1].cpu, right=True, priority=1),
             Column("via", "VIA", 6, lambda row: row[1].via, tone=_quiet, priority=5),
             Column("pool", "POOL", 8, lambda row: row[1].pool, tone=_quiet, priority=3),
             Column("user", "USER", 8, lambda row: row[1].username, tone=_quiet, priority=4),
@@ -213,13 +218,48 @@ class Functions(TablePage):
     def columns(self) -> list[Column[Row]]:
         """What a function is."""
         return [
-            Column("function", "FUNCTION", 20, lambda row: row[1].name, grows=True),
-            Column("version", "VERSION", 7, lambda row: f"v{row[1].version}", lambda row: row[1].version, right=True),
-            Column("runtime", "RUNTIME", 8, lambda row: row[1].runtime, tone=_quiet),
-            Column("kind", "KIND", 8, lambda row: "workflow" if row[1].is_workflow else "function", tone=_quiet),
+            Column("function", "FUNCTION", 14, lambda row: row[1].name, grows=True),
+            Column(
+                "version", "VER", 4, lambda row: f"v{row[1].version}", lambda row: row[1].version, _quiet, right=True
+            ),
+            Column("runtime", "RUNTIME", 8, lambda row: row[1].runtime, tone=_quiet, priority=3),
+            Column("kind", "KIND", 8, lambda row: "workflow" if row[1].is_workflow else "", tone=_quiet, priority=4),
             Column("workers", "WORKERS", 7, lambda row: str(self._workers(row) or ""), self._workers, right=True),
-            Column("user", "USER", 10, lambda row: row[1].username, tone=_quiet, priority=1),
+            Column("rate", "RATE/S", 6, self._rate, lambda row: self._of(row, "rate"), right=True),
+            Column("p50", "P50", 7, self._time("p50_ms"), lambda row: self._of(row, "p50_ms"), right=True),
+            Column("p99", "P99", 7, self._time("p99_ms"), lambda row: self._of(row, "p99_ms"), right=True, priority=1),
+            Column(
+                "runs", "RUNS", 6, self._count_of("invocations"), lambda row: self._of(row, "invocations"), right=True
+            ),
+            Column(
+                "failed",
+                "FAILED",
+                6,
+                self._count_of("failures"),
+                lambda row: self._of(row, "failures"),
+                lambda row: "error" if self._of(row, "failures") else "quiet",
+                right=True,
+                priority=2,
+            ),
+            Column(
+                "cold", "COLD", 5, self._count_of("cold"), lambda row: self._of(row, "cold"), right=True, priority=3
+            ),
+            Column("user", "USER", 8, lambda row: row[1].username, tone=_quiet, priority=5),
         ]
+
+    def _of(self, row: Row, name: str) -> float:
+        figures = self.store.figures.get(row[0])
+        return float(getattr(figures, name)) if figures else 0.0
+
+    def _rate(self, row: Row) -> str:
+        value = self._of(row, "rate")
+        return look.rate(value) if value else ""
+
+    def _time(self, name: str) -> Callable[[Row], str]:
+        return lambda row: look.milliseconds(self._of(row, name))
+
+    def _count_of(self, name: str) -> Callable[[Row], str]:
+        return lambda row: count(value) if (value := self._of(row, name)) else ""
 
     def _workers(self, row: Row) -> int:
         return self._held.get((row[0][0], row[1].username, row[1].name), 0)
@@ -308,6 +348,9 @@ class Nodes(TablePage):
             Column("paused", "PAUSED", 6, lambda row: str(row[1].paused or ""), lambda row: row[1].paused, right=True),
             Column("queued", "QUEUED", 6, lambda row: str(row[1].queued or ""), lambda row: row[1].queued, right=True),
             Column("memory", "MEMORY", 9, lambda row: bytes_(row[1].memory_bytes), right=True, priority=1),
+            Column(
+                "cpu", "CPU", 4, lambda row: f"{row[1].cpu_percent:.0f}%", lambda row: row[1].cpu_percent, right=True
+            ),
             Column("driver", "DRIVER", 8, lambda row: row[1].driver, tone=_quiet, priority=2),
             Column("version", "VERSION", 8, lambda row: row[1].version, tone=_quiet, priority=4),
             Column("up", "UP", 5, lambda row: self.ago(row[0][0], row[1].started_ns), right=True, priority=3),
@@ -322,6 +365,10 @@ class Nodes(TablePage):
     def _link_tone(self, row: Row) -> str:
         link = self.store.links.get(row[0][0])
         return look.LINKS[link.state].tone if link else "quiet"
+
+
+def _machine_cpu(row: Row) -> str:
+    return f"{row[1].cpu_percent:.0f}%"
 
 
 def _of_most(row: Row) -> str:

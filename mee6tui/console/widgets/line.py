@@ -9,6 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBarRender
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -54,6 +55,13 @@ class Painted:
         raise NotImplementedError
 
 
+class _PlainBar(ScrollBarRender):
+    """A scrollbar of coloured blanks, without the block characters at its ends."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8
+
+
 class LineView(Painted, ScrollView, can_focus=True):
     """A scrolled widget that paints line by line; it is painted by `flush`, which the frame clock calls."""
 
@@ -67,6 +75,12 @@ class LineView(Painted, ScrollView, can_focus=True):
             now: seconds, monotonic.
         """
         raise NotImplementedError
+
+    def set_palette(self, palette: Palette) -> None:
+        """Also for its scrollbar."""
+        renderer = _PlainBar if palette.ascii else ScrollBarRender
+        self.vertical_scrollbar.renderer = renderer  # type: ignore[misc]  # of this bar, not of all
+        super().set_palette(palette)
 
     @property
     def inner(self) -> Size:

@@ -47,7 +47,7 @@ class Prompt(Painted, Horizontal):
     Prompt { height: 1; display: none; }
     Prompt.-open { display: block; }
     Prompt > #sign { width: 3; height: 1; }
-    Prompt > Input { width: 1fr; min-width: 20; height: 1; border: none; padding: 0; background: transparent; }
+    Prompt > Input { width: 1fr; min-width: 20; background: transparent; }
     Prompt > #offers { width: 2fr; height: 1; }
     """
 
@@ -75,7 +75,7 @@ class Prompt(Painted, Horizontal):
     def __init__(self, complete: Callable[[str, str], Sequence[str]]) -> None:
         super().__init__()
         self.sign = ":"
-        self.field = _Field(select_on_focus=False)
+        self.field = _Field(select_on_focus=False, compact=True)
         self.field.cursor_blink = False
         self._sign = Lines(ground="raised", id="sign")
         self._offers = Lines(ground="raised", id="offers")
