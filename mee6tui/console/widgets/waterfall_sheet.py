@@ -376,7 +376,7 @@ class Sheet:
         pieces = [Piece(" ")]
         for kind in KINDS:
             pieces += [Piece(f"{LETTERS[kind]} ", TONES[kind], strong=True), Piece(f"{kind}  ", "quiet")]
-        pieces += [Piece(self._plain("◆ "), "accent"), Piece("critical path  ", "quiet")]
+        pieces += [Piece(self._plain("◆ "), "accent"), Piece("critical  ", "quiet")]
         if self.squeezed:
             pieces += [Piece(self._plain("┊ "), "faint"), Piece("time left out", "quiet")]
         return pieces
