@@ -65,7 +65,7 @@ class HelpScreen(Menu):
 
     DEFAULT_CSS: ClassVar[str] = """
     HelpScreen #lines { height: auto; max-height: 100%; }
-    HelpScreen #scroll { height: auto; max-height: 20; }
+    HelpScreen #scroll { height: auto; max-height: 55vh; }
     """
     FOOT = "arrows scroll   esc closes"
     TABLE: ClassVar[tuple[tuple[str, str], ...]] = (
@@ -105,7 +105,7 @@ class ActionsMenu(Menu):
     """All that can be done with what is selected; what cannot says why."""
 
     DEFAULT_CSS: ClassVar[str] = """
-    ActionsMenu OptionList { height: auto; max-height: 18; border: none; background: $panel; padding: 0; }
+    ActionsMenu OptionList { height: auto; max-height: 55vh; border: none; background: $panel; padding: 0; }
     """
     FOOT = "enter does it   esc closes"
 
@@ -148,7 +148,7 @@ class ActionsMenu(Menu):
 class CommandLog(Menu):
     """The command lines of what was done from here."""
 
-    DEFAULT_CSS: ClassVar[str] = "CommandLog #scroll { height: auto; max-height: 18; }"
+    DEFAULT_CSS: ClassVar[str] = "CommandLog #scroll { height: auto; max-height: 55vh; }"
 
     def heading(self) -> str:
         """What it is."""
