@@ -312,6 +312,8 @@ class ConsoleApp(App[int]):
         )
         line: list[tuple[str, str]] = [(" ", "text")]
         room = self.size.width - 2
+        known: set[str] = set()  # of two commands with one key, the first that applies is meant
+        hints = [hint for hint in hints if not (hint.keys[0] in known or known.add(hint.keys[0]))]
         for place, command in enumerate(hints):
             keys, words = key_name(command.keys[0]), command.short or command.title.lower()
             room -= len(keys) + len(words) + 4
@@ -412,18 +414,23 @@ class ConsoleApp(App[int]):
         else:
             self.exit()
 
+    def replace_place(self, place: Place) -> None:
+        """Goes to a place in the place of this one: the way back stays as it is."""
+        self._trail[self._here] = place
+        self._enter(place)
+
     def open_thing(self, selection: Selection) -> None:
         """Goes to the page that shows such a thing best."""
-        selection = self._behind(selection)
+        selection = self.behind(selection)
         page = next((kind for kind in PAGES if selection.kind in kind.OPENS), None)
         self.go(Place(page.NAME if page else "detail", selection.key, selection.kind))
 
     def describe(self, selection: Selection) -> None:
         """Goes to all that is known of it."""
-        selection = self._behind(selection)
+        selection = self.behind(selection)
         self.go(Place("detail", selection.key, selection.kind))
 
-    def _behind(self, selection: Selection) -> Selection:
+    def behind(self, selection: Selection) -> Selection:
         """What an event is about; any other thing as it is."""
         if selection.kind != "event":
             return selection
