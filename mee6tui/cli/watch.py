@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import stat
@@ -51,6 +50,8 @@ def watch(
     """
     if here.form not in {"table", "plain", "json", "jsonl"}:
         raise InvalidInput(f"-o {here.form} does not go with what never ends; use one of: plain, jsonl")
+    import asyncio
+
     printer = _Printer(as_json=here.form in {"json", "jsonl"}, with_snapshot=snapshot)
 
     async def work(client: Client) -> None:
@@ -137,6 +138,8 @@ def _ends_with_its_reader() -> Iterator[None]:
     Raises:
         BrokenPipeError: it has gone.
     """
+    import asyncio
+
     descriptor = -1
     try:
         descriptor = sys.stdout.fileno()
