@@ -26,7 +26,7 @@ def registry() -> Registry:
     made = Registry()
     for page in PAGES:
         made.add(page.VERBS)
-    made.add(LEADS)
     made.add(VERBS)
+    made.add(LEADS)
     made.add(going(PAGES))
     return made
