@@ -11,6 +11,7 @@ from mee6tui.cli import (
     act,
     agent,
     completion,
+    console,
     context,
     demo,
     doctor,
@@ -29,6 +30,7 @@ app = group(
     cls=Root,
     epilog=examples(
         "mee6 demo                       all of it in half a minute",
+        "mee6                            open the console, on a terminal",
         "mee6 agent serve --detach       start an agent",
         "mee6 init hello                 write a function",
         "mee6 act add hello              add it",
@@ -37,6 +39,7 @@ app = group(
     ),
 )
 
+app.command(epilog=examples("mee6 console", "mee6 console --context edge --context lab"))(console.console)
 app.add_typer(agent.app, name="agent")
 app.add_typer(act.app, name="act")
 app.command(epilog=examples("mee6 trace", "mee6 trace 0c4f", "mee6 trace -o json"))(trace.trace)

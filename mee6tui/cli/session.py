@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 _PROGRAM = "mee6"
 _ORDER = (
+    "console",
     "demo",
     "init",
     "agent",
@@ -170,6 +171,12 @@ def session(
     return Session(settings, color)
 
 
+def on_terminal() -> bool:
+    """Whether there is a terminal that can be drawn on."""
+    drawable = os.environ.get("TERM", "dumb") not in {"dumb", ""}
+    return drawable and sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
+
+
 def examples(*lines: str) -> str:
     """An epilog for `--help`; click leaves a paragraph that opens with a backspace as it is."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
@@ -188,6 +195,12 @@ class Group(TyperGroup):
 
 class Root(Group):
     """The `mee6` command itself: where failures are told and become exit codes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Takes no arguments, on a terminal, for the console."""
+        if not args and not ctx.resilient_parsing and on_terminal():
+            args = ["console"]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """In the order of `_ORDER`, whether groups or not."""

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from mee6.visible import visible
 from mee6tui.cli.units import duration
+from mee6tui.steps import KINDS, Times, in_call_order, times
 
 if TYPE_CHECKING:
     from mee6.records import Step, Trace
 
-KINDS: Final = ("queued", "start", "resume", "load", "handover", "run")
 _TITLES: Final = {
     "queued": "QUEUE",
     "start": "START",
     "resume": "RESUME",
     "load": "LOAD",
-    "handover": "HANDOVER",
     "run": "RUN",
 }
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
@@ -37,34 +36,14 @@ class Row:
 
     step: Step
     depth: int
-    start_ns: int
-    run_ns: int
-    """When it began to run; its end where it never did."""
-    end_ns: int
-    parts: dict[str, int]
-    """Kind -> nanoseconds."""
+    times: Times
 
 
 def rows(trace: Trace) -> list[Row]:
-    """The steps in the order of their calls, each under its caller; a caller that is not known counts as none."""
-    known = {step.id for step in trace.steps}
-    below: dict[str, list[Step]] = {}
-    for step in trace.steps:
-        parent = step.parent if step.parent in known and step.parent != step.id else ""
-        below.setdefault(parent, []).append(step)
+    """The steps in the order of their calls, each under its caller; what goes on ends at the last time known."""
     now = max((max(span.start_ns, span.end_ns) for step in trace.steps for span in step.spans), default=0)
     now = max(now, trace.invocation.ended_ns)
-    made: list[Row] = []
-    seen: set[str] = set()
-    stack = [(step, 0) for step in reversed(below.get("", []))]
-    while stack:
-        step, depth = stack.pop()
-        if step.id in seen:
-            continue
-        seen.add(step.id)
-        made.append(_row(step, depth, now))
-        stack += [(child, depth + 1) for child in reversed(below.get(step.id, []))]
-    return made
+    return [Row(one.step, one.depth, times(one.step, now)) for one in in_call_order(trace.steps)]
 
 
 def lines(trace: Trace, *, width: int = 100, ascii_only: bool = False, color: bool = False) -> list[str]:
@@ -79,15 +58,15 @@ def lines(trace: Trace, *, width: int = 100, ascii_only: bool = False, color: bo
     head = _heading(trace, drawn)
     if not drawn:
         return [head, "no steps: it has not started, or they have been forgotten"]
-    kinds = [kind for kind in KINDS if any(row.parts.get(kind) for row in drawn)]
+    kinds = [kind for kind in KINDS if any(row.times.parts.get(kind) for row in drawn)]
     left = _aligned([("STEP", "WORKER", "START", "VIA"), *(_words(row) for row in drawn)], "<<<<")
     right = _aligned(
         [
             (*(_TITLES[kind] for kind in kinds), "TOTAL"),
             *(
                 (
-                    *(duration(row.parts.get(kind, 0)) if row.parts.get(kind) else "" for kind in kinds),
-                    duration(row.end_ns - row.start_ns),
+                    *(duration(row.times.parts.get(kind, 0)) if row.times.parts.get(kind) else "" for kind in kinds),
+                    duration(row.times.end_ns - row.times.start_ns),
                 )
                 for row in drawn
             ),
@@ -95,8 +74,8 @@ def lines(trace: Trace, *, width: int = 100, ascii_only: bool = False, color: bo
         ">" * (len(kinds) + 1),
     )
     room = max(_MIN_BAR, width - len(left[0]) - len(right[0]) - 4)
-    begin = min(row.start_ns for row in drawn)
-    scale = room / max(1, max(row.end_ns for row in drawn) - begin)
+    begin = min(row.times.start_ns for row in drawn)
+    scale = room / max(1, max(row.times.end_ns for row in drawn) - begin)
     out = [head, "", f"{left[0]}  {'TIME'.ljust(room)}  {right[0]}".rstrip()]
     for row, words, numbers in zip(drawn, left[1:], right[1:], strict=True):
         bar = _bar(row, begin, scale, room, ascii_only=ascii_only)
@@ -131,20 +110,16 @@ def record(trace: Trace) -> dict[str, Any]:
 
     plain = asdict(trace)
     plain["steps"] = [
-        {**asdict(row.step), "depth": row.depth, "start_ns": row.start_ns, "end_ns": row.end_ns, "parts_ns": row.parts}
+        {
+            **asdict(row.step),
+            "depth": row.depth,
+            "start_ns": row.times.start_ns,
+            "end_ns": row.times.end_ns,
+            "parts_ns": row.times.parts,
+        }
         for row in rows(trace)
     ]
     return plain
-
-
-def _row(step: Step, depth: int, now: int) -> Row:
-    parts: dict[str, int] = {}
-    for span in step.spans:
-        parts[span.kind] = parts.get(span.kind, 0) + max(0, (span.end_ns or now) - span.start_ns)
-    start = min((span.start_ns for span in step.spans), default=now)
-    end = max((span.end_ns or now for span in step.spans), default=now)
-    run = min((span.start_ns for span in step.spans if span.kind == "run"), default=end)
-    return Row(step, depth, start, run, end, parts)
 
 
 def _heading(trace: Trace, drawn: Sequence[Row]) -> str:
@@ -174,7 +149,7 @@ def _aligned(cells: Sequence[Sequence[str]], sides: str) -> list[str]:
 
 def _bar(row: Row, begin: int, scale: float, room: int, *, ascii_only: bool) -> str:
     """The bar in `room` characters: a light part until it ran, a full part while it did."""
-    start, run, end = ((at - begin) * scale for at in (row.start_ns, row.run_ns, row.end_ns))
+    start, run, end = ((at - begin) * scale for at in (row.times.start_ns, row.times.run_ns, row.times.end_ns))
     if ascii_only:
         cells = [_ascii_cell(place, start, run, end) for place in range(room)]
     else:

@@ -1,0 +1,158 @@
+"""A recording: what agents sent, one item a line, in a file that can be attached to a report and played again.
+
+The first line says what the file is. It is only ever appended to, so that one that was cut short can be read up to
+its last whole line. A line: when (seconds since the first), whose, and the snapshot or the batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, Self
+
+import msgspec
+
+from mee6 import records
+from mee6.errors import InvalidInput
+from mee6.records import Batch, Event, Snapshot
+from mee6tui.console.source import Item, LinkState, Sink
+
+FORMAT: Final = "mee6-recording"
+VERSION: Final = 1
+_KINDS: Final[dict[str, type[records.What]]] = {
+    "worker": records.Worker,
+    "invocation": records.Invocation,
+    "step": records.Step,
+    "log": records.Log,
+    "handover": records.Handover,
+    "function": records.FunctionChange,
+    "node": records.Node,
+    "figures": records.Figures,
+}
+_NAMES: Final = {record: name for name, record in _KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An item, whose it is, and when it came."""
+
+    at_s: float
+    """Seconds since the first."""
+    source: str
+    item: Item
+
+
+class Recorder:
+    """Writes a recording; `note` is what `ConsoleApp.listeners` calls.
+
+    Raises:
+        InvalidInput: the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._began: float | None = None
+        try:
+            self._file: IO[bytes] = path.open("wb")
+        except OSError as error:
+            raise InvalidInput(f"cannot write {path}: {error.strerror}") from error
+        self._write({"format": FORMAT, "version": VERSION})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()
+
+    def note(self, source: str, item: Item, at: float) -> None:
+        """Appends an item."""
+        self._began = at if self._began is None else self._began
+        line: dict[str, Any] = {"at_s": round(at - self._began, 6), "source": source}
+        if isinstance(item, Snapshot):
+            line["snapshot"] = item
+        else:
+            events = [
+                {"at_ns": event.at_ns, "kind": _NAMES[type(event.what)], "what": event.what} for event in item.events
+            ]
+            line["batch"] = {"seq": item.seq, "events": events}
+        self._write(line)
+
+    def _write(self, line: Any) -> None:
+        self._file.write(msgspec.json.encode(line) + b"\n")
+        self._file.flush()
+
+
+def read(path: Path) -> Iterator[Recorded]:
+    """What a recording holds, up to its last whole line; fields that this version does not know are passed over.
+
+    Raises:
+        InvalidInput: it cannot be read, or is no recording that this version understands.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+    with file:
+        _check_header(path, file.readline())
+        for number, line in enumerate(file, 2):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield _decoded(msgspec.json.decode(line))
+            except (msgspec.MsgspecError, KeyError, TypeError) as error:
+                raise InvalidInput(f"{path}, line {number} is broken: {error}") from error
+
+
+def _check_header(path: Path, line: bytes) -> None:
+    try:
+        header = msgspec.json.decode(line)
+        form, version = header["format"], header["version"]
+    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{path} is no recording; make one with: mee6 console --record FILE") from error
+    if form != FORMAT or version != VERSION:
+        raise InvalidInput(f"{path} is {form!r} of version {version}; this mee6 reads {FORMAT!r} of version {VERSION}")
+
+
+def _decoded(line: Any) -> Recorded:
+    item: Item
+    if "snapshot" in line:
+        item = msgspec.convert(line["snapshot"], Snapshot)
+    else:
+        events = tuple(
+            Event(event["at_ns"], msgspec.convert(event["what"], _KINDS[event["kind"]]))
+            for event in line["batch"]["events"]
+            if event["kind"] in _KINDS
+        )
+        item = Batch(line["batch"]["seq"], events)
+    return Recorded(line["at_s"], line["source"], item)
+
+
+class ReplaySource:
+    """Plays a recording into the console.
+
+    Args:
+        speed: times as fast as it was; 0 = all of it at once.
+    """
+
+    def __init__(self, path: Path, *, speed: float = 1.0, wait: Callable[[float], Any] = asyncio.sleep) -> None:
+        self.name = path.name
+        self.path = path
+        self.speed = speed
+        self._wait = wait
+
+    async def run(self, sink: Sink) -> None:
+        """Goes on until the end of the recording."""
+        names: set[str] = set()
+        before_s = 0.0
+        for recorded in read(self.path):
+            if self.speed > 0 and recorded.at_s > before_s:
+                await self._wait((recorded.at_s - before_s) / self.speed)
+            before_s = recorded.at_s
+            if recorded.source not in names:
+                names.add(recorded.source)
+                sink.link(recorded.source, LinkState.REPLAY)
+            sink.put(recorded.source, recorded.item)
+        for name in names:
+            sink.link(name, LinkState.ENDED)

@@ -1,0 +1,180 @@
+"""What opens over a page and goes away: help, the actions menu, the log of what was done."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from mee6tui.console.commands import Command, Context, key_name
+
+_BOX = """
+{name} { align: center middle; background: $background 60%; }
+{name} > #box { width: 76; max-width: 96%; height: auto; max-height: 90%; background: $panel; padding: 1 2; }
+{name} #title { text-style: bold; color: $accent; height: 1; margin-bottom: 1; }
+{name} #foot { color: $text-muted; height: 1; margin-top: 1; }
+"""
+
+
+class Menu(ModalScreen[None]):
+    """A box over the page; esc and q close it."""
+
+    DEFAULT_CSS: ClassVar[str] = _BOX.replace("{name}", "Menu")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "close", "Close", show=False, id="menu.close"),
+    ]
+    FOOT: ClassVar[str] = "esc closes"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self.context = context
+
+    def heading(self) -> str:
+        """Its first line."""
+        raise NotImplementedError
+
+    def body(self) -> Widget:
+        """What stands between first and last line."""
+        raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        """Title, body, foot."""
+        with Vertical(id="box"):
+            yield Static(self.heading(), id="title", markup=False)
+            yield self.body()
+            yield Static(self.FOOT, id="foot", markup=False)
+
+    def action_close(self) -> None:
+        """Goes away."""
+        self.dismiss()
+
+
+def key_names(command: Command) -> str:
+    """Its keys as people write them."""
+    return " ".join(key_name(key) for key in command.keys)
+
+
+class HelpScreen(Menu):
+    """The keys that do something here."""
+
+    DEFAULT_CSS: ClassVar[str] = """
+    HelpScreen #lines { height: auto; max-height: 100%; }
+    HelpScreen #scroll { height: auto; max-height: 55vh; }
+    """
+    FOOT = "arrows scroll   esc closes"
+
+    def heading(self) -> str:
+        """Which page's."""
+        return f"Keys on {self.context.app.page.heading()}"
+
+    def text(self) -> str:
+        """All of it."""
+        app, context = self.context.app, self.context
+        lines = [app.page.HELP, ""] if app.page.HELP else []
+        if app.page.KEYS:
+            lines += [f"{keys:<12}{words}" for keys, words in app.page.KEYS] + [""]
+        here = [command for command in app.registry.here(context.page, context.selection) if command.menu]
+        for command in here:
+            if command.keys and not command.id.startswith("go."):
+                reason = command.when(context)
+                lines.append(f"{key_names(command):<12}{command.title}" + (f" ({reason})" if reason else ""))
+        pages = [command for command in here if command.id.startswith("go.")]
+        lines += ["", "   ".join(f"{key_names(command)} {command.names[0]}" for command in pages)]
+        return "\n".join(lines)
+
+    def body(self) -> Widget:
+        """The keys, scrolled where there are many."""
+        return VerticalScroll(Static(self.text(), id="lines", markup=False), id="scroll")
+
+
+class ActionsMenu(Menu):
+    """All that can be done with what is selected; what cannot says why."""
+
+    DEFAULT_CSS: ClassVar[str] = """
+    ActionsMenu OptionList { height: auto; max-height: 55vh; border: none; background: $panel; padding: 0; }
+    """
+    FOOT = "enter does it   esc closes"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        registry = context.app.registry
+        # Going elsewhere is what `:` and the digits are for; stepping through time means nothing yet where it is live.
+        left_out = ("go.",) if context.app.frozen else ("go.", "time.")
+        here = [c for c in registry.here(context.page, context.selection) if c.menu and not c.id.startswith(left_out)]
+        special = [command for command in here if command.on]
+        self.commands = [*special, *(command for command in here if not command.on and command.id != "actions")]
+
+    def heading(self) -> str:
+        """On what."""
+        selection = self.context.selection
+        if selection is None:
+            return "Actions"
+        if len(selection.keys) > 1:
+            return f"Actions on {len(selection.keys)} {selection.kind}s"
+        return f"Actions on {selection.kind} {selection.key[1]}"
+
+    def body(self) -> Widget:
+        """The list."""
+        options = []
+        for command in self.commands:
+            reason = command.when(self.context)
+            keys = key_names(command).split(" ", maxsplit=1)[0]
+            text = f"{keys:<9}{command.title}" + (f"  ({reason})" if reason else "")
+            options.append(Option(text, id=command.id.replace(".", "__"), disabled=bool(reason)))
+        return OptionList(*options, markup=False, compact=True)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Does it, with what was selected when the menu opened."""
+        event.stop()
+        self.dismiss()
+        command = self.commands[event.option_index]
+        self.context.app.run_command(command, self.context)
+
+
+class Words(Menu):
+    """A text that is too long for the page, whole."""
+
+    DEFAULT_CSS: ClassVar[str] = """
+    Words > #box { width: 96%; }
+    Words #scroll { height: auto; max-height: 70vh; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("c", "copy", "Copy", show=False, id="words.copy")]
+    FOOT = "arrows scroll   c copies   esc closes"
+
+    def __init__(self, context: Context, title: str, text: str) -> None:
+        super().__init__(context)
+        self._title = title
+        self.text = text
+
+    def heading(self) -> str:
+        """What it is."""
+        return self._title
+
+    def body(self) -> Widget:
+        """All of it."""
+        return VerticalScroll(Static(self.context.app.palette.plain(self.text), markup=False), id="scroll")
+
+    def action_copy(self) -> None:
+        """Copies all of it."""
+        self.context.app.copy(self.text)
+
+
+class CommandLog(Menu):
+    """The command lines of what was done from here."""
+
+    DEFAULT_CSS: ClassVar[str] = "CommandLog #scroll { height: auto; max-height: 55vh; }"
+
+    def heading(self) -> str:
+        """What it is."""
+        return "What has been done from here, as command lines"
+
+    def body(self) -> Widget:
+        """One a line."""
+        lines = self.context.app.command_log
+        return VerticalScroll(Static("\n".join(lines) if lines else "nothing yet", markup=False), id="scroll")

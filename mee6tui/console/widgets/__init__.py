@@ -1,0 +1,1 @@
+"""Widgets on the line API; they know neither the app nor the store."""

@@ -1,0 +1,150 @@
+"""What all line-API widgets share: a palette, and lines that are only painted again where they changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar, Final
+
+from rich.segment import Segment
+from textual.geometry import Region, Size
+from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBarRender
+from textual.strip import Strip
+from textual.widget import Widget
+
+from mee6tui.console.look import DARK, Palette
+from mee6tui.console.widgets.pieces import Piece, filled
+
+Span = tuple[str, str] | tuple[str, str, str]
+"""Text, its tone, and on the ground of which tone; a tone that begins with `*` is bold."""
+Line = Sequence[Span]
+
+
+def segments_of(pieces: Iterable[Piece], width: int, palette: Palette, ground: str = "background") -> list[Segment]:
+    """The pieces in exactly `width` cells, in the palette's styles."""
+    style = palette.style
+    drawn = filled(pieces, width)
+    if palette.ascii:
+        drawn = [piece._replace(text=palette.plain(piece.text)) for piece in drawn]
+    return [Segment(text, style(tone, on or ground, bold=strong)) for text, tone, on, strong in drawn]
+
+
+def strip_of(line: Line, width: int, palette: Palette, ground: str = "background") -> Strip:
+    """A line of spans as a strip of that width."""
+    pieces = [
+        Piece(palette.plain(span[0]), span[1].lstrip("*"), span[2] if len(span) == 3 else "", span[1].startswith("*"))
+        for span in line
+    ]
+    return Strip(segments_of(pieces, width, palette, ground), width)
+
+
+class Painted:
+    """A widget that is given its palette by the app; `repaint` forgets what was painted with another."""
+
+    palette: Palette = DARK
+
+    def set_palette(self, palette: Palette) -> None:
+        """Shows everything in these colours from now on."""
+        self.palette = palette
+        self.repaint()
+
+    def repaint(self) -> None:
+        """Paints all of it again."""
+        raise NotImplementedError
+
+
+class _PlainBar(ScrollBarRender):
+    """A scrollbar of coloured blanks, without the block characters at its ends."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8
+
+
+class LineView(Painted, ScrollView, can_focus=True):
+    """A scrolled widget that paints line by line; it is painted by `flush`, which the frame clock calls."""
+
+    DEFAULT_CSS: ClassVar[str] = "LineView { scrollbar-size-vertical: 1; scrollbar-gutter: auto; }"
+    ALLOW_SELECT: ClassVar[bool] = False
+
+    def flush(self, now: float) -> None:
+        """Paints what has changed.
+
+        Args:
+            now: seconds, monotonic.
+        """
+        raise NotImplementedError
+
+    def set_palette(self, palette: Palette) -> None:
+        """Also for its scrollbar."""
+        renderer = _PlainBar if palette.ascii else ScrollBarRender
+        self.vertical_scrollbar.renderer = renderer  # type: ignore[misc]  # of this bar, not of all
+        super().set_palette(palette)
+
+    @property
+    def inner(self) -> Size:
+        """The cells that are its own, without scrollbars."""
+        return self.scrollable_content_region.size
+
+    def repaint(self) -> None:
+        """Paints all of it again."""
+        self.refresh()
+
+
+class Lines(Painted, Widget):
+    """A few lines of text; only those that differ from before are painted.
+
+    Args:
+        ground: the tone behind them.
+        clicked: told of a click's column and line.
+    """
+
+    ALLOW_SELECT: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        ground: str = "background",
+        clicked: Callable[[int, int], None] | None = None,
+        id: str | None = None,  # noqa: A002 - Textual's own word
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self.ground = ground
+        self.lines: list[Line] = []
+        self._clicked = clicked
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Shows these lines from now on."""
+        old, self.lines = self.lines, [list(line) for line in lines]
+        if len(old) != len(self.lines):
+            self.refresh()
+            return
+        width = self.size.width
+        pairs = enumerate(zip(old, self.lines, strict=True))
+        changed = [Region(0, y, width, 1) for y, (before, line) in pairs if before != line]
+        if changed:
+            self.refresh(*changed)
+
+    def repaint(self) -> None:
+        """Paints all of it again."""
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """One line of it."""
+        line = self.lines[y] if y < len(self.lines) else ()
+        return strip_of(line, self.size.width, self.palette, self.ground)
+
+    def on_click(self, event: object) -> None:
+        """Tells whoever wants to know where it was clicked."""
+        if self._clicked is not None:
+            self._clicked(getattr(event, "x", 0), getattr(event, "y", 0))
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return "\n".join("".join(span[0] for span in line).rstrip() for line in self.lines)
+
+
+WIDE: Final = 110
+"""Columns from which on there is room for more than one thing side by side."""
+TALL: Final = 36

@@ -1,0 +1,538 @@
+"""A table for live data: ten thousand rows at twenty frames a second, painted line by line.
+
+Rows are records by key; a `Column` says how it reads them. Texts are only made of rows that are seen, so that
+putting a row costs a dictionary assignment. Cursor, marks and the place in view are kept by key: rows may come, go
+and move around them. While the cursor moves the order stays as it is, and rows that ended meanwhile stay, dimmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+from rich.segment import Segment
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.strip import Strip
+
+from mee6tui.console.filter import Filter, parse
+from mee6tui.console.widgets.line import LineView
+from mee6tui.console.widgets.pieces import fit
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R")
+
+RESORT_S: Final = 0.5
+"""At least so long from one ordering to the next; of few rows, a tenth."""
+FEW: Final = 1_000
+REST_S: Final = 1.0
+"""How long after the cursor moved the order stays as it is."""
+FLASH_S: Final = 1.0
+TICK_S: Final = 1.0
+_GAP: Final = 2
+_GUTTER: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[R]):
+    """One column: its title and how it reads a record."""
+
+    key: str
+    """For filters and `:sort`; lower case."""
+    title: str
+    width: int
+    """In cells; of a column that grows, at least."""
+    text: Callable[[R], str]
+    sort: Callable[[R], Any] | None = None
+    """What it is sorted by; None = its text."""
+    tone: Callable[[R], str] | None = None
+    """The text's tone; None = the text's own, and quiet for columns that may be dropped first."""
+    right: bool = False
+    priority: int = 0
+    """Columns of the highest number are dropped first where there is no room; 0 = never dropped."""
+    grows: bool = False
+    """Takes the room that is left."""
+    flashes: bool = False
+    """A change of its text lights the row up for a second."""
+
+
+class LiveTable(LineView, Generic[K, R]):
+    """Rows of records by key.
+
+    Args:
+        columns: from left to right.
+        sort: the key of the column it is sorted by at first; with a `-` before it, downwards.
+        ticking: paints what is seen anew every second, for columns that tell an age.
+        empty: said where there is nothing to be seen.
+    """
+
+    DEFAULT_CSS: ClassVar[str] = "LiveTable { height: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "Down", show=False, id="table.down"),
+        Binding("up,k", "move(-1)", "Up", show=False, id="table.up"),
+        Binding("pagedown", "page(1)", "Page down", show=False, id="table.page_down"),
+        Binding("pageup", "page(-1)", "Page up", show=False, id="table.page_up"),
+        Binding("home,g", "edge(0)", "First", show=False, id="table.first"),
+        Binding("end,G", "edge(-1)", "Last", show=False, id="table.last"),
+        Binding("left", "cell(-1)", "Cell to the left", show=False, id="table.left"),
+        Binding("right", "cell(1)", "Cell to the right", show=False, id="table.right"),
+        Binding("enter", "open", "Open", show=False, id="table.open"),
+        Binding("space", "mark", "Mark", show=False, id="table.mark"),
+        Binding("ctrl+@,ctrl+space", "mark_to", "Mark up to here", show=False, id="table.mark_to"),
+        Binding("ctrl+backslash", "unmark", "Clear the marks", show=False, id="table.unmark"),
+        Binding("less_than_sign", "sort_by(-1)", "Sort by the column before", show=False, id="table.sort_before"),
+        Binding("greater_than_sign", "sort_by(1)", "Sort by the next column", show=False, id="table.sort_next"),
+        Binding("s", "reverse", "Reverse the order", show=False, id="table.reverse"),
+    ]
+
+    class Opened(Message):
+        """Enter or a double click on a row."""
+
+        def __init__(self, table: LiveTable[Any, Any], key: Any) -> None:
+            super().__init__()
+            self.table = table
+            self.key = key
+
+    def __init__(
+        self,
+        columns: Sequence[Column[R]],
+        *,
+        sort: str = "",
+        ticking: bool = False,
+        empty: str = "nothing here",
+        id: str | None = None,  # noqa: A002 - Textual's own word
+    ) -> None:
+        super().__init__(id=id)
+        self.columns = list(columns)
+        self.rows: dict[K, R] = {}
+        self.order: list[K] = []
+        """What is seen, from the top."""
+        self.cursor: K | None = None
+        self.marks: dict[K, None] = {}
+        self.filter = Filter("")
+        self.empty = empty
+        wanted = sort.lstrip("-") or self.columns[0].key
+        self.sorted_by = next(column for column in self.columns if column.key == wanted)
+        self.downwards = sort.startswith("-")
+        self._cell = 0
+        self._ticking = ticking
+        self._place: dict[K, int] = {}
+        self._dead: dict[K, R] = {}
+        """Ended while the order was locked, and still seen."""
+        self._dirty: set[K] = set()
+        self._structural = True
+        self._stale = False
+        self._strips: dict[K, Strip] = {}
+        self._seen_text: dict[K, tuple[str, ...]] = {}
+        self._flashes: dict[K, float] = {}
+        self._layout: tuple[int, list[tuple[Column[R], int]]] = (-1, [])
+        self._ordered_at = self._ticked_at = float("-inf")
+        self._moved_at = float("-inf")
+        self._moved = False
+        self._led = False
+        """Whether the user has moved the cursor off the first row: until then, it stays on the first row."""
+        self._now = 0.0
+
+    # Data
+
+    def put(self, key: K, record: R) -> None:
+        """Adds or changes a row."""
+        if key not in self.rows:
+            self._structural = True
+        self.rows[key] = record
+        self._dead.pop(key, None)
+        self._dirty.add(key)
+        self._stale = True
+
+    def drop(self, key: K) -> None:
+        """Removes a row; one that is not there is no error."""
+        if key in self.rows:
+            record = self.rows.pop(key)
+            if key in self._place:
+                self._dead[key] = record
+                self._dirty.add(key)
+            self._structural = True
+            self.marks.pop(key, None)
+
+    def replace(self, rows: Mapping[K, R]) -> None:
+        """Holds these rows and no others; the cursor stays where it can."""
+        self.rows = dict(rows)
+        self._dead.clear()
+        self._flashes.clear()
+        self._seen_text.clear()
+        self.marks = {key: None for key in self.marks if key in self.rows}
+        self.reorder()
+        self.repaint()
+
+    def set_filter(self, text: str) -> None:
+        """Shows only what the filter lets pass; see `filter.parse`.
+
+        Raises:
+            InvalidInput: it is none; the one before stays.
+        """
+        self.filter = parse(text, [column.key for column in self.columns])
+        self.reorder()
+        self.refresh()
+
+    def sort(self, key: str, *, downwards: bool = False) -> None:
+        """Sorts by a column.
+
+        Raises:
+            KeyError: there is none of that key.
+        """
+        self.sorted_by = {column.key: column for column in self.columns}[key]
+        self.downwards = downwards
+        self.reorder()
+        self.refresh()
+
+    def set_columns(self, columns: Sequence[Column[R]]) -> None:
+        """Shows these columns from now on."""
+        self.columns = list(columns)
+        known = {column.key: column for column in self.columns}
+        self.sorted_by = known.get(self.sorted_by.key, self.columns[0])
+        self._cell = 0
+        self._layout = (-1, [])
+        self.repaint()
+
+    # Reading
+
+    @property
+    def selected(self) -> tuple[K, ...]:
+        """The marked rows, or else the one under the cursor."""
+        if self.marks:
+            return tuple(self.marks)
+        return () if self.cursor is None else (self.cursor,)
+
+    def record(self, key: K) -> R | None:
+        """A row's record, also of one that has just ended."""
+        return self.rows.get(key, self._dead.get(key))
+
+    @property
+    def cell_text(self) -> str:
+        """The text of the cell under the cursor."""
+        record = None if self.cursor is None else self.record(self.cursor)
+        columns = [column for column, _width in self._columns_in(self.inner.width)]
+        return "" if record is None or not columns else columns[min(self._cell, len(columns) - 1)].text(record)
+
+    def fields(self, record: R) -> dict[str, str]:
+        """A row's texts by column."""
+        return {column.key: column.text(record) for column in self.columns}
+
+    def text(self) -> str:
+        """What is seen, as text."""
+        return "\n".join(self.render_line(y).text.rstrip() for y in range(self.size.height))
+
+    # Painting
+
+    def flush(self, now: float) -> None:
+        """Paints the rows in view that changed; orders anew where that is due."""
+        self._now = now
+        if self._moved:
+            self._moved, self._moved_at = False, now
+        self._note_flashes(now)
+        for key in self._dirty:
+            self._strips.pop(key, None)
+        if self._order_is_due(now):
+            before = self.order
+            self.reorder()
+            self._ordered_at = now
+            if self.order != before:
+                self.refresh()
+        if self._ticking and now - self._ticked_at >= TICK_S:
+            self._ticked_at = now
+            self._strips.clear()
+            self._dirty.update(self._in_view())
+        self._paint_dirty()
+        self._dirty.clear()
+
+    def _paint_dirty(self) -> None:
+        if not self._dirty:
+            return
+        width = self.size.width
+        regions = [Region(0, 1 + y, width, 1) for y, key in enumerate(self._in_view()) if key in self._dirty]
+        if regions:
+            self.refresh(*regions)
+
+    def _note_flashes(self, now: float) -> None:
+        for key in [key for key, until in self._flashes.items() if until <= now]:
+            del self._flashes[key]
+            self._dirty.add(key)
+        lighting = [column for column in self.columns if column.flashes]
+        if not lighting:
+            return
+        for key in self._in_view():
+            if key in self._dirty and (record := self.rows.get(key)) is not None:
+                texts = tuple(column.text(record) for column in lighting)
+                if self._seen_text.get(key, texts) != texts:
+                    self._flashes[key] = now + FLASH_S
+                self._seen_text[key] = texts
+        if len(self._seen_text) > FEW:
+            self._seen_text = {key: self._seen_text[key] for key in self._in_view() if key in self._seen_text}
+
+    def _order_is_due(self, now: float) -> bool:
+        if not (self._structural or self._stale) or now - self._moved_at < REST_S:
+            return False
+        pause_s = RESORT_S / 5 if self._structural and len(self.rows) < FEW else RESORT_S
+        return now - self._ordered_at >= pause_s or not self.order
+
+    def reorder(self) -> None:
+        """Filters and sorts now, and finds the cursor and the place in view again."""
+        anchor, offset = self._anchor()
+        before = self._place.get(self.cursor, 0) if self.cursor is not None else 0
+        self._dead.clear()
+        rows = self.rows
+        keys: Iterable[K] = rows
+        if self.filter:
+            keys = [key for key in rows if self.filter(self.fields(rows[key]))]
+        by = self.sorted_by.sort or self.sorted_by.text
+        # Keys break ties, so that equal rows do not dance; downwards they do so too, upwards.
+        ordered = sorted(keys, key=str) if len(rows) < FEW else list(keys)
+        ordered.sort(key=lambda key: by(rows[key]), reverse=self.downwards)
+        self.order = ordered
+        self._place = {key: place for place, key in enumerate(ordered)}
+        self._structural = self._stale = False
+        if not ordered:
+            self.cursor = None
+        elif not self._led or self.cursor is None:
+            self.cursor = ordered[0]
+        elif self.cursor not in self._place:
+            self.cursor = ordered[min(before, len(ordered) - 1)]
+        self.virtual_size = Size(0, len(ordered) + 1)
+        if self._led and anchor in self._place:
+            self._scroll(self._place[anchor] - offset)
+
+    def _anchor(self) -> tuple[Any, int]:
+        """What is to stay where it is: the cursor's row if it is in view, or else the first row in view."""
+        top = self.scroll_offset.y
+        if self.cursor is not None:
+            place = self._place.get(self.cursor, -1)
+            if top <= place < top + self._height:
+                return self.cursor, place - top
+        return (self.order[top], 0) if top < len(self.order) else (None, 0)
+
+    def repaint(self) -> None:
+        """Paints all of it again."""
+        self._strips.clear()
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        """Forgets what was painted in another style."""
+        super().notify_style_update()
+        self._strips.clear()
+
+    def render_line(self, y: int) -> Strip:
+        """A line of the table: the titles, or a row."""
+        width = self.inner.width
+        if y == 0:
+            return self._titles(width)
+        place = self.scroll_offset.y + y - 1
+        if place >= len(self.order):
+            return self._blank(width, y)
+        key = self.order[place]
+        if key == self.cursor:
+            return self._row(key, width, "cursor" if self.has_focus else "raised")
+        strip = self._strips.get(key)
+        if strip is None or strip.cell_length != width:
+            if len(self._strips) > 2 * FEW:
+                self._strips.clear()
+            strip = self._strips[key] = self._row(key, width, "flash" if key in self._flashes else "background")
+        return strip
+
+    def _blank(self, width: int, y: int) -> Strip:
+        said = ""
+        if y == 2 and not self.order:
+            said = f"  {self.empty}"
+            if self.rows:
+                hidden = f"{len(self.rows):,} rows are" if len(self.rows) != 1 else "1 row is"
+                said = f"  nothing matches {self.filter.text!r}; {hidden} hidden; esc clears the filter"
+        return Strip([Segment(fit(said, width), self.palette.style("quiet", "background"))])
+
+    def _titles(self, width: int) -> Strip:
+        segments = [Segment(" " * _GUTTER, self.palette.style("quiet", "panel"))]
+        arrow = self.palette.plain("▼" if self.downwards else "▲")
+        for column, room in self._columns_in(width):
+            by = column.key == self.sorted_by.key
+            title = (column.title + arrow) if by else column.title
+            style = self.palette.style("accent" if by else "quiet", "panel", bold=by)
+            segments.append(Segment(fit(title, room, right=column.right) + " " * _GAP, style))
+        return Strip(segments).adjust_cell_length(width, self.palette.style("quiet", "panel"))
+
+    def _row(self, key: K, width: int, ground: str) -> Strip:
+        record = self.rows.get(key)
+        dead = record is None
+        record = self._dead[key] if record is None else record
+        palette = self.palette
+        under = key == self.cursor
+        sign = "●" if key in self.marks else "▌" if under else " "
+        segments = [Segment(fit(palette.plain(sign), _GUTTER), palette.style("accent", ground))]
+        for place, (column, room) in enumerate(self._columns_in(width)):
+            tone = "faint" if dead else column.tone(record) if column.tone else "text"
+            style = palette.style(tone, ground, bold=under and self.has_focus and place == self._cell)
+            segments.append(Segment(fit(palette.plain(column.text(record)), room, right=column.right), style))
+            segments.append(Segment(" " * _GAP, palette.style("text", ground)))
+        return Strip(segments).adjust_cell_length(width, palette.style("text", ground))
+
+    def _columns_in(self, width: int) -> list[tuple[Column[R], int]]:
+        if self._layout[0] == width:
+            return self._layout[1]
+        kept = list(self.columns)
+        room = width - _GUTTER
+
+        def needed() -> int:
+            return sum(column.width + _GAP for column in kept) - _GAP
+
+        while needed() > room and any(column.priority for column in kept):
+            last = max(column.priority for column in kept)
+            kept.remove([column for column in kept if column.priority == last][-1])
+        growing = [column for column in kept if column.grows]
+        spare = max(0, room - needed())
+        widths = []
+        for column in kept:
+            extra = spare // len(growing) if column.grows else 0
+            widths.append((column, column.width + extra))
+        self._layout = (width, widths)
+        return widths
+
+    # Moving
+
+    @property
+    def _height(self) -> int:
+        return max(1, self.inner.height - 1)
+
+    def _in_view(self) -> list[K]:
+        top = self.scroll_offset.y
+        return self.order[top : top + self._height]
+
+    def _scroll(self, top: int) -> None:
+        top = max(0, min(top, len(self.order) - self._height))
+        if top != self.scroll_offset.y:
+            self.scroll_to(y=top, animate=False, immediate=True)
+
+    def point(self, key: K) -> bool:
+        """Puts the cursor on a row and the row into view; False where it is not to be seen."""
+        if self._structural:
+            self.reorder()
+        place = self._place.get(key)
+        if place is None:
+            return False
+        self._go(place)
+        return True
+
+    def _go(self, place: int) -> None:
+        if not self.order:
+            return
+        place = max(0, min(place, len(self.order) - 1))
+        old, self.cursor = self.cursor, self.order[place]
+        self._led = place > 0
+        self._moved = True
+        top = self.scroll_offset.y
+        self._scroll(min(max(top, place - self._height + 1), place))
+        for key in (old, self.cursor):
+            if key is not None:
+                self._strips.pop(key, None)
+                y = self._place.get(key, -1) - self.scroll_offset.y
+                if 0 <= y < self._height:
+                    self.refresh(Region(0, 1 + y, self.size.width, 1))
+
+    def action_move(self, by: int) -> None:
+        """Moves the cursor by rows."""
+        self._go((self._place.get(self.cursor, 0) if self.cursor is not None else 0) + by)
+
+    def action_page(self, by: int) -> None:
+        """Moves the cursor by what is in view."""
+        self.action_move(by * max(1, self._height - 1))
+
+    def action_edge(self, place: int) -> None:
+        """Moves the cursor to the first or the last row; on the first it stays first."""
+        self._go(place % len(self.order) if self.order else 0)
+
+    def action_cell(self, by: int) -> None:
+        """Moves the cell that `c` copies."""
+        shown = len(self._columns_in(self.inner.width))
+        self._cell = max(0, min(shown - 1, self._cell + by))
+        self._go(self._place.get(self.cursor, 0) if self.cursor is not None else 0)
+
+    def action_mark(self) -> None:
+        """Marks the row or takes its mark away, and goes on to the next."""
+        if self.cursor is not None:
+            if self.cursor in self.marks:
+                del self.marks[self.cursor]
+            else:
+                self.marks[self.cursor] = None
+            self.action_move(1)
+
+    def action_mark_to(self) -> None:
+        """Marks all rows from the one marked last up to the cursor."""
+        if self.cursor is None:
+            return
+        here = self._place[self.cursor]
+        start = self._place.get(next(reversed(self.marks)), here) if self.marks else here
+        for key in self.order[min(start, here) : max(start, here) + 1]:
+            self.marks[key] = None
+        self.repaint()
+
+    def action_unmark(self) -> None:
+        """Takes all marks away."""
+        self.marks.clear()
+        self.repaint()
+
+    def action_open(self) -> None:
+        """Opens the row under the cursor."""
+        if self.cursor is not None:
+            self.post_message(self.Opened(self, self.cursor))
+
+    def action_sort_by(self, by: int) -> None:
+        """Sorts by the column to the left or right of the present one, of those that are seen."""
+        shown = [column for column, _width in self._columns_in(self.inner.width)]
+        keys = [column.key for column in shown]
+        place = keys.index(self.sorted_by.key) if self.sorted_by.key in keys else 0
+        self.sort(keys[(place + by) % len(keys)])
+
+    def action_reverse(self) -> None:
+        """Sorts the other way round."""
+        self.sort(self.sorted_by.key, downwards=not self.downwards)
+
+    # The mouse
+
+    def on_click(self, event: events.Click) -> None:
+        """Titles sort, rows take the cursor; a double click opens."""
+        if event.y == 0:
+            if (column := self._column_at(event.x)) is not None:
+                self.sort(column.key, downwards=column.key == self.sorted_by.key and not self.downwards)
+            return
+        place = self.scroll_offset.y + event.y - 1
+        if place >= len(self.order):
+            return
+        shown = [column for column, _width in self._columns_in(self.inner.width)]
+        if (column := self._column_at(event.x)) is not None:
+            self._cell = shown.index(column)
+        self._go(place)
+        if event.chain == 2:
+            self.action_open()
+
+    def _column_at(self, x: int) -> Column[R] | None:
+        left = _GUTTER
+        for column, room in self._columns_in(self.inner.width):
+            if x < left + room + _GAP:
+                return column
+            left += room + _GAP
+        return None
+
+    def on_resize(self) -> None:
+        """Lays the columns out anew."""
+        self._strips.clear()
+        if self.cursor is not None and self._led:
+            place = self._place.get(self.cursor, 0)
+            top = self.scroll_offset.y
+            self._scroll(min(max(top, place - self._height + 1), place))
+
+    def on_focus(self) -> None:
+        """Shows the cursor."""
+        self.refresh()
+
+    def on_blur(self) -> None:
+        """Shows the cursor as one that is elsewhere."""
+        self.refresh()

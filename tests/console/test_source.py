@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from mee6.errors import AgentUnreachable, Exhausted, InvalidInput, Mee6Error
+from mee6tui.console import source as source_module
+from mee6tui.console.clock import FrameClock
+from mee6tui.console.recording import Recorded, Recorder, ReplaySource, read
+from mee6tui.console.source import AgentSource, Item, LinkState, Sink
+from mee6tui.console.store import Store
+
+
+class Script:
+    """An agent that sends what it is told, stream after stream."""
+
+    def __init__(self, *streams: list[Item | Mee6Error]) -> None:
+        self.streams = list(streams)
+        self.asked = 0
+        self.last = asyncio.Event()
+
+    async def watch(self) -> AsyncGenerator[Item, None]:
+        self.asked += 1
+        if not self.streams:
+            self.last.set()
+            await asyncio.Event().wait()
+        for item in self.streams.pop(0):
+            if isinstance(item, Mee6Error):
+                raise item
+            yield item
+
+
+class Seen(Sink):
+    """Remembers the states of the link."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        super().__init__(Store(), lambda: self.at, lambda *_args: None)
+        self.links: list[tuple[str, str]] = []
+        self.waits: list[float] = []
+
+    def link(self, source: str, state: LinkState, *, error: str = "", attempt: int = 0, retry_s: float = 0.0) -> None:
+        super().link(source, state, error=error, attempt=attempt, retry_s=retry_s)
+        self.links.append((state, error))
+        if retry_s:
+            self.waits.append(retry_s)
+
+
+async def watched(script: Script, sink: Sink) -> AgentSource:
+    """Runs until all of the script has been played, without waiting between attempts."""
+    source = AgentSource("desk", script)
+    task = asyncio.create_task(source.run(sink))
+    while not script.last.is_set():
+        source.retry_now()
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return source
+
+
+async def test_an_agent_that_ends_is_reached_again_and_the_link_says_so(busy: list[Recorded]) -> None:
+    items: list[Item | Mee6Error] = [recorded.item for recorded in busy]
+    sink = Seen()
+    await watched(Script([*items, AgentUnreachable("no agent answers")], [items[0]]), sink)
+    states = [state for state, _error in sink.links]
+    assert states[:4] == ["connecting", "live", "reconnecting", "live"]
+    assert sink.links[2][1] == "no agent answers"
+
+
+async def test_the_waits_grow_up_to_a_bound() -> None:
+    failures: list[list[Item | Mee6Error]] = [[AgentUnreachable("no")] for _ in range(12)]
+    sink = Seen()
+    source = AgentSource("desk", Script(*failures))
+    waits: list[float] = []
+    for _ in range(12):
+        waits.append(min(source_module.LAST_RETRY_S, source_module.FIRST_RETRY_S * 2 ** len(waits)))
+    script = Script(*failures)
+    source = AgentSource("desk", script)
+    original = asyncio.timeout
+    try:
+        source_module.asyncio.timeout = lambda delay: original(0)  # type: ignore[attr-defined]
+        task = asyncio.create_task(source.run(sink))
+        await script.last.wait()
+    finally:
+        source_module.asyncio.timeout = original  # type: ignore[attr-defined]
+        task.cancel()
+    assert sink.waits == waits
+    assert sink.store.links["desk"].attempt == 12
+
+
+async def test_a_stream_with_a_second_picture_lags(busy: list[Recorded]) -> None:
+    picture = busy[0].item
+    sink = Seen()
+    await watched(Script([picture, picture, AgentUnreachable("gone")]), sink)
+    assert [state for state, _error in sink.links][:3] == ["connecting", "live", "lagging"]
+    assert sink.store.links["desk"].dropped == 1
+
+
+async def test_an_agent_that_cuts_us_off_is_told_apart() -> None:
+    sink = Seen()
+    await watched(Script([Exhausted("this watcher does not read")]), sink)
+    assert sink.links[1] == ("cut off", "this watcher does not read")
+
+
+def test_a_recording_gives_back_what_was_written(busy: list[Recorded], tmp_path: Path) -> None:
+    path = tmp_path / "again.jsonl"
+    with Recorder(path) as recorder:
+        for recorded in busy:
+            recorder.note(recorded.source, recorded.item, 50 + recorded.at_s)
+    assert list(read(path)) == busy
+
+
+def test_a_recording_that_was_cut_short_is_read_as_far_as_it_goes(busy: list[Recorded], tmp_path: Path) -> None:
+    path = tmp_path / "cut.jsonl"
+    with Recorder(path) as recorder:
+        for recorded in busy[:3]:
+            recorder.note(recorded.source, recorded.item, recorded.at_s)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert list(read(path)) == busy[:2]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is no recording"),
+        (b"[1,2]\n", "is no recording"),
+        (b'{"format":"mee6-recording","version":99}\n', "of version 99"),
+        (b'{"format":"mee6-recording","version":1}\n{"at_s":1}\n', "line 2 is broken"),
+        (b'{"format":"mee6-recording","version":1}\nnonsense\n', "line 2 is broken"),
+    ],
+)
+def test_what_is_no_recording_is_refused_with_its_place(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match=says):
+        list(read(path))
+
+
+async def test_a_recording_is_played_at_its_pace(busy: list[Recorded]) -> None:
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+
+    from tests.console.conftest import BUSY
+
+    sink = Seen()
+    await ReplaySource(BUSY, speed=2.0, wait=wait).run(sink)
+    assert sum(waits) == pytest.approx(busy[-1].at_s / 2)
+    assert [state for state, _error in sink.links] == ["replay", "ended"]
+    assert len(sink.store.workers) > 0
+
+
+def test_a_frame_is_left_out_while_earlier_ones_wait_to_be_written() -> None:
+    waiting = [0]
+    painted: list[float] = []
+    clock = FrameClock(painted.append, lambda: waiting[0], now=lambda: 7.0)
+    clock.frame()
+    assert (painted, clock.figures.skipped) == ([7.0], 0)
+    waiting[0] = 5
+    for _ in range(20):
+        clock.frame()
+    assert (len(painted), clock.figures.skipped, clock.figures.fps) == (1, 20, 1.0)
+    waiting[0] = 0
+    for _ in range(60):
+        clock.frame()
+    assert clock.figures.fps == 20
+    clock.focused = False
+    clock.frame()
+    assert clock.figures.fps == 2
