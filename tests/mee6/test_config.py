@@ -133,12 +133,10 @@ def test_the_environment_names_files_and_folders() -> None:
 
 def test_a_context_may_be_read_only(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    config.ConfigFile(
-        path, "prod", {"prod": config.Context("h:1", read_only=True), "lab": config.Context("l:1")}
-    ).save()
-    assert config.load(path).contexts["prod"].read_only
-    assert config.resolve(env={}, path=path).read_only
-    assert not config.resolve(context="lab", env={}, path=path).read_only
+    ConfigFile(path, "prod", {"prod": Context("h:1", read_only=True), "lab": Context("l:1")}).save()
+    assert load(path).contexts["prod"].read_only
+    assert resolve(env={}, path=path).read_only
+    assert not resolve(context="lab", env={}, path=path).read_only
     path.write_text("[context.a]\nread_only = 'yes'")
     with pytest.raises(InvalidInput, match="read_only must be true or false"):
-        config.load(path)
+        load(path)
