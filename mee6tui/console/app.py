@@ -377,6 +377,8 @@ class ConsoleApp(App[int]):
             self._pages[place.page] = page
             self.screen_stack[0].query_one("#pages").mount(page)
         for other in self._pages.values():
+            if other.display and other is not page:
+                other.leave()
             other.display = other is page
         self.page = page
         page.open(place)
