@@ -139,7 +139,7 @@ class Confirm(Dialog):
     def on_mount(self) -> None:
         """Cancel has the focus."""
         super().on_mount()
-        self.query_one("#cancel", Button).focus()
+        self.set_focus(self.query_one("#cancel", Button))
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Does it, or does nothing."""
@@ -234,7 +234,7 @@ class Form(Dialog):
     def on_mount(self) -> None:
         """The first line is typed into."""
         super().on_mount()
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
         self.show_lines()
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -144,7 +144,7 @@ class InvokeScreen(Dialog):
         self.show_lines()
         self.flush(0.0)
         self.editor.select_all()  # what is typed goes over what was sent last
-        self._typed_into.focus()
+        self.set_focus(self._typed_into)
         if self._at_once:
             self.action_run()
 
