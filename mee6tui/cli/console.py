@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Annotated
 
@@ -78,14 +79,17 @@ def open_console(
     async def run() -> int:
         clients: dict[str, Client] = {}
         flags: dict[str, str] = {}
+        read_only: dict[str, str] = {}
         for settings in found:
             in_use = settings.context.value if settings.context and not address else ""
             name = in_use or settings.address.value
             clients[name] = Client(settings.address.value, user=settings.user.value)
-            given = f" --context {in_use}" if contexts else f" --address {address}" if address else ""
+            given = f" --context {in_use}" if contexts else f" --address {shlex.quote(address)}" if address else ""
             flags[name] = given + flagged
+            if in_use and settings.read_only:
+                read_only[name] = f"context {in_use!r} is read-only: the console only looks at it"
         sources = [AgentSource(name, client) for name, client in clients.items()]
-        app = ConsoleApp(sources, clients=clients, flags=flags, theme=theme, ascii_only=ascii_only)
+        app = ConsoleApp(sources, clients=clients, flags=flags, read_only=read_only, theme=theme, ascii_only=ascii_only)
         try:
             await app.run_async()
         finally:
