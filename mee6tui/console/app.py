@@ -232,8 +232,9 @@ class ConsoleApp(App[int]):
             self._ticked_at = now
             self.store.tick(now)
         self.page.flush(now)
-        if isinstance(self.screen, Dialog):
-            self.screen.flush(now)
+        over = self.screen_stack[-1:]  # none while the console ends
+        if over and isinstance(over[0], Dialog):
+            over[0].flush(now)
         if now - self._framed_at >= FRAME_S or self._frame_due:
             self._framed_at, self._frame_due = now, False
             self._header.show([self._head()])
