@@ -272,8 +272,8 @@ class ConsoleApp(App[int]):
             return [
                 ("  frozen", "*warning"),
                 (f" at {self._moment_text(now)}, {behind:,.0f} s ago", "text"),
-                (f"   {count(new)} new events since", "quiet"),
-                ("   , . a second   { } an event   F goes on", "quiet"),
+                (f"  {count(new)} new since", "quiet"),
+                ("  , . a second  { } an event  F goes on", "quiet"),
             ]
         if self._internals:
             return self._internal_line()

@@ -47,9 +47,10 @@ WORKERS: Final = _signs(
     Sign("pausing", "◑", "(", "N", "paused"),
     Sign("paused", "‖", "=", "Z", "paused"),
     Sign("resuming", "◐", ")", "R", "loading"),
+    Sign("waking", "◒", "/", "K", "loading"),
     Sign("gone", "✕", "x", "X", "gone"),
 )
-"""By `agent.core.worker.WorkerState`; `Z` is asleep, `N` nods off."""
+"""By `agent.core.worker.WorkerState`; `Z` is asleep, `N` nods off, `K` is woken by hand."""
 
 INVOCATIONS: Final = _signs(
     Sign("queued", "…", ".", "Q", "queued"),

@@ -129,8 +129,10 @@ class AgentSource:
                     if first:
                         sink.link(self.name, LinkState.LIVE)
                     else:
-                        sink.store.link(self.name, dropped=sink.store.links[self.name].dropped + 1)
-                        sink.link(self.name, LinkState.LAGGING, error="too slow: the agent left events out")
+                        dropped = sink.store.links[self.name].dropped + max(1, item.missed)
+                        sink.store.link(self.name, dropped=dropped)
+                        error = f"too slow: {dropped:,} events were left out; what is shown is how things stand now"
+                        sink.link(self.name, LinkState.LAGGING, error=error)
                         lagging_until = sink.now() + LAGGING_S
                     first = False
                 elif lagging_until and sink.now() >= lagging_until:

@@ -87,7 +87,7 @@ class Link:
     attempt: int = 0
     retry_at: float = 0.0
     dropped: int = 0
-    """Times that the agent had to leave events out, since the console was too slow."""
+    """Events that did not come, since the console was too slow."""
     events: int = 0
 
 

@@ -138,7 +138,7 @@ async def test_the_actions_menu_acts_on_what_was_selected_and_says_why_not(play:
         worker = next(iter(stage.app.page.selection().keys))[1]  # type: ignore[union-attr]
         assert f"Actions on worker {worker}" in text
         await stage.press("end")
-        assert "(only while the view is frozen" in stage.text
+        assert "(there is nothing further on)" in stage.text
         await stage.press("home", "enter")
         assert f"mee6  worker {worker}" in stage.text
 
@@ -179,7 +179,7 @@ async def test_a_frozen_view_stays_while_the_console_goes_on_listening(play: Pla
         stage.sources[0].say(Batch(9999, (Event(stage.app.store.agent_now("desk", stage.time.now), new),)))
         await stage.settle()
         assert [line.split("  ")[:3] for line in rows(stage)] == [line.split("  ")[:3] for line in before]
-        assert "1 new events" in stage.lines[1]
+        assert "1 new since" in stage.lines[1]
         await stage.press("F")
         assert "w77" in stage.text
         assert "frozen" not in stage.lines[1]

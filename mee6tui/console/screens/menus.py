@@ -65,7 +65,7 @@ class HelpScreen(Menu):
 
     DEFAULT_CSS: ClassVar[str] = """
     HelpScreen #lines { height: auto; max-height: 100%; }
-    HelpScreen #scroll { height: auto; max-height: 20; }
+    HelpScreen #scroll { height: auto; max-height: 55vh; }
     """
     FOOT = "arrows scroll   esc closes"
     TABLE: ClassVar[tuple[tuple[str, str], ...]] = (
@@ -105,14 +105,16 @@ class ActionsMenu(Menu):
     """All that can be done with what is selected; what cannot says why."""
 
     DEFAULT_CSS: ClassVar[str] = """
-    ActionsMenu OptionList { height: auto; max-height: 18; border: none; background: $panel; padding: 0; }
+    ActionsMenu OptionList { height: auto; max-height: 55vh; border: none; background: $panel; padding: 0; }
     """
     FOOT = "enter does it   esc closes"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         registry = context.app.registry
-        here = [c for c in registry.here(context.page, context.selection) if c.menu and not c.id.startswith("go.")]
+        # Going elsewhere is what `:` and the digits are for; stepping through time means nothing yet where it is live.
+        left_out = ("go.",) if context.app.frozen else ("go.", "time.")
+        here = [c for c in registry.here(context.page, context.selection) if c.menu and not c.id.startswith(left_out)]
         special = [command for command in here if command.on]
         self.commands = [*special, *(command for command in here if not command.on and command.id != "actions")]
 
@@ -133,7 +135,7 @@ class ActionsMenu(Menu):
             keys = key_names(command).split(" ", maxsplit=1)[0]
             text = f"{keys:<9}{command.title}" + (f"  ({reason})" if reason else "")
             options.append(Option(text, id=command.id.replace(".", "__"), disabled=bool(reason)))
-        return OptionList(*options, markup=False)
+        return OptionList(*options, markup=False, compact=True)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Does it, with what was selected when the menu opened."""
@@ -146,7 +148,7 @@ class ActionsMenu(Menu):
 class CommandLog(Menu):
     """The command lines of what was done from here."""
 
-    DEFAULT_CSS: ClassVar[str] = "CommandLog #scroll { height: auto; max-height: 18; }"
+    DEFAULT_CSS: ClassVar[str] = "CommandLog #scroll { height: auto; max-height: 55vh; }"
 
     def heading(self) -> str:
         """What it is."""

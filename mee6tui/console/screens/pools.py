@@ -168,10 +168,14 @@ class Pools(Page):
 
 
 def _facts(worker: Worker) -> list[str]:
-    found = [f"  {worker.via}" if worker.via else "", f"  {worker.invocations:,} runs" if worker.invocations else ""]
+    found = [f"  {worker.via}" if worker.via else "", _runs(worker.invocations)]
     found.append(f"  {bytes_(worker.memory_bytes)}" if worker.memory_bytes else "")
     found.append(f"  {worker.reason}" if worker.reason else "")
     return [text for text in found if text]
+
+
+def _runs(number: int) -> str:
+    return "" if not number else "  1 run" if number == 1 else f"  {number:,} runs"
 
 
 def _legend(by_state: Counter[str], width: int) -> Line:
