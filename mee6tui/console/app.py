@@ -388,6 +388,8 @@ class ConsoleApp(App[int]):
             self._pages[place.page] = page
             self.query_one("#pages").mount(page)
         for other in self._pages.values():
+            if other.display and other is not page:
+                other.leave()
             other.display = other is page
         self.page = page
         page.open(place)

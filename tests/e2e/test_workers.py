@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mee6.client import Client
+from mee6.errors import InvocationNotFound
 from mee6.records import Batch, Event, Handover, Invocation, Worker
 from tests.e2e.test_samples import SAMPLES
 from tests.support.agents import Agent, alive, kill, number_inside, until, write_function
@@ -99,7 +100,10 @@ async def test_a_running_function_is_never_paused(any_agent: Agent, any_client: 
 
 async def running_worker(client: Client) -> str:
     """The worker that runs the latest invocation; empty while none does."""
-    trace = await client.trace()
+    try:
+        trace = await client.trace()
+    except InvocationNotFound:  # it has not been accepted yet
+        return ""
     return trace.invocation.worker if trace.invocation.state == "running" else ""
 
 

@@ -73,6 +73,9 @@ class Page(Vertical):
     def show_store(self, store: Store) -> None:
         """Forgets what was shown and shows this store from now on."""
 
+    def leave(self) -> None:
+        """Another page is gone to: lets go of what it reads, since nobody takes it meanwhile."""
+
     def flush(self, now: float) -> None:
         """Paints what has changed; only called while the page is seen.
 

@@ -69,11 +69,18 @@ class Pools(Page):
         self.map.clear()
         self._figured_at = float("-inf")
 
+    def leave(self) -> None:
+        """Looks away."""
+        self._changes = None
+
     def flush(self, now: float) -> None:
         """Hands what has changed to the map; the figures twice a second."""
         store = self.store
         if self._changes:
-            for key in sorted(self._changes.take(), key=natural):
+            known = self.map.signs
+            changed = self._changes.take()
+            changed.sort(key=lambda key: [] if key in known else natural(key))  # those that are new, in their order
+            for key in changed:
                 worker = store.workers.get(key)
                 if worker is None:
                     self.map.drop(key)

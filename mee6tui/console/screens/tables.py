@@ -71,6 +71,10 @@ class TablePage(Page):
         self._set_columns(store)
         self.table.replace({key: (key, record) for key, record in self.records(store)})
 
+    def leave(self) -> None:
+        """Looks away: what changes meanwhile is read when one comes back."""
+        self._changes = None
+
     def flush(self, now: float) -> None:
         """Hands what has changed to the table."""
         if self._changes:

@@ -11,6 +11,7 @@ import heapq
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from rich.segment import Segment
@@ -77,6 +78,7 @@ class PoolMap(LineView, Generic[K]):
         self._lines: list[tuple[_Group[K], int]] = []
         """Group and first slot; -1 for its title, -2 for the blank line before it."""
         self._strips: dict[int, Strip] = {}
+        self._painted: dict[tuple[str, bool], list[Segment]] = {}
         self._dirty: set[K] = set()
         self._dirty_lines: set[int] = set()
         self._structural = True
@@ -179,6 +181,7 @@ class PoolMap(LineView, Generic[K]):
     def repaint(self) -> None:
         """Paints all of it again."""
         self._strips.clear()
+        self._painted.clear()
         self.refresh()
 
     def on_resize(self) -> None:
@@ -233,28 +236,43 @@ class PoolMap(LineView, Generic[K]):
 
     def _paint(self, line: int, width: int) -> Strip:
         group, start = self._lines[line]
+        end = start + self._across
         if start < 0:
             title = [(" " * _MARGIN, "text"), *group.title] if start == -1 else []
             return strip_of(title, width, self.palette)
-        palette, segments = self.palette, [Segment(" " * _MARGIN, self.palette.style("text", "background"))]
-        gap = Segment(" ", palette.style("text", "background"))
-        for key in group.slots[start : start + self._across]:
-            sign = None if key is None else self.signs[key]
-            letter = " " if sign is None else sign.letter
-            text = f" {letter} " if self._cell == _TILE else letter
+        blank = self.palette.style("text", "background")
+        segments = [Segment(" " * _MARGIN, blank)]
+        signs = self.signs
+        under = self.cursor if self.has_focus else None
+        row = [
+            (None if key is None else signs[key], key is not None and key == under) for key in group.slots[start:end]
+        ]
+        for (sign, pointed), run in groupby(row):
+            number = len(list(run))
             if sign is None:
-                style = palette.style("text", "background")
-            elif key == self.cursor and self.has_focus:
-                style = palette.style("background", "text", bold=True)
-                text = f"[{letter}]" if self._cell == _TILE else letter
-            elif sign.word in _QUIET:
-                style = palette.style(sign.tone, "panel")
+                segments.append(Segment(" " * (number * self._cell), blank))
+                continue
+            cell = self._painted.get((sign.word, pointed)) or self._cell_of(sign, pointed=pointed)
+            if self._cell == _DENSE:  # a run is one segment: what Textual does with each costs more than all of this
+                segments.append(Segment(cell[0].text * number, cell[0].style))
             else:
-                style = palette.style("background", sign.tone, bold=True)
-            segments.append(Segment(text, style))
-            if self._cell > _DENSE:
-                segments.append(gap)
-        return Strip(segments).adjust_cell_length(width, palette.style("text", "background"))
+                segments += cell * number
+        return Strip(segments).adjust_cell_length(width, blank)
+
+    def _cell_of(self, sign: Sign, *, pointed: bool) -> list[Segment]:
+        """A cell's segments; kept, since there are thousands of the same."""
+        palette, tile = self.palette, self._cell == _TILE
+        text = f" {sign.letter} " if tile else sign.letter
+        if pointed:
+            style = palette.style("background", "text", bold=True)
+            text = f"[{sign.letter}]" if tile else sign.letter
+        elif sign.word in _QUIET:
+            style = palette.style(sign.tone, "panel")
+        else:
+            style = palette.style("background", sign.tone, bold=True)
+        made = [Segment(text, style), Segment(" ", palette.style("text", "background"))]
+        self._painted[sign.word, pointed] = made
+        return made
 
     # Moving
 
