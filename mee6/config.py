@@ -14,6 +14,7 @@ The file is `config.toml` in the user's configuration folder (`MEE6_CONFIG` name
     [context.edge]
     address = "10.0.0.7:5122"
     user = "ann"
+    read_only = true  # the console only looks at it
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ DEFAULT_OUTPUT: Final = "table"
 OUTPUTS: Final = ("table", "plain", "json", "jsonl", "yaml", "name")
 
 _HEADER: Final = "# Written by `mee6 context`; comments are not kept.\n"
-_KEYS: Final = ("address", "user")
+_TYPES: Final[dict[str, type]] = {"address": str, "user": str, "read_only": bool}
+"""Of what a context's table holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Settings:
     output: Value
     context: Value | None = None
     """The named context that was looked at, where there is one."""
+    read_only: bool = False
+    """Whether that context is one that the console only looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class Context:
 
     address: str = ""
     user: str = ""
+    read_only: bool = False
+    """The console only looks at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ class ConfigFile:
         lines = [_HEADER, f"current = {json.dumps(self.current)}\n"] if self.current else [_HEADER]
         for name, context in sorted(self.contexts.items()):
             lines.append(f"\n[context.{json.dumps(name)}]\n")
-            lines += [f"{key} = {json.dumps(getattr(context, key))}\n" for key in _KEYS if getattr(context, key)]
+            lines += [f"{key} = {json.dumps(getattr(context, key))}\n" for key in _TYPES if getattr(context, key)]
         new = self.path.with_name(self.path.name + ".new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -175,6 +181,7 @@ def resolve(
         user=pick(user, "user", DEFAULT_USER),
         output=pick(output, "output", DEFAULT_OUTPUT),
         context=Value(name, named_by) if name else None,
+        read_only=chosen.read_only,
     )
     check_address(settings.address)
     if not is_name(settings.user.value):
@@ -202,8 +209,9 @@ def _context(path: Path, name: str, table: Any) -> Context:
     _demand(is_name(name), path, f"context {name!r} is not allowed: {NAME_RULE}")
     _demand(isinstance(table, dict), path, f"[context.{name}] must be a table")
     for key, value in table.items():
-        _demand(key in _KEYS, path, f"[context.{name}] has unknown key {key!r}; use {' and '.join(_KEYS)}")
-        _demand(isinstance(value, str), path, f"[context.{name}] {key} must be text")
+        _demand(key in _TYPES, path, f"[context.{name}] has unknown key {key!r}; use {', '.join(_TYPES)}")
+        wanted = "text" if _TYPES[key] is str else "true or false"
+        _demand(isinstance(value, _TYPES[key]), path, f"[context.{name}] {key} must be {wanted}")
     return Context(**table)
 
 

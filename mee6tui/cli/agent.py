@@ -7,19 +7,17 @@ import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 from agent.config import DEFAULT_LISTEN, AgentConfig
 from mee6.config import state_path
 from mee6.errors import AgentUnreachable, Conflict, InvalidInput, Mee6Error, NotFound, TimedOut
-from mee6tui.cli import daemon, output, units
+from mee6tui.cli import daemon, output, policy, units
 from mee6tui.cli.session import Session, connected, examples, group, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mee6.client import Client
     from mee6.records import Node
 
@@ -28,7 +26,6 @@ app = group("Run the agent, which runs the functions.")
 _DEFAULTS = AgentConfig(Path())
 STATUS_S: Final = 5.0
 """How long a sound agent may take to say how it is."""
-_CHANGEABLE = ("pause", "keep-alive", "linger", "memory-budget", "prewarm", "ceiling")
 
 StateDir = Annotated[
     Path | None,
@@ -116,8 +113,8 @@ def serve(
         state_dir=(state_dir or state_path()).absolute(),
         driver=driver,
         listen=listen,
-        prewarm={**_DEFAULTS.prewarm, **_counts("--prewarm", prewarm)},
-        ceiling=_counts("--ceiling", ceiling),
+        prewarm={**_DEFAULTS.prewarm, **policy.counts("--prewarm", prewarm)},
+        ceiling=policy.counts("--ceiling", ceiling),
         memory_budget_bytes=units.size(memory_budget),
         max_workers=max_workers,
         queue_limit=queue_limit,
@@ -187,7 +184,7 @@ def change(
     Names are pause (always, after-use, never), keep-alive, linger, memory-budget, prewarm and ceiling. Workers that
     are paused already stay so until they are used.
     """
-    changes = _changes(settings)
+    changes = policy.changes(settings)
     node = _at(here, state_dir).run(lambda client: client.configure(**changes))
     if here.form != "table":
         output.show(here.form, [asdict(node)], [], name="id")
@@ -316,41 +313,6 @@ def _given(ctx: typer.Context) -> list[str]:
         values = value if isinstance(value, list | tuple) else [value]
         given += [option] if value is True else [part for one in values for part in (option, str(one))]
     return given
-
-
-def _counts(option: str, given: list[str] | None) -> dict[str, int]:
-    return dict(_count(option, text) for text in given or [])
-
-
-def _count(option: str, text: str) -> tuple[str, int]:
-    runtime, _, count = text.partition("=")
-    if not runtime or not count.isascii() or not count.isdecimal():
-        raise InvalidInput(f"{option} {text!r} is not RUNTIME=N, as in python=2")
-    return runtime, int(count)
-
-
-def _changes(given: list[str]) -> dict[str, Any]:
-    """What `mee6 agent set` was given, as arguments of `Client.configure`."""
-    read: dict[str, tuple[str, Callable[[str], Any]]] = {
-        "pause": ("pause", str),
-        "keep-alive": ("keep_alive_s", units.seconds),
-        "linger": ("linger_s", units.seconds),
-        "memory-budget": ("memory_budget_bytes", units.size),
-    }
-    changes: dict[str, Any] = {}
-    for text in given:
-        name, sign, wanted = text.partition("=")
-        if not sign or not wanted:
-            raise InvalidInput(f"{text!r} is not NAME=VALUE, as in pause=never; names are {', '.join(_CHANGEABLE)}")
-        if name in {"prewarm", "ceiling"}:
-            runtime, count = _count(name, wanted)
-            changes.setdefault(name, {})[runtime] = count
-        elif name in read:
-            argument, of_text = read[name]
-            changes[argument] = of_text(wanted)
-        else:
-            raise InvalidInput(f"no setting {name!r} that can be changed; there are: {', '.join(_CHANGEABLE)}")
-    return changes
 
 
 def answers(found: daemon.Facts) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -144,14 +145,29 @@ def open_console(agents: Agents, look: Look | None = None, record: Path | None =
     async def run(recorder: Recorder | None) -> int:
         clients: dict[str, Client] = {}
         flags: dict[str, str] = {}
+        read_only: dict[str, str] = {}
         for settings in found:
             in_use = settings.context.value if settings.context and not address else ""
             name = in_use or settings.address.value
             clients[name] = Client(settings.address.value, user=settings.user.value)
-            given = f" --context {in_use}" if agents.contexts else f" --address {address}" if address else ""
+            given = (
+                f" --context {in_use}" if agents.contexts else f" --address {shlex.quote(address)}" if address else ""
+            )
             flags[name] = given + flagged
+            if in_use and settings.read_only:
+                read_only[name] = f"context {in_use!r} is read-only: the console only looks at it"
         sources = [AgentSource(name, client) for name, client in clients.items()]
-        app = ConsoleApp(sources, clients=clients, flags=flags, recorder=recorder, **asdict(look))
+        if look.read_only:
+            read_only = dict.fromkeys(clients, "the console was opened with --read-only: it only looks")
+        app = ConsoleApp(
+            sources,
+            clients=clients,
+            flags=flags,
+            read_only=read_only,
+            recorder=recorder,
+            theme=look.theme,
+            ascii_only=look.ascii_only,
+        )
         try:
             await app.run_async()
         finally:
@@ -207,6 +223,6 @@ def play_recording(path: Path, speed: float, look: Look) -> NoReturn:
 
     from mee6tui.console.app import ConsoleApp
 
-    app = ConsoleApp([ReplaySource(tape)], tape=tape, **asdict(look))
+    app = ConsoleApp([ReplaySource(tape)], tape=tape, theme=look.theme, ascii_only=look.ascii_only)
     app.run()
     raise typer.Exit(app.return_code or 0)

@@ -27,11 +27,20 @@ def ls(here: Session) -> None:
     file = config.load(config.config_path())
     used = here.settings.context.value if here.settings.context else ""
     rows = [
-        {"name": name, "address": context.address, "user": context.user, "current": name == used}
+        {
+            "name": name,
+            "address": context.address,
+            "user": context.user,
+            "current": name == used,
+            "read_only": context.read_only,
+        }
         for name, context in sorted(file.contexts.items())
     ]
     mark = Column("", lambda row: "*" if row["current"] else " ")
-    output.show(here.form, rows, [mark, column("NAME", "name"), column("ADDRESS", "address"), column("USER", "user")])
+    columns = [mark, column("NAME", "name"), column("ADDRESS", "address"), column("USER", "user")]
+    if any(row["read_only"] for row in rows):
+        columns.append(Column("CONSOLE", lambda row: "only looks" if row["read_only"] else ""))
+    output.show(here.form, rows, columns)
     if here.form == "table":
         settings = here.settings
         said = [
@@ -58,11 +67,18 @@ def use(
     output.write(f"using {name}" if name else "using no context")
 
 
-@app.command(epilog=examples("mee6 context add edge 10.0.0.7:5122 --as ann", "mee6 context add lab unix:/run/lab.sock"))
+@app.command(
+    epilog=examples(
+        "mee6 context add edge 10.0.0.7:5122 --as ann",
+        "mee6 context add lab unix:/run/lab.sock",
+        "mee6 context add prod 10.0.0.9:5122 --read-only",
+    )
+)
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A new name.")],
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="HOST:PORT or unix:/PATH.")],
     user: Annotated[str, typer.Option("--as", metavar="USER", help="Whose functions.")] = "",
+    read_only: Annotated[bool, typer.Option("--read-only", help="The console only looks at it.")] = False,
     replace_: Annotated[bool, typer.Option("--replace", help="Over one of that name.")] = False,
 ) -> None:
     """Name an agent.
@@ -76,7 +92,7 @@ def add(
     file = config.load(config.config_path())
     if name in file.contexts and not replace_:
         raise Conflict(f"there is a context {name!r} already; use --replace, or another name")
-    contexts = {**file.contexts, name: Context(address, user)}
+    contexts = {**file.contexts, name: Context(address, user, read_only)}
     replace(file, contexts=contexts, current=file.current if file.contexts else name).save()
     output.write(f"added {name}")
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import signal
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from textual import events
 from textual.app import App, ComposeResult
@@ -27,11 +29,14 @@ from textual.worker import Worker, WorkerState
 from mee6.errors import InvalidInput, Mee6Error
 from mee6.records import FunctionChange, Handover, Invocation, Log, Node, Step
 from mee6.records import Worker as WorkerRecord
-from mee6tui.console import look
+from mee6tui.console import clipboard, look
 from mee6tui.console.clock import FPS, FrameClock
-from mee6tui.console.commands import Command, Context, Key, Registry, Selection, key_name
+from mee6tui.console.commands import Command, Context, Done, Key, Registry, Selection, key_name
 from mee6tui.console.history import History
 from mee6tui.console.look import PALETTES, Palette, bytes_, clock_time, count
+from mee6tui.console.payload import Payload
+from mee6tui.console.recall import Recall
+from mee6tui.console.screens.dialogs import Dialog
 from mee6tui.console.screens.page import Page, Place
 from mee6tui.console.screens.registry import PAGES, registry
 from mee6tui.console.source import AgentSource, Item, LinkState, Sink, Source
@@ -47,8 +52,11 @@ if TYPE_CHECKING:
 HINTS_NARROW: Final = 6
 FRAME_S: Final = 0.25
 """How often header, banner and hints are looked at; at once after whatever the user did."""
-COPY_LIMIT: Final = 74_000
-"""Bytes that terminals still take as a clipboard's content (OSC 52)."""
+LOGGED: Final = 1_000
+"""Command lines that are kept of what was done."""
+TOAST: Final = 300
+"""Characters."""
+Severity = Literal["information", "warning", "error"]
 _COMMANDS: Final = registry()
 
 
@@ -90,11 +98,11 @@ class ConsoleApp(App[int]):
         sources: what fills it; agents, or a recording.
         clients: by the source's name, for what acts on an agent; a recording has none.
         flags: by the source's name: what makes `mee6` talk to it, as ` --context edge`.
+        read_only: by the source's name: why nothing may be done to it, as `context 'edge' is read-only`.
         now: seconds, monotonic.
         wall_ns: nanoseconds since 1970, UTC.
         tape: what is played, where that is a recording; the console's time is its time.
         recorder: writes what comes to a file.
-        read_only: nothing can be done to agents from here.
     """
 
     TITLE = "mee6"
@@ -123,6 +131,7 @@ class ConsoleApp(App[int]):
         *,
         clients: Mapping[str, Client] | None = None,
         flags: Mapping[str, str] | None = None,
+        read_only: Mapping[str, str] | None = None,
         ascii_only: bool = False,
         theme: str = look.DARK.name,
         fps: float = FPS,
@@ -130,17 +139,19 @@ class ConsoleApp(App[int]):
         wall_ns: Callable[[], int] = time.time_ns,
         tape: Tape | None = None,
         recorder: Recorder | None = None,
-        read_only: bool = False,
     ) -> None:
         super().__init__()
         self.tape = tape
         self.recorder = recorder
-        self.read_only = read_only
         if tape is not None:
             now, wall_ns = tape.now, tape.wall_ns
         self.sources = list(sources)
-        self.clients = {} if read_only else dict(clients or {})
+        self.clients = dict(clients or {})
         self.flags = dict(flags or {})
+        self.read_only = dict(read_only or {})
+        self.recall = Recall()
+        self.invoked: dict[Key, Payload] = {}
+        """What was invoked from here, with what."""
         self.now = now
         self.wall_ns = wall_ns
         self.store = Store()
@@ -155,7 +166,7 @@ class ConsoleApp(App[int]):
         self.registry: Registry = _COMMANDS
         self.clock = FrameClock(self.flush, self._backlog, now=now, fps=fps)
         self.palette: Palette = replace(look.DARK, ascii=ascii_only)
-        self.command_log: list[str] = []
+        self.command_log: deque[Done] = deque(maxlen=LOGGED)
         self.page: Page
         self._pages: dict[str, Page] = {}
         self._trail: list[Place] = []
@@ -234,6 +245,8 @@ class ConsoleApp(App[int]):
             self._ticked_at = now
             self.store.tick(now)
         self.page.flush(now)
+        if isinstance(self.screen, Dialog):
+            self.screen.flush(now)
         if now - self._framed_at >= FRAME_S or self._frame_due or self._links.take():
             self._framed_at, self._frame_due = now, False
             self._header.show([self._head()])
@@ -261,7 +274,7 @@ class ConsoleApp(App[int]):
 
     def _mode_spans(self) -> list[tuple[str, str]]:
         """What is out of the ordinary: nothing can be done, or all is written to a file."""
-        spans = [(" read-only ", "warning")] if self.read_only else []
+        spans = [(" read-only ", "warning")] if self.clients and self.clients.keys() <= self.read_only.keys() else []
         if self.recorder is not None:
             stopped = self.recorder.stopped
             said = f" rec stopped: {stopped} " if stopped else f" rec {bytes_(self.recorder.bytes)} "
@@ -386,7 +399,7 @@ class ConsoleApp(App[int]):
         if page is None:
             page = next(kind for kind in PAGES if place.page == kind.NAME)()
             self._pages[place.page] = page
-            self.query_one("#pages").mount(page)
+            self.screen_stack[0].query_one("#pages").mount(page)
         for other in self._pages.values():
             if other.display and other is not page:
                 other.leave()
@@ -443,16 +456,16 @@ class ConsoleApp(App[int]):
 
     def open_thing(self, selection: Selection) -> None:
         """Goes to the page that shows such a thing best."""
-        selection = self._behind(selection)
+        selection = self.behind(selection)
         page = next((kind for kind in PAGES if selection.kind in kind.OPENS), None)
         self.go(Place(page.NAME if page else "detail", selection.key, selection.kind))
 
     def describe(self, selection: Selection) -> None:
         """Goes to all that is known of it."""
-        selection = self._behind(selection)
+        selection = self.behind(selection)
         self.go(Place("detail", selection.key, selection.kind))
 
-    def _behind(self, selection: Selection) -> Selection:
+    def behind(self, selection: Selection) -> Selection:
         """What an event is about; any other thing as it is."""
         if selection.kind != "event":
             return selection
@@ -529,6 +542,8 @@ class ConsoleApp(App[int]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A key's command must make sense here; another one of the same key may."""
+        if action == "command_palette" and len(self.screen_stack) > 1:
+            return False
         if action == "command" and hasattr(self, "page"):
             return self.registry[str(parameters[0])].applies(self.page.NAME, self.page.selection())
         return super().check_action(action, parameters)
@@ -553,15 +568,39 @@ class ConsoleApp(App[int]):
         self.hurry()
 
     async def _finish(self, command: Command, doing: Awaitable[None]) -> None:
+        await self._told(command.title, doing)
+
+    async def _told(self, title: str, doing: Awaitable[None]) -> None:
         try:
             await doing
         except Mee6Error as error:
-            self.notify(error.message, title=command.title, severity="error", markup=False)
+            self.say(error.message, title=title, severity="error")
 
-    def did(self, line: str) -> None:
-        """Notes the command line of something that was done, and shows it."""
-        self.command_log.append(line)
-        self.notify(line, title="the same as", markup=False)
+    def do(self, title: str, doing: Awaitable[None]) -> None:
+        """Does it in the background; what it raises of `mee6.errors` is said under the title."""
+        self.run_worker(self._told(title, doing), name=title, group="command", exit_on_error=False)
+
+    def did(self, line: str, said: str = "", error: str = "") -> None:
+        """Notes the command line of something that was done, or failed, and says so.
+
+        Args:
+            said: what was done, past tense.
+            error: how it failed.
+        """
+        self.note(line, error)
+        if error:
+            self.say(error, title=said or "it failed", severity="error")
+        else:
+            self.say(f"$ {line}", title=said or "the same as")
+
+    def note(self, line: str, error: str = "") -> None:
+        """Notes it in the command log, without a word."""
+        self.command_log.append(Done(self.wall_ns(), line, error))
+
+    def say(self, text: str, *, title: str = "", severity: Severity = "information") -> None:
+        """Says it in a corner, as it is; what is long is cut, since a toast must leave room for the page."""
+        short = text if len(text) <= TOAST else text[: TOAST - 1] + "…"
+        self.notify(short, title=title, severity=severity, markup=False)
 
     def equivalent(self) -> str:
         """The command line that shows about what the page does."""
@@ -626,13 +665,22 @@ class ConsoleApp(App[int]):
     # Small things that commands do
 
     def copy(self, text: str) -> None:
-        """Copies to the terminal's clipboard, as far as terminals allow."""
-        if len(text.encode()) > COPY_LIMIT:
-            self.notify(f"too much to copy: {bytes_(len(text.encode()))}; terminals take 72 KiB", severity="warning")
-            return
-        self.copy_to_clipboard(text)
-        first = text.splitlines()[0] if text else ""
-        self.notify(f"sent to the terminal's clipboard: {first[:60]}", markup=False)
+        """Copies to the terminal's clipboard, as far as terminals allow, and says what was sent where."""
+        size = len(text.encode("utf-8", "replace"))
+        if size > clipboard.LIMIT_BYTES:
+            self.say(f"too much to copy: {bytes_(size)}; terminals take 72 KiB", severity="warning")
+        elif text:
+            self._send_to_clipboard(text)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copies a selection of text: what Textual's own widgets call."""
+        self.copy(text)
+
+    def _send_to_clipboard(self, text: str) -> None:
+        self._clipboard = text
+        if self._driver is not None:
+            self._driver.write(clipboard.sequence(text, os.environ))
+        self.say(clipboard.told(text, os.environ))
 
     def copy_raw(self, selection: Selection) -> None:
         """Copies the records as JSON."""

@@ -43,6 +43,18 @@ class Context:
     """What follows the command's name after `:`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Something that was done from here."""
+
+    at_ns: int
+    """Since 1970, UTC."""
+    line: str
+    """What does the same."""
+    error: str = ""
+    """How it failed."""
+
+
 Reason = Callable[[Context], str | None]
 Run = Callable[[Context], Awaitable[None] | None]
 

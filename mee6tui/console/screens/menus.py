@@ -12,7 +12,8 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from mee6tui.console.commands import Command, Context, key_name
+from mee6tui.console.commands import Command, Context, Done, key_name
+from mee6tui.console.look import clock_time
 
 _BOX = """
 {name} { align: center middle; background: $background 60%; }
@@ -146,15 +147,38 @@ class ActionsMenu(Menu):
 
 
 class CommandLog(Menu):
-    """The command lines of what was done from here."""
+    """The command lines of what was done from here, and how it went."""
 
-    DEFAULT_CSS: ClassVar[str] = "CommandLog #scroll { height: auto; max-height: 55vh; }"
+    DEFAULT_CSS: ClassVar[str] = """
+    CommandLog > #box { width: 110; }
+    CommandLog OptionList { height: auto; max-height: 55vh; border: none; background: $panel; padding: 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("Y,c", "copy", "Copy the line", show=False, id="log.copy")]
+    FOOT = "enter or Y copies the line   esc closes"
 
     def heading(self) -> str:
         """What it is."""
-        return "What has been done from here, as command lines"
+        return "What has been done from here, newest first"
 
     def body(self) -> Widget:
         """One a line."""
-        lines = self.context.app.command_log
-        return VerticalScroll(Static("\n".join(lines) if lines else "nothing yet", markup=False), id="scroll")
+        self.done = list(reversed(self.context.app.command_log))
+        if not self.done:
+            return Static("nothing yet: whatever is done from here will stand here as a command line", markup=False)
+        return OptionList(*(Option(self._line(done)) for done in self.done), markup=False, compact=True)
+
+    def _line(self, done: Done) -> str:
+        sign = ("x" if done.error else "v") if self.context.app.palette.ascii else ("✗" if done.error else "✓")
+        failed = f"\n{' ' * 11}{' '.join(done.error.split())}" if done.error else ""
+        return f"{clock_time(done.at_ns)} {sign} {done.line}{failed}"
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Copies it."""
+        event.stop()
+        self.context.app.copy(self.done[event.option_index].line)
+
+    def action_copy(self) -> None:
+        """Copies the one under the cursor."""
+        for options in self.query(OptionList):
+            if options.highlighted is not None:
+                self.context.app.copy(self.done[options.highlighted].line)

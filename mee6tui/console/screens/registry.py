@@ -7,6 +7,7 @@ from typing import Final
 
 from mee6tui.console.commands import Registry
 from mee6tui.console.screens import tables
+from mee6tui.console.screens.acts import ACTS
 from mee6tui.console.screens.detail import Detail
 from mee6tui.console.screens.page import Page
 from mee6tui.console.screens.pools import Pools
@@ -21,6 +22,7 @@ def registry() -> Registry:
     made = Registry()
     for page in PAGES:
         made.add(page.VERBS)
+    made.add(ACTS)
     made.add(VERBS)
     made.add(going(PAGES))
     return made

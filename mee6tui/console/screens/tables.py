@@ -94,6 +94,10 @@ class TablePage(Page):
         keys = self.table.selected
         return Selection(self.KIND, keys) if keys else None
 
+    def point_at(self, key: Key) -> None:
+        """Puts the cursor on a row, now or as soon as it comes."""
+        self.table.point_at(key)
+
     def set_filter(self, text: str) -> None:
         """Filters the table."""
         self.table.set_filter(text)

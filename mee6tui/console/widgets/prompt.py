@@ -128,7 +128,7 @@ class Prompt(Painted, Horizontal):
         """Takes what all offers begin with, or else the first of them."""
         offers = self._complete(self.sign, self.field.value)
         if offers:
-            common = _common(offers)
+            common = common_start(offers)
             self.field.value = common if len(common) > len(self.field.value) else offers[0]
             self.field.cursor_position = len(self.field.value)
 
@@ -164,7 +164,8 @@ class Prompt(Painted, Horizontal):
         self._offers.show([[(words, "quiet")]])
 
 
-def _common(offers: Sequence[str]) -> str:
+def common_start(offers: Sequence[str]) -> str:
+    """What all of them begin with."""
     first, last = min(offers), max(offers)
     place = next((place for place, letter in enumerate(first) if last[place : place + 1] != letter), len(first))
     return first[:place]

@@ -133,6 +133,8 @@ class LiveTable(LineView, Generic[K, R]):
         self._moved = False
         self._led = False
         """Whether the user has moved the cursor off the first row: until then, it stays on the first row."""
+        self._wanted: K | None = None
+        """Where the cursor goes as soon as there is such a row."""
         self._now = 0.0
 
     # Data
@@ -155,6 +157,11 @@ class LiveTable(LineView, Generic[K, R]):
                 self._dirty.add(key)
             self._structural = True
             self.marks.pop(key, None)
+
+    def point_at(self, key: K) -> None:
+        """Puts the cursor on a row, now or as soon as it comes; moving it oneself ends the wait."""
+        self._wanted = key
+        self._structural = True
 
     def replace(self, rows: Mapping[K, R]) -> None:
         """Holds these rows and no others; the cursor stays where it can."""
@@ -293,6 +300,9 @@ class LiveTable(LineView, Generic[K, R]):
         self.order = ordered
         self._place = {key: place for place, key in enumerate(ordered)}
         self._structural = self._stale = False
+        if self._wanted in self._place:
+            self.cursor, self._wanted, self._led = self._wanted, None, True
+            anchor, offset = self.cursor, self._height // 2
         if not ordered:
             self.cursor = None
         elif not self._led or self.cursor is None:
@@ -424,6 +434,7 @@ class LiveTable(LineView, Generic[K, R]):
         if not self.order:
             return
         place = max(0, min(place, len(self.order) - 1))
+        self._wanted = None
         old, self.cursor = self.cursor, self.order[place]
         self._led = place > 0
         self._moved = True
