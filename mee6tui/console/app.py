@@ -164,7 +164,7 @@ class ConsoleApp(App[int]):
             self.listeners.append(recorder.note)
         self._links = self.store.changes("link")
         self.registry: Registry = _COMMANDS
-        self.clock = FrameClock(self.flush, self._backlog, now=now, fps=fps)
+        self.clock = FrameClock(self.flush, self._backlog, lambda: self.page.moves, now=now, fps=fps)
         self.palette: Palette = replace(look.DARK, ascii=ascii_only)
         self.command_log: deque[Done] = deque(maxlen=LOGGED)
         self.page: Page
@@ -228,6 +228,7 @@ class ConsoleApp(App[int]):
 
     def _note(self, source: str, item: Item, at: float) -> None:
         self.history.note(source, item, at, self.store)
+        self.clock.stir()
         for listener in self.listeners:
             listener(source, item, at)
 
