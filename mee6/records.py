@@ -203,7 +203,11 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a step's life: `queued start lease resume load handover run`."""
+    """A part of a step's life: `queued start resume load run`.
+
+    There is none for the lease, which takes no time of its own, nor for the handover, which goes on beside these:
+    see `Handover.stages`.
+    """
 
     kind: str
     start_ns: int

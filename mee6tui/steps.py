@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from mee6.records import Step
 
-KINDS: Final = ("queued", "start", "lease", "resume", "load", "handover", "run")
-"""Of spans, in the order in which a step goes through them."""
+KINDS: Final = ("queued", "start", "resume", "load", "run")
+"""Of spans, in the order in which a step goes through them; a handover goes on beside them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 _TITLES: Final = {
     "queued": "QUEUE",
     "start": "START",
-    "lease": "LEASE",
     "resume": "RESUME",
     "load": "LOAD",
-    "handover": "HANDOVER",
     "run": "RUN",
 }
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"

@@ -353,6 +353,8 @@ class ConsoleApp(App[int]):
         )
         line: list[tuple[str, str]] = [(" ", "text")]
         room = self.size.width - 2
+        known: set[str] = set()  # of two commands with one key, the first that applies is meant
+        hints = [hint for hint in hints if not (hint.keys[0] in known or known.add(hint.keys[0]))]
         for place, command in enumerate(hints):
             keys, words = key_name(command.keys[0]), command.short or command.title.lower()
             room -= len(keys) + len(words) + 4
@@ -454,6 +456,11 @@ class ConsoleApp(App[int]):
             self.travel(-1)
         else:
             self.exit()
+
+    def replace_place(self, place: Place) -> None:
+        """Goes to a place in the place of this one: the way back stays as it is."""
+        self._trail[self._here] = place
+        self._enter(place)
 
     def open_thing(self, selection: Selection) -> None:
         """Goes to the page that shows such a thing best."""

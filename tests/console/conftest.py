@@ -18,6 +18,7 @@ from mee6tui.console.recording import Recorded, read
 from mee6tui.console.source import Item, LinkState, Sink
 
 BUSY = Path(__file__).parent / "recordings" / "busy.jsonl"
+HANDED = Path(__file__).parent / "recordings" / "handed.jsonl"
 BEGAN = 1_000.0
 
 
@@ -105,6 +106,12 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def busy() -> list[Recorded]:
     return list(read(BUSY))
+
+
+@pytest.fixture(scope="session")
+def handed() -> list[Recorded]:
+    """With the stages of handovers."""
+    return list(read(HANDED))
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
-"""Makes `recordings/busy.jsonl` again: a real agent, the samples, every kind of invocation, and what it sends.
+"""Makes a recording again: a real agent, the samples, every kind of invocation, and what it sends.
 
-python -m tests.console.record
+python -m tests.console.record busy    (or handed, which also tells the stages of handovers)
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def main() -> None:
     """Records."""
     HERE.mkdir(exist_ok=True)
     with Agent.start(prewarm={"python": 2}) as agent:
-        path = HERE / "busy.jsonl"
+        path = HERE / f"{sys.argv[1]}.jsonl"
         path.unlink(missing_ok=True)
         print(asyncio.run(record(agent, path)), "items,", path.stat().st_size, "bytes")
 

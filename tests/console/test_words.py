@@ -13,7 +13,7 @@ from mee6tui.console.commands import Command, Registry, Selection
 from mee6tui.console.filter import parse
 from mee6tui.console.screens.registry import PAGES, registry
 from mee6tui.console.source import LinkState
-from mee6tui.console.widgets.line import fit
+from mee6tui.console.widgets.pieces import fit
 from mee6tui.console.widgets.sparkline import area, bar, sparkline
 
 ROW = {"worker": "w12", "state": "busy", "function": "checkout"}

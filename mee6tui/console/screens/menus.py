@@ -69,12 +69,6 @@ class HelpScreen(Menu):
     HelpScreen #scroll { height: auto; max-height: 55vh; }
     """
     FOOT = "arrows scroll   esc closes"
-    TABLE: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("j k g G", "move; first, last"),
-        ("space", "mark; ctrl+space up to here, ctrl+\\ none"),
-        ("< > s", "sort by the column before, the next; turn round"),
-        ("left right", "choose the cell that c copies"),
-    )
 
     def heading(self) -> str:
         """Which page's."""
@@ -82,12 +76,10 @@ class HelpScreen(Menu):
 
     def text(self) -> str:
         """All of it."""
-        from mee6tui.console.screens.tables import TablePage
-
         app, context = self.context.app, self.context
         lines = [app.page.HELP, ""] if app.page.HELP else []
-        if isinstance(app.page, TablePage):
-            lines += [f"{keys:<12}{words}" for keys, words in self.TABLE] + [""]
+        if app.page.KEYS:
+            lines += [f"{keys:<12}{words}" for keys, words in app.page.KEYS] + [""]
         here = [command for command in app.registry.here(context.page, context.selection) if command.menu]
         for command in here:
             if command.keys and not command.id.startswith("go."):
@@ -144,6 +136,34 @@ class ActionsMenu(Menu):
         self.dismiss()
         command = self.commands[event.option_index]
         self.context.app.run_command(command, self.context)
+
+
+class Words(Menu):
+    """A text that is too long for the page, whole."""
+
+    DEFAULT_CSS: ClassVar[str] = """
+    Words > #box { width: 96%; }
+    Words #scroll { height: auto; max-height: 70vh; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("c", "copy", "Copy", show=False, id="words.copy")]
+    FOOT = "arrows scroll   c copies   esc closes"
+
+    def __init__(self, context: Context, title: str, text: str) -> None:
+        super().__init__(context)
+        self._title = title
+        self.text = text
+
+    def heading(self) -> str:
+        """What it is."""
+        return self._title
+
+    def body(self) -> Widget:
+        """All of it."""
+        return VerticalScroll(Static(self.context.app.palette.plain(self.text), markup=False), id="scroll")
+
+    def action_copy(self) -> None:
+        """Copies all of it."""
+        self.context.app.copy(self.text)
 
 
 class CommandLog(Menu):

@@ -43,6 +43,8 @@ class Page(Vertical):
     """The digit that leads here."""
     OPENS: ClassVar[frozenset[str]] = frozenset()
     """Kinds of things that are best shown here: enter on one leads to this page."""
+    KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Keys of its main widget and what they do, for `?`."""
     VERBS: ClassVar[Sequence[Command]] = ()
     """Commands that only this page has."""
     DEFAULT_CSS: ClassVar[str] = "Page { height: 1fr; }"

@@ -36,6 +36,12 @@ class TablePage(Page):
     SORT: ClassVar[str] = ""
     CLI: ClassVar[str] = ""
     EMPTY: ClassVar[str] = "nothing yet"
+    KEYS = (
+        ("j k g G", "move; first, last"),
+        ("space", "mark; ctrl+space up to here, ctrl+\\ none"),
+        ("< > s", "sort by the column before, the next; turn round"),
+        ("left right", "choose the cell that c copies"),
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,7 +195,7 @@ class Workers(TablePage):
     def columns(self) -> list[Column[Row]]:
         """What a worker is."""
         return [
-            Column("worker", "WORKER", 8, lambda row: row[1].id, sort=lambda row: _numbered(row[1].id)),
+            Column("worker", "WORKER", 8, lambda row: row[1].id, sort=lambda row: numbered(row[1].id)),
             self.state(look.WORKERS),
             Column("function", "FUNCTION", 16, lambda row: row[1].function or row[1].reason, grows=True, flashes=True),
             Column("for", "FOR", 5, self._for, sort=lambda row: -row[1].since_ns, tone=_quiet, right=True, priority=2),
@@ -479,7 +485,8 @@ def told(what: Any) -> tuple[str, str, str]:
             return "", "", ""
 
 
-def _numbered(identity: str) -> tuple[int, str]:
+def numbered(identity: str) -> tuple[int, str]:
+    """What sorts `w10` after `w9`."""
     digits = "".join(filter(str.isdigit, identity))
     return (int(digits) if digits and len(digits) < 12 else 0, identity)
 

@@ -132,7 +132,7 @@ VERBS: Final = (
         "Goes to what is under the cursor: an invocation's trace, a worker's life.",
         lambda context: context.app.open_thing(context.selection) if context.selection else None,
         keys=("enter",),
-        on=frozenset({"worker", "invocation", "function", "node", "event"}),
+        on=frozenset({"worker", "invocation", "function", "node", "handover", "event"}),
         hint=1,
         short="open",
     ),
@@ -181,7 +181,7 @@ VERBS: Final = (
         "Shows all that is known of what is under the cursor, live.",
         lambda context: context.app.describe(context.selection) if context.selection else None,
         keys=("d",),
-        on=frozenset({"worker", "invocation", "function", "node"}),
+        on=frozenset({"worker", "invocation", "function", "node", "handover"}),
     ),
     Command(
         "raw",
@@ -189,7 +189,7 @@ VERBS: Final = (
         "Copies the whole record under the cursor as JSON.",
         lambda context: context.app.copy_raw(context.selection) if context.selection else None,
         keys=("y",),
-        on=frozenset({"worker", "invocation", "function", "node"}),
+        on=frozenset({"worker", "invocation", "function", "node", "handover"}),
     ),
     Command(
         "copy",

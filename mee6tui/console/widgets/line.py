@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Final
 
-from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
@@ -14,30 +13,29 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from mee6tui.console.look import DARK, Palette
+from mee6tui.console.widgets.pieces import Piece, filled
 
 Span = tuple[str, str] | tuple[str, str, str]
 """Text, its tone, and on the ground of which tone; a tone that begins with `*` is bold."""
 Line = Sequence[Span]
 
 
-def fit(text: str, width: int, *, right: bool = False) -> str:
-    """The text in exactly so many cells; what is too long ends in `…`."""
-    if text.isascii() and len(text) <= width:
-        return text.rjust(width) if right else text.ljust(width)
-    if cell_len(text) > width:
-        return set_cell_size(text, max(0, width - 1)) + "…" if width > 0 else ""
-    return " " * (width - cell_len(text)) + text if right else set_cell_size(text, width)
+def segments_of(pieces: Iterable[Piece], width: int, palette: Palette, ground: str = "background") -> list[Segment]:
+    """The pieces in exactly `width` cells, in the palette's styles."""
+    style = palette.style
+    drawn = filled(pieces, width)
+    if palette.ascii:
+        drawn = [piece._replace(text=palette.plain(piece.text)) for piece in drawn]
+    return [Segment(text, style(tone, on or ground, bold=strong)) for text, tone, on, strong in drawn]
 
 
 def strip_of(line: Line, width: int, palette: Palette, ground: str = "background") -> Strip:
     """A line of spans as a strip of that width."""
-    segments = []
-    for span in line:
-        tone, on = span[1], span[2] if len(span) == 3 else ground
-        bold = tone.startswith("*")
-        segments.append(Segment(palette.plain(span[0]), palette.style(tone.lstrip("*"), on, bold=bold)))
-    blank = palette.style("text", ground)
-    return Strip(segments).adjust_cell_length(width, blank)
+    pieces = [
+        Piece(palette.plain(span[0]), span[1].lstrip("*"), span[2] if len(span) == 3 else "", span[1].startswith("*"))
+        for span in line
+    ]
+    return Strip(segments_of(pieces, width, palette, ground), width)
 
 
 class Painted:

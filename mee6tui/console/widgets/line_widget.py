@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from rich.segment import Segment
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
 from mee6tui.console.look import DARK, Palette
-from mee6tui.console.widgets.line import Painted
-from mee6tui.console.widgets.pieces import Piece, filled
+from mee6tui.console.widgets.line import Painted, segments_of
+from mee6tui.console.widgets.pieces import Piece
 
 
 class LineWidget(Painted, Widget, can_focus=True):
@@ -34,6 +33,8 @@ class LineWidget(Painted, Widget, can_focus=True):
     def __init__(self, palette: Palette = DARK, **widget: Any) -> None:
         super().__init__(**widget)
         self.palette = palette
+        self.box = Size(0, 0)
+        """Its size as of this frame; Textual's own is found anew each time it is asked for, which is dear."""
         self._painted: dict[int, Strip] = {}
 
     @property
@@ -43,46 +44,80 @@ class LineWidget(Painted, Widget, can_focus=True):
 
     def strip(self, pieces: Iterable[Piece], width: int) -> Strip:
         """The pieces in exactly `width` cells."""
-        style = self.palette.style
-        return Strip(
-            [
-                Segment(piece.text, style(piece.tone, piece.on or "background", bold=piece.strong))
-                for piece in filled(pieces, width)
-            ],
-            width,
-        )
+        return Strip(segments_of(pieces, width, self.palette), width)
 
     def line(self, y: int) -> Strip:
         """The line at `y` from the top, as wide as the widget; to be given by the widget."""
         raise NotImplementedError
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Textual asks for lines: what was painted last, or the line now.
+
+        They go out as they are. It has no border, padding or tint, and its colours are true ones already, so that
+        what Textual does to lines would change nothing and cost several times what the lines do. Only without
+        colours is there something to be done.
+        """
+        self._measure()
+        if self.app.no_color:
+            return super().render_lines(crop)
+        strips = [self._line_at(y) for y in crop.line_range]
+        if crop.column_span != (0, self.box.width):
+            strips = [strip.crop(*crop.column_span) for strip in strips]
+        return strips
+
     def render_line(self, y: int) -> Strip:
-        """Textual asks for a line: what was painted last, or the line now."""
+        """One line, with what is needed to select text; asked for where the pointer is, and without colours."""
+        self._measure()
+        return self._line_at(y)
+
+    def _line_at(self, y: int) -> Strip:
         found = self._painted.get(y)
-        if found is None or found.cell_length != self.size.width:
+        if found is None:
             found = self._painted[y] = self.line(y)
         return found
+
+    def _measure(self) -> None:
+        """Notes its size; what was painted for another is forgotten."""
+        if (box := self.size) != self.box:
+            self.box = box
+            self._painted.clear()
+            self.resized()
+
+    def resized(self) -> None:
+        """Its size is another, `box`."""
 
     def repaint(self) -> None:
         """All lines are to be drawn again."""
         self._painted.clear()
         self.refresh()
 
+    def flush(self, now: float) -> None:
+        """Draws what has changed; the frame clock calls it.
+
+        Args:
+            now: seconds, monotonic.
+        """
+        raise NotImplementedError
+
     def repaint_lines(self, lines: Iterable[int]) -> None:
         """Draws these again, and tells Textual only of those that are different."""
         changed: list[Region] = []
-        width = self.size.width
+        width = self.box.width
         for y in lines:
             before = self._painted.get(y)
             after = self.line(y)
-            if before is None or before != after:
+            if before is not after and before != after:
                 self._painted[y] = after
-                changed.append(Region(0, y, width, 1))
+                if changed and changed[-1].bottom == y:
+                    changed[-1] = changed[-1].grow((0, 0, 1, 0))
+                else:
+                    changed.append(Region(0, y, width, 1))
         if changed:
             self.refresh(*changed)
 
     def on_resize(self) -> None:
         """Its lines have another width."""
+        self._measure()
         self.repaint()
 
     def scroll_bar(self, y: int, top: int, shown: int, total: int) -> Piece:

@@ -243,8 +243,8 @@ class LogPage:
             pieces.append(Piece(f"  {below:,} below the top", "quiet"))
         if self.pattern is not None:
             pieces.append(Piece(f"  search {self._plain(self.pattern.asked)!r} n/N", "loading"))
-        if ring.first:
-            pieces.append(Piece(f"  {ring.first:,} older dropped", "warning"))
+        if ring.dropped:
+            pieces.append(Piece(f"  {ring.dropped:,} older dropped", "warning"))
         if ring.lost_bytes:
             pieces.append(Piece(f"  {ring.lost_bytes:,} bytes lost at the agent", "warning"))
         return pieces

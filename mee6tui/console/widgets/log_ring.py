@@ -56,12 +56,14 @@ class Ring:
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self._capacity = capacity
+        self.capacity = capacity
         self._lines: list[Line] = []
         self.first = 0
         """The number of the oldest line that is left."""
         self.next = 0
         """The number that the next line will have."""
+        self.dropped = 0
+        """Lines that went since there was no more room."""
         self.lost_bytes = 0
         """What the agent says was dropped before it came here."""
 
@@ -77,13 +79,14 @@ class Ring:
         self.lost_bytes += lost_bytes
         for part in text.removesuffix("\n").split("\n") if "\n" in text else (text,):
             line = Line(self.next, at_ns, source, clean(part.removesuffix("\r")), is_error)
-            at = self.next % self._capacity
+            at = self.next % self.capacity
             if at == len(self._lines):  # it has not been full yet
                 self._lines.append(line)
             else:
                 self._lines[at] = line
-            if len(self) == self._capacity:
+            if len(self) == self.capacity:
                 self.first += 1
+                self.dropped += 1
             self.next += 1
 
     def __getitem__(self, number: int) -> Line:
@@ -94,12 +97,13 @@ class Ring:
         """
         if not self.first <= number < self.next:
             raise IndexError(f"no line {number}; there are {self.first} to before {self.next}")
-        return self._lines[number % self._capacity]
+        return self._lines[number % self.capacity]
 
     def clear(self) -> None:
         """Forgets the lines; their numbers are not used again."""
         self._lines = [Line(0, 0, "", "")] * len(self._lines)
         self.first = self.next
+        self.dropped = self.lost_bytes = 0
 
     # -- the view of all lines
 

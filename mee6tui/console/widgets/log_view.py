@@ -6,23 +6,26 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
+from rich.segment import Segment
 from textual import events
 from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
 from textual.selection import Selection
 from textual.strip import Strip
 
 from mee6tui.console.look import DARK, Palette
 from mee6tui.console.widgets.harmless import clean
+from mee6tui.console.widgets.line import segments_of
 from mee6tui.console.widgets.line_widget import LineWidget
 from mee6tui.console.widgets.log_line import SHOWN, marked, pretty, wrapped
 from mee6tui.console.widgets.log_page import LogPage, Row
 from mee6tui.console.widgets.log_ring import CAPACITY, Ring
-from mee6tui.console.widgets.pieces import Piece, filled, text_of, width_of
+from mee6tui.console.widgets.pieces import Piece, text_of, width_of
 
 FILTER_NS: Final = 4_000_000
 """How long a filter may look at lines in one frame."""
+KEPT: Final = 1_000
+"""Rows that are kept drawn, seen or not."""
 
 
 class LogView(LineWidget):
@@ -32,6 +35,7 @@ class LogView(LineWidget):
         capacity: of lines.
         wall_offset_ns: what makes a line's time one since 1970.
         clock: nanoseconds, to bound what a filter takes of a frame.
+        copy: takes what is copied; the terminal's clipboard if not given.
     """
 
     ALLOW_SELECT: ClassVar[bool] = True
@@ -64,16 +68,17 @@ class LogView(LineWidget):
         capacity: int = CAPACITY,
         wall_offset_ns: int = 0,
         clock: Callable[[], int] = time.monotonic_ns,
+        copy: Callable[[str], None] | None = None,
         **widget: Any,
     ) -> None:
         super().__init__(palette, **widget)
         self.ring = Ring(capacity)
         self.page = LogPage(self.ring, palette, wall_offset_ns=wall_offset_ns)
         self._clock = clock
+        self._copy = copy
         self._rows: list[Row] = []
-        self._box = Size(0, 0)
-        """Its size, which is dear to ask for."""
-        self._strips: dict[tuple[int, int], Strip] = {}
+        self._segments: dict[tuple[int, int], list[Segment]] = {}
+        """Of the rows that are seen: most only move when lines come."""
         self._seen: object = None
         self._asking = ""
         """`/` or `&` while a pattern is typed."""
@@ -85,86 +90,104 @@ class LogView(LineWidget):
         """Takes what was written; it costs a microsecond or two and paints nothing."""
         self.ring.put(at_ns, source, text, is_error=is_error, lost_bytes=lost_bytes)
         if self.page.note_source(source):
-            self._strips.clear()
+            self._segments.clear()
+
+    def forget(self) -> None:
+        """Forgets all lines, to be filled anew."""
+        self.ring.clear()
+        self.page.follow()
+        self._seen = None
+        self._segments.clear()
 
     def set_palette(self, palette: Palette) -> None:
         """Looks different from now on."""
         self.page.palette = palette
         self._seen = None
-        self._strips.clear()
+        self._segments.clear()
         super().set_palette(palette)
 
     @property
     def _height(self) -> int:
         """Rows for lines: the last is the status."""
-        return max(0, self._box.height - 1)
+        return max(0, self.box.height - 1)
 
     @property
     def _width(self) -> int:
-        return max(0, self._box.width - 1)
+        return max(0, self.box.width - 1)
 
     def flush(self, now: float) -> None:  # noqa: ARG002 - the frame clock gives it to every widget
         """Draws what has changed, and lets a filter look on for a few milliseconds."""
         self.page.advance(FILTER_NS, self._clock)
-        self._box = self.size
+        self._measure()
         ring, page = self.ring, self.page
-        seen = (ring.first, ring.next, len(page.view), page.follows, page.top, self._box)
+        seen = (ring.first, ring.next, len(page.view), page.follows, page.top, self.box)
         if seen == self._seen:
             return
         self._seen = seen
         self._rows = page.rows(self._height, self._width)
-        self.repaint_lines(range(self.size.height))
+        self.repaint_lines(range(self.box.height))
 
     def _turn(self) -> None:
         """Draws at once, after a key."""
         self._seen = None
-        self._strips.clear()
+        self._segments.clear()
         self.flush(0)
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         """Its rows are others."""
         self._seen = None
-        self._strips.clear()
-        self.flush(0)
-        super().on_resize()
+        self._segments.clear()
+        self._rows = self.page.rows(self._height, self._width)
 
     # -- lines
 
     def line(self, y: int) -> Strip:
         """The line at `y` from the top."""
-        width = self._box.width
+        width = self.box.width
         if y >= self._height:
             return self.strip(self._status(), width)
-        bar = self.strip([self._bar(y)], 1)
+        bar = segments_of([self._bar(y)], 1, self.palette)
         if self._opened is not None:
             place = self._opened_top + y
             body = self._opened[place] if place < len(self._opened) else []
-            return Strip.join([self._body(body, place, 0, width - 1, ""), bar])
+            return Strip([*self._selected(body, place, 0, width - 1, ""), *bar], width)
         if y >= len(self._rows):
-            return Strip.join([self.strip([Piece(self._empty() if y == 0 else "", "quiet")], width - 1), bar])
+            said = [Piece(self._empty() if y == 0 else "", "quiet")]
+            return Strip([*segments_of(said, width - 1, self.palette), *bar], width)
         row = self._rows[y]
-        found = self._strips.get((row.number, row.start))  # most rows only move when lines come
-        if found is None or found.cell_length != width - 1:
-            found = self._strips[row.number, row.start] = self._row(row, width - 1)
-        return Strip.join([found, bar])
+        found = self._segments.get((row.number, row.start))
+        if found is None:
+            if len(self._segments) > KEPT:
+                self._segments.clear()
+            found = self._segments[row.number, row.start] = self._row(row, width - 1)
+        return Strip([*found, *bar], width)
 
-    def _row(self, row: Row, width: int) -> Strip:
-        ground = "cursor" if row.number == self.page.chosen else ""
-        head = self.strip((piece._replace(on=ground) for piece in row.head), width_of(row.head))
-        before = head.apply_offsets(row.start - len(head.text), row.number)
-        body = self._body(row.body, row.number, row.start, width - head.cell_length, ground)
-        return Strip.join([before, body])
+    def _row(self, row: Row, width: int) -> list[Segment]:
+        ground = "cursor" if row.number == self.page.chosen else "background"
+        head = width_of(row.head)
+        return [
+            *segments_of(row.head, head, self.palette, ground),
+            *self._selected(row.body, row.number, row.start, width - head, ground),
+        ]
 
-    def _body(self, pieces: Sequence[Piece], number: int, start: int, width: int, ground: str) -> Strip:
-        """What can be selected: each character knows its line's number and its place there."""
+    def _selected(self, pieces: Sequence[Piece], number: int, start: int, width: int, ground: str) -> list[Segment]:
+        """The text of a line from a place in it, marked where it is selected."""
         selection = self.text_selection
         span = selection.get_span(number) if selection is not None else None
         if span is not None:
             stop = max(0, span[1] - start) if span[1] >= 0 else SHOWN * 2
             pieces = marked(pieces, [(max(0, span[0] - start), stop)], "text", "cursor")
-        drawn = filled(pieces, max(0, width))
-        drawn = [piece if piece.on else piece._replace(on=ground) for piece in drawn]
-        return self.strip(drawn, max(0, width)).apply_offsets(start, number)
+        return segments_of(pieces, max(0, width), self.palette, ground or "background")
+
+    def render_line(self, y: int) -> Strip:
+        """Where the pointer is: each character knows its line's number and its place there, for selecting."""
+        painted = super().render_line(y)
+        if self._opened is not None:
+            return painted.apply_offsets(0, self._opened_top + y)
+        if y >= min(len(self._rows), self._height):
+            return painted
+        row = self._rows[y]
+        return painted.apply_offsets(row.start - sum(len(piece.text) for piece in row.head), row.number)
 
     def _empty(self) -> str:
         if len(self.ring) and self.page.filtered is not None:
@@ -334,9 +357,19 @@ class LogView(LineWidget):
 
     def action_clear(self) -> None:
         """Forgets the lines."""
-        self.ring.clear()
-        self.page.follow()
+        self.forget()
         self._turn()
+
+    @property
+    def chosen_number(self) -> int | None:
+        """The number of the line that is meant."""
+        return self._one()
+
+    @property
+    def chosen_text(self) -> str:
+        """The line that is meant, whole; empty where there is none."""
+        number = self._one()
+        return self.ring[number].text if number is not None else ""
 
     def _one(self) -> int | None:
         """The number of the line that is meant: chosen, found, or the last that is seen."""
@@ -359,7 +392,7 @@ class LogView(LineWidget):
         """Copies one line, whole."""
         number = self._one()
         if number is not None:
-            self.app.copy_to_clipboard(self.ring[number].text)
+            (self._copy or self.app.copy_to_clipboard)(self.ring[number].text)
 
     def action_leave(self) -> None:
         """Goes back by one: from the opened line, the chosen one, the search, the filter; else it is another's key."""

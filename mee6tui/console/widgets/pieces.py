@@ -19,19 +19,26 @@ class Piece(NamedTuple):
     strong: bool = False
 
 
-def fit(text: str, width: int, *, more: str = "…") -> str:
-    """The text in exactly `width` cells: filled up with blanks, or cut with `more` at its end."""
+def cells_of(text: str) -> int:
+    """How many cells it takes."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def fit(text: str, width: int, *, right: bool = False) -> str:
+    """The text in exactly so many cells; what is too long ends in `…`."""
     if width <= 0:
         return ""
-    if text.isascii():
-        return text.ljust(width) if len(text) <= width else text[: max(0, width - len(more))] + more[:width]
-    cells = cell_len(text)
-    return set_cell_size(text, width) if cells <= width else set_cell_size(text, width - 1) + more[:width]
+    if text.isascii() and len(text) <= width:
+        return text.rjust(width) if right else text.ljust(width)
+    cells = cells_of(text)
+    if cells > width:
+        return set_cell_size(text, width - 1) + "…"
+    return " " * (width - cells) + text if right else set_cell_size(text, width)
 
 
 def width_of(pieces: Iterable[Piece]) -> int:
     """Cells."""
-    return sum(len(piece.text) if piece.text.isascii() else cell_len(piece.text) for piece in pieces)
+    return sum(cells_of(piece.text) for piece in pieces)
 
 
 def filled(pieces: Iterable[Piece], width: int) -> list[Piece]:
@@ -39,10 +46,11 @@ def filled(pieces: Iterable[Piece], width: int) -> list[Piece]:
     made: list[Piece] = []
     left = width
     for piece in pieces:
-        cells = len(piece.text) if piece.text.isascii() else cell_len(piece.text)
+        text = piece[0]
+        cells = len(text) if text.isascii() else cell_len(text)  # not `cells_of`: it is asked for each piece of a frame
         if cells > left:
             if left > 0:
-                made.append(piece._replace(text=fit(piece.text, left)))
+                made.append(piece._replace(text=fit(text, left)))
             return made
         made.append(piece)
         left -= cells

@@ -19,7 +19,8 @@ from textual.message import Message
 from textual.strip import Strip
 
 from mee6tui.console.filter import Filter, parse
-from mee6tui.console.widgets.line import LineView, fit
+from mee6tui.console.widgets.line import LineView
+from mee6tui.console.widgets.pieces import fit
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")

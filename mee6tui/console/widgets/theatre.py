@@ -66,10 +66,11 @@ class Theatre(LineWidget):
         """
         player = self.player
         player.tick(now)
-        width, height = self.size
+        self._measure()
+        width, height = self.box
         pulse = now % _PULSE_S / _PULSE_S
         worker = player.story.scene(player.position).worker
-        seen: tuple[object, ...] = (player, player.position, player.playing, player.speed, player.story.told, self.size)
+        seen: tuple[object, ...] = (player, player.position, player.playing, player.speed, player.story.told, self.box)
         seen += (pulse,) if worker is not None and worker.state == "busy" else ()
         if seen == self._seen:
             return
@@ -83,13 +84,11 @@ class Theatre(LineWidget):
 
     def line(self, y: int) -> Strip:
         """The line at `y` from the top."""
-        return self.strip(self._drawn[y] if y < len(self._drawn) else (), self.size.width)
+        return self.strip(self._drawn[y] if y < len(self._drawn) else (), self.box.width)
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         """Draws for another size."""
-        width, height = self.size
-        self._drawn = lines(self.player, self.worker, width, height, palette=self.palette)
-        super().on_resize()
+        self._drawn = lines(self.player, self.worker, *self.box, palette=self.palette)
 
     def set_palette(self, palette: Palette) -> None:
         """Looks different from now on."""

@@ -16,7 +16,7 @@ from mee6tui.console.widgets.pieces import Piece
 from mee6tui.console.widgets.waterfall_sheet import Sheet
 
 if TYPE_CHECKING:
-    from mee6.records import Invocation, Step
+    from mee6.records import Handover, Invocation, Step
 
 
 class Waterfall(LineWidget):
@@ -73,13 +73,19 @@ class Waterfall(LineWidget):
         """The id of the cursor's step; empty where there is none."""
         return self.sheet.cursor
 
-    def set_model(self, invocation: Invocation, steps: Mapping[str, Step]) -> None:
-        """What is known by now; steps that are the same objects as before cost nothing."""
+    def set_model(
+        self, invocation: Invocation, steps: Mapping[str, Step], handovers: Mapping[str, Handover] | None = None
+    ) -> None:
+        """What is known by now; what is the same object as before costs nothing.
+
+        Args:
+            handovers: by the id of the step during which they happened.
+        """
         shown = self.sheet.invocation
         if shown is not None and shown.id != invocation.id:
             self.sheet = Sheet(self.palette)
             self._top, self._changed, self._seen = 0, set(), None
-        self._changed |= self.sheet.show(invocation, steps)
+        self._changed |= self.sheet.show(invocation, steps, handovers or {})
 
     def select(self, step: str) -> None:
         """Puts the cursor on a step, where it is shown."""
@@ -98,6 +104,7 @@ class Waterfall(LineWidget):
             now: seconds, monotonic.
         """
         self._now = int(now * 1e9) + self.clock_offset_ns
+        self._measure()
         self._draw(self._now)
 
     def _draw(self, now: int) -> None:
@@ -106,7 +113,7 @@ class Waterfall(LineWidget):
         arranged = sheet.arrange(now)
         if arranged:
             self._reveal()
-        seen = (sheet.seen(now), self.size)
+        seen = (sheet.seen(now), self.box)
         if arranged or seen != self._seen:
             self._seen = seen
             self._changed.clear()
@@ -115,7 +122,7 @@ class Waterfall(LineWidget):
         shown = range(self._top, min(len(sheet.rows), self._top + self._room))
         dirty = [1 + place - self._top for place in shown if self._is_dirty(sheet.rows[place].step.id)]
         if sheet.cursor in self._changed or sheet.is_live:
-            dirty += range(self.size.height - self._below, self.size.height)
+            dirty += range(self.box.height - self._below, self.box.height)
         self._changed.clear()
         self.repaint_lines(dirty)
 
@@ -125,16 +132,16 @@ class Waterfall(LineWidget):
     @property
     def _below(self) -> int:
         """Lines below the rows."""
-        return 5 if self.size.height >= 14 else 2 if self.size.height >= 6 else 0
+        return 5 if self.box.height >= 14 else 2 if self.box.height >= 6 else 0
 
     @property
     def _room(self) -> int:
         """Rows that are seen."""
-        return max(0, self.size.height - 1 - self._below)
+        return max(0, self.box.height - 1 - self._below)
 
     def line(self, y: int) -> Strip:
         """The line at `y` from the top."""
-        width, sheet = self.size.width, self.sheet
+        width, sheet = self.box.width, self.sheet
         if y == 0:
             return self.strip(sheet.ruler(self._now, width - 1), width)
         if y <= self._room:
@@ -167,10 +174,9 @@ class Waterfall(LineWidget):
         self._reveal()
         self.repaint()
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         """Its cursor stays in sight."""
         self._reveal()
-        super().on_resize()
 
     def on_click(self, event: events.Click) -> None:
         """Puts the cursor there; on the sign of a fold, folds."""

@@ -21,17 +21,15 @@ if TYPE_CHECKING:
 LETTERS: Final[Mapping[str, str]] = {
     "queued": "Q",
     "start": "S",
-    "lease": "E",
     "resume": "U",
     "load": "L",
     "handover": "H",
     "run": "R",
 }
-"""One letter for each kind of span; `U` is for unpausing, as `R` runs, and `E` for lease, as `L` loads."""
+"""One letter for each kind of span, and for the handover beside them; `U` is for unpausing, as `R` runs."""
 TONES: Final[Mapping[str, str]] = {
     "queued": "queued",
     "start": "starting",
-    "lease": "warm",
     "resume": "paused",
     "load": "loading",
     "handover": "accent",
@@ -163,6 +161,15 @@ def _nice(least: float) -> int:
     while power * 10 < least:
         power *= 10
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least or factor == 10)
+
+
+def laid_over(bars: Sequence[Bar], over: Bar) -> list[Bar]:
+    """The bars with another on top of them: what it covers of them is not seen."""
+    made = [over]
+    for bar in bars:
+        before, after = bar._replace(end=min(bar.end, over.start)), bar._replace(start=max(bar.start, over.end))
+        made += [part for part in (before, after) if part.end > part.start]
+    return sorted(made, key=lambda bar: bar.start)
 
 
 def cells(bars: Sequence[Bar], room: int, *, textured: bool, ascii_only: bool = False) -> list[Piece]:

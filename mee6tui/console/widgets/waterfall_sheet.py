@@ -7,6 +7,7 @@ that are asked for are made, so what a frame costs depends on the height of the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from mee6tui.cli.units import duration
@@ -22,15 +23,19 @@ from mee6tui.console.widgets.waterfall_layout import (
     axis_of,
     cells,
     critical,
+    laid_over,
     roomy,
     ticks,
 )
 from mee6tui.steps import KINDS, Placed, Times, in_call_order, times
 
 if TYPE_CHECKING:
-    from mee6.records import Invocation, Step
+    from mee6.records import Handover, Invocation, Step
 
-_COLD: Final = ("queued", "start", "lease", "resume", "load", "handover")
+_BEFORE: Final = frozenset(KINDS) - {"run"}
+_OVER: Final = frozenset({"gone", "failed"})
+"""Stages after which a handover does not go on."""
+_LEGEND: Final = (*KINDS[:-1], "handover", "run")
 _PLAIN: Final = str.maketrans("◆▾▸┊▶▏≈✗→", "*-+:>|~!>")
 
 
@@ -47,6 +52,8 @@ class Sheet:
         self.textured = textured
         self.invocation: Invocation | None = None
         self.steps: dict[str, Step] = {}
+        self.handovers: dict[str, Handover] = {}
+        """By the id of the step during which they happened."""
         self.rows: list[Placed] = []
         self.cursor = ""
         self.squeezed = False
@@ -64,8 +71,13 @@ class Sheet:
 
     # -- what it shows
 
-    def show(self, invocation: Invocation, steps: Mapping[str, Step]) -> set[str]:
+    def show(
+        self, invocation: Invocation, steps: Mapping[str, Step], handovers: Mapping[str, Handover] | None = None
+    ) -> set[str]:
         """Takes what is known by now of the one invocation.
+
+        Args:
+            handovers: by the id of the step during which they happened.
 
         Returns:
             The ids of the steps that have changed.
@@ -78,6 +90,9 @@ class Sheet:
             self._stale = True
         for identity in changed:
             self._ended.pop(identity, None)
+        told = handovers or {}
+        changed |= {identity for identity, found in told.items() if self.handovers.get(identity) is not found}
+        self.handovers = dict(told)
         return changed
 
     @property
@@ -246,6 +261,9 @@ class Sheet:
             start = max(start, bars[-1].end if bars else start)
             if end > start:
                 bars.append(Bar(start, end, span.kind, TONES.get(span.kind, "quiet")))
+        if (shown := self._handover_times(step.id, now)) is not None:
+            start, end = (window.column(self._axis.drawn(at), room) for at in shown)
+            bars = laid_over(bars, Bar(start, end, "handover", TONES["handover"]))
         if step.error and bars:
             bars[-1] = bars[-1]._replace(tone="error")
         first = window.column(self._axis.drawn(found.start_ns), room)
@@ -260,6 +278,14 @@ class Sheet:
             marker = Piece(self._plain("▶"), bars[-1].tone if bars else "busy")
             drawn = [*_cut(drawn, 0, at), marker, *_cut(drawn, at + 1, room)]
         return drawn
+
+    def _handover_times(self, identity: str, now: int) -> tuple[int, int] | None:
+        """From when to when the worker's proxy was leaving, as far as it is told."""
+        found = self.handovers.get(identity)
+        if found is None or not found.stages:
+            return None
+        last = found.stages[-1]
+        return found.stages[0].at_ns, last.at_ns if last.name in _OVER else max(now, last.at_ns)
 
     def _cells(self, bars: list[Bar], room: int, window: Window) -> list[Piece]:
         drawn = cells(bars, room, textured=self.textured, ascii_only=self.palette.ascii)
@@ -293,7 +319,8 @@ class Sheet:
         name, worker, room = self._columns(width)
         window, whole = self.seen(now), self.whole(now)
         zoom = (whole.high - whole.low) / (window.high - window.low)
-        left = f" {len(self.rows)} of {len(self.steps)} steps" if self.folded else f" {len(self.steps)} steps"
+        words = "step" if len(self.steps) == 1 else "steps"
+        left = f" {len(self.rows)} of {len(self.steps)} {words}" if self.folded else f" {len(self.steps)} {words}"
         left += f", {zoom:.3g}x" if self.window else ""
         text = [" "] * room
         gaps = self._gap_columns(window, room)
@@ -328,7 +355,7 @@ class Sheet:
             Piece(f"  {duration(found.end_ns - found.start_ns)}{' so far' if found.running else ''}  ", strong=True),
             Piece("  ".join(facts)),
         ]
-        lines = [what, self._parts(found), self._last(step, found, now, width)]
+        lines = [what, [*self._parts(found), *self._beside(step.id, now)], self._last(step, found, now, width)]
         return [self._in_ascii(line) for line in lines] if self.palette.ascii else lines
 
     def _parts(self, found: Times) -> list[Piece]:
@@ -340,9 +367,20 @@ class Sheet:
                     Piece(f"{kind} ", TONES.get(kind, "quiet")),
                     Piece(duration(found.parts[kind])),
                 ]
-        before = sum(found.parts.get(kind, 0) for kind in _COLD)
+        before = sum(found.parts.get(kind, 0) for kind in _BEFORE)
         if before and "run" in found.parts:
             pieces.append(Piece(f"   ran after {duration(before)}", "quiet"))
+        return pieces
+
+    def _beside(self, identity: str, now: int) -> list[Piece]:
+        """What the handover took, which goes on while the function is loaded and run."""
+        shown = self._handover_times(identity, now)
+        if shown is None:
+            return []
+        found = self.handovers[identity]
+        parts = [f"{stage.name} {duration(stage.at_ns - before.at_ns)}" for before, stage in pairwise(found.stages)]
+        pieces = [Piece("   beside it ", "quiet"), Piece("handover ", TONES["handover"])]
+        pieces += [Piece(duration(shown[1] - shown[0])), Piece(": " + ", ".join(parts) if parts else "", "quiet")]
         return pieces
 
     def _last(self, step: Step, found: Times, now: int, width: int) -> list[Piece]:
@@ -374,7 +412,7 @@ class Sheet:
     def legend(self) -> list[Piece]:
         """The line that says what letters and marks are."""
         pieces = [Piece(" ")]
-        for kind in KINDS:
+        for kind in _LEGEND:
             pieces += [Piece(f"{LETTERS[kind]} ", TONES[kind], strong=True), Piece(f"{kind}  ", "quiet")]
         pieces += [Piece(self._plain("◆ "), "accent"), Piece("critical  ", "quiet")]
         if self.squeezed:
