@@ -246,7 +246,7 @@ class ConsoleApp(App[int]):
             self._ticked_at = now
             self.store.tick(now)
         self.page.flush(now)
-        if isinstance(self.screen, Dialog):
+        if self.screen_stack and isinstance(self.screen, Dialog):  # none any more while the console ends
             self.screen.flush(now)
         if now - self._framed_at >= FRAME_S or self._frame_due or self._links.take():
             self._framed_at, self._frame_due = now, False
