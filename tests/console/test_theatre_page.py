@@ -99,7 +99,7 @@ async def test_a_handover_is_seen_as_it_happens(play: Play, handed: Any) -> None
 
 
 async def test_a_handover_that_failed_says_why(play: Play, handed: Any) -> None:
-    async with play((120, 40), items=handed) as stage:
+    async with play((200, 50), items=handed) as stage:
         now = stage.app.store.agent_now("desk", stage.time.now)
         stages = (Stage("requested", now), Stage("failed", now + 3 * MS))
         told = Handover("w1", "proxied", "the runtime did not connect", 3, stages=stages, function="echo")

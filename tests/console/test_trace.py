@@ -31,8 +31,9 @@ class Agent:
         return self.traces[invocation]
 
     async def logs(self, function: str = "", **_asked: Any) -> AsyncIterator[Any]:
-        for _none in ():
-            yield _none
+        none: tuple[Any, ...] = ()
+        for line in none:
+            yield line
 
 
 def id_of(stage: Stage, function: str) -> str:
@@ -143,7 +144,8 @@ async def test_a_running_invocation_grows_and_ends_while_it_is_seen(play: Play, 
         assert "load" in text
         end = now + 900 * MS
         ended = replace(
-            queued, state="succeeded", spans=(queued.spans[0], Span("load", now + 50 * MS, now + 70 * MS), Span("run", now + 70 * MS, end))
+            queued, state="succeeded",
+            spans=(queued.spans[0], Span("load", now + 50 * MS, now + 70 * MS), Span("run", now + 70 * MS, end)),
         )  # fmt: skip
         done = replace(call, state="succeeded", ended_ns=end)
         stage.sources[0].say(Batch(9_002, (Event(end, ended), Event(end, done))))
@@ -157,8 +159,8 @@ async def test_a_running_invocation_grows_and_ends_while_it_is_seen(play: Play, 
 async def test_what_the_store_does_not_know_is_asked_of_the_agent(play: Play, handed: Any) -> None:
     old = Invocation("a" * 12, "ann", "report", 3, "succeeded", "w2", "cold", 5 * MS, 95 * MS, "")
     steps = tuple(
-        Step(f"{old.id}{'.' * bool(n)}{n or ''}", old.id if n else "", f"part{n}", 1, "w2", "warm", "direct", "succeeded", 7, "",
-             (Span("run", (5 + n) * MS, (90 - n) * MS),), old.id)
+        Step(f"{old.id}{'.' * bool(n)}{n or ''}", old.id if n else "", f"part{n}", 1, "w2", "warm", "direct",
+             "succeeded", 7, "", (Span("run", (5 + n) * MS, (90 - n) * MS),), old.id)
         for n in range(3)
     )  # fmt: skip
     agent = Agent(Trace(old, steps, 0, 12, 34_567))
@@ -188,7 +190,7 @@ async def test_hundreds_of_steps_are_shown_and_walked_through(play: Play, handed
                     spans=(Span("queued", now, now + n * MS), Span("run", now + n * MS, now + (n + 5) * MS)))
             for n in range(1, 801)
         ]  # fmt: skip
-        stage.sources[0].say(Batch(9_000, tuple(Event(now, what) for what in (call, root, *children))))
+        stage.sources[0].say(Batch(9_000, (Event(now, call), *(Event(now, step) for step in (root, *children)))))
         text = await show(stage, call.id)
         assert "801 steps, 1 going on" in text
         assert "in w9 w1 w2 w3 w4 w5 and 4 more" in text

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mee6.records import Stage as Told
 from mee6tui.console.look import DARK, Palette
 from mee6tui.console.widgets.pieces import Piece, text_of, width_of
 from mee6tui.console.widgets.waterfall import Waterfall
@@ -18,17 +20,18 @@ from mee6tui.console.widgets.waterfall_layout import (
     axis_of,
     cells,
     critical,
+    laid_over,
     quiet,
     roomy,
     ticks,
 )
 from mee6tui.console.widgets.waterfall_sheet import Sheet, covered
 from mee6tui.steps import KINDS, in_call_order, times
-from tests.console.made import MS, Stage, by_id, invocation, step
+from tests.console.made import MS, Stage, by_id, handover, invocation, step
 
 ASCII = Palette("ascii", DARK.colors, ascii=True)
 LIVE = by_id(
-    step("i7", ("queued", 0, 1), ("start", 1, 60), ("load", 60, 90), ("handover", 90, 91), ("run", 91, 0),
+    step("i7", ("queued", 0, 1), ("start", 1, 60), ("load", 60, 91), ("run", 91, 0),
          function="pipeline", state="running", start="cold"),
     step("i7.1", ("load", 92, 110), ("run", 110, 140), function="clean", worker="w2"),
     step("i7.2", ("run", 140, 300), function="enrich", worker="w3"),
@@ -47,7 +50,7 @@ def drawn(pieces: list[Piece]) -> str:
 
 def test_every_kind_of_span_has_its_own_letter_and_tone() -> None:
     assert set(LETTERS) == set(TONES) == {*KINDS, "handover"}
-    assert len(set(LETTERS.values())) == len(set(TONES.values())) == len(KINDS)
+    assert len(set(LETTERS.values())) == len(set(TONES.values())) == len(KINDS) + 1
     assert set(TONES.values()) <= set(DARK.colors)
 
 
@@ -244,10 +247,35 @@ def test_ascii_is_ascii() -> None:
     assert "L---R=" in lines[0]
 
 
+def test_a_handover_is_drawn_over_the_parts_beside_which_it_goes_on() -> None:
+    shown = Sheet()
+    cold = step("i7", ("load", 0, 40), ("run", 40, 100))
+    stages = (Told("requested", 20 * MS), Told("granted", 21 * MS), Told("connected", 38 * MS))
+    left = replace(handover("connected", stages=stages), invocation="i7")
+    assert shown.show(invocation(ended=100), by_id(cold), {"i7": left}) == {"i7"}
+    shown.arrange(100 * MS)
+    assert "handover 80.0ms: granted 1.00ms, connected 17.0ms" in drawn(shown.detail(100 * MS, 100)[1])
+    over = replace(left, stages=(*stages, Told("confirmed", 42 * MS), Told("gone", 60 * MS)))
+    assert shown.show(invocation(ended=100), by_id(cold), {"i7": over}) == {"i7"}
+    assert shown.show(invocation(ended=100), by_id(cold), {"i7": over}) == set()
+    assert "handover 40.0ms: granted" in drawn(shown.detail(100 * MS, 100)[1])
+    bars = [piece for piece in shown.row(0, 100 * MS, 120) if "accent" in (piece.tone, piece.on)]
+    assert any(piece.text.startswith("H") for piece in bars)
+    assert width_of(shown.row(0, 100 * MS, 120)) == 120
+
+
+def test_what_is_laid_over_bars_hides_only_what_is_below() -> None:
+    bars = [bar(0, 4, "load"), bar(4, 9)]
+    over = bar(3, 6, "handover")
+    assert laid_over(bars, over) == [bar(0, 3, "load"), over, bar(6, 9)]
+    assert laid_over([bar(0, 9)], over) == [bar(0, 3), over, bar(6, 9)]
+    assert laid_over([bar(4, 5)], over) == [over]
+
+
 def test_a_cold_start_is_broken_into_its_parts() -> None:
     what, parts, last = (drawn(line) for line in sheet().detail(400 * MS, 100))
     assert what == " ▶ running  400ms so far  i7  pipeline v1  in w1  cold start  via direct  pid 7"
-    assert parts == " queued 1.00ms → start 59.0ms → load 30.0ms → handover 1.00ms → run 309ms   ran after 91.0ms"
+    assert parts == " queued 1.00ms → start 59.0ms → load 31.0ms → run 309ms   ran after 91.0ms"
     assert last == " ◆ on the critical path; 2 calls took 208ms, itself 101ms"
 
 

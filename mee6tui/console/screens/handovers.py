@@ -24,7 +24,11 @@ class Handovers(TablePage):
 
     NAME, TITLE, KEY, KIND = "handovers", "handovers", "7", "handover"
     HELP = "How each worker's proxy gave its runtime to the agent: how far it came, and what each part of it took."
-    SORT, CLI, EMPTY = "-asked", "mee6 watch", "no handover yet: the first call of a new worker brings one"
+    SORT, CLI, EMPTY = (
+        "-asked",
+        "mee6 watch --kind handover",
+        "no handover yet: the first call of a new worker brings one",
+    )
 
     def columns(self) -> list[Column[Row]]:
         """What a handover is."""

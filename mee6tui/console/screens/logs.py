@@ -105,7 +105,7 @@ class Logs(Page):
     def __init__(self) -> None:
         super().__init__()
         self.facts = Lines(ground="panel", id="facts")
-        self.view = LogView(copy=lambda text: self.console.copy(text))
+        self.view: LogView = LogView(copy=self._copy)
         self._seen = 0
         """The number of the store's last line that was looked at."""
         self._older: dict[str, list[LogLine]] = {}
@@ -189,8 +189,7 @@ class Logs(Page):
         trouble = ""
         try:
             async with aclosing(self._remembered(place, client, tail)) as lines:
-                async for line in lines:
-                    found.append(line)
+                found += [line async for line in lines]
         except Mee6Error as error:
             trouble = error.message
         finally:
@@ -292,6 +291,9 @@ class Logs(Page):
 
     # What is done from here
 
+    def _copy(self, text: str) -> None:
+        self.console.copy(text)
+
     def line_invocation(self) -> tuple[str, str] | None:
         """Source and id of the invocation that wrote the line under the cursor."""
         number = self.view.chosen_number
@@ -314,7 +316,7 @@ class Logs(Page):
         place = Place(self.NAME)
         if kind == "step" and root_of(key[1]) != key[1]:
             place = Place(self.NAME, (key[0], root_of(key[1])), "invocation")
-        elif kind != "node" and kind != "function":
+        elif kind not in {"node", "function"}:
             known = store.invocations.get((key[0], root_of(key[1]))) or store.workers.get(key)
             if known is not None and known.function:
                 place = Place(self.NAME, (key[0], f"{known.username}/{known.function}"), "function")

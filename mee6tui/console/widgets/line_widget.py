@@ -36,6 +36,7 @@ class LineWidget(Painted, Widget, can_focus=True):
         self.box = Size(0, 0)
         """Its size as of this frame; Textual's own is found anew each time it is asked for, which is dear."""
         self._painted: dict[int, Strip] = {}
+        self._blank: Strip | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -83,12 +84,20 @@ class LineWidget(Painted, Widget, can_focus=True):
             self._painted.clear()
             self.resized()
 
+    @property
+    def blank(self) -> Strip:
+        """A line with nothing on it, always the same one."""
+        if self._blank is None or self._blank.cell_length != self.box.width:
+            self._blank = self.strip((), self.box.width)
+        return self._blank
+
     def resized(self) -> None:
         """Its size is another, `box`."""
 
     def repaint(self) -> None:
         """All lines are to be drawn again."""
         self._painted.clear()
+        self._blank = None
         self.refresh()
 
     def flush(self, now: float) -> None:

@@ -117,7 +117,7 @@ class Waterfall(LineWidget):
         if arranged or seen != self._seen:
             self._seen = seen
             self._changed.clear()
-            self.repaint()
+            self.repaint_lines(range(self.box.height))
             return
         shown = range(self._top, min(len(sheet.rows), self._top + self._room))
         dirty = [1 + place - self._top for place in shown if self._is_dirty(sheet.rows[place].step.id)]
@@ -147,8 +147,9 @@ class Waterfall(LineWidget):
         if y <= self._room:
             bar = self.scroll_bar(y - 1, self._top, self._room, len(sheet.rows))
             place = self._top + y - 1
-            row = sheet.row(place, self._now, width - 1) if place < len(sheet.rows) else [Piece(" " * (width - 1))]
-            return self.strip([*row, bar], width)
+            if place >= len(sheet.rows):
+                return self.blank
+            return self.strip([*sheet.row(place, self._now, width - 1), bar], width)
         return self.strip(self._foot(y - 1 - self._room, width), width)
 
     def _foot(self, place: int, width: int) -> list[Piece]:
@@ -172,7 +173,7 @@ class Waterfall(LineWidget):
     def _turn(self) -> None:
         self.sheet.arrange(self._now)
         self._reveal()
-        self.repaint()
+        self.repaint_lines(range(self.box.height))
 
     def resized(self) -> None:
         """Its cursor stays in sight."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from mee6.records import Handover, Invocation, Step
 
 _BEFORE: Final = frozenset(KINDS) - {"run"}
+DRAWN: Final = 500
+"""Rows that are kept, seen or not."""
 _OVER: Final = frozenset({"gone", "failed"})
 """Stages after which a handover does not go on."""
 _LEGEND: Final = (*KINDS[:-1], "handover", "run")
@@ -62,6 +64,8 @@ class Sheet:
         self.folded: set[str] = set()
         self.critical: frozenset[str] = frozenset()
         self._index: dict[str, int] = {}
+        self._drawn: dict[str, tuple[tuple[object, ...], list[Piece]]] = {}
+        """Rows by step, with all that they depend on."""
         self._ended: dict[str, Times] = {}
         self._axis = Axis(0)
         self._end_ns = 0
@@ -226,10 +230,27 @@ class Sheet:
         return name, worker, max(8, width - name - worker - 15)
 
     def row(self, place: int, now: int, width: int) -> list[Piece]:
-        """A step's line."""
+        """A step's line; that of a step that has ended is kept for as long as nothing around it changes."""
         one = self.rows[place]
         step = self.steps[one.step.id]
         found = self.times(step.id, now)
+        beside = self._handover_times(step.id, now)
+        around = (
+            *(step.spans, step.state, step.worker, step.error, beside, one.depth, bool(one.calls), self.palette),
+            *(self._columns(width), self.seen(now), self._axis, self.textured),
+            *(step.id in self.folded, step.id in self.critical, step.id == self.cursor),
+        )
+        known = self._drawn.get(step.id)
+        if known is not None and known[0] == around and not found.running:
+            return known[1]
+        made = self._row(one, step, found, now, width)
+        if not found.running:
+            if len(self._drawn) > DRAWN:
+                self._drawn.clear()
+            self._drawn[step.id] = around, made
+        return made
+
+    def _row(self, one: Placed, step: Step, found: Times, now: int, width: int) -> list[Piece]:
         name, worker, room = self._columns(width)
         sign = STEPS.get(step.state, UNKNOWN)
         fold = ("▸" if step.id in self.folded else "▾") if one.calls else " "
