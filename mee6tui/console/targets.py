@@ -24,7 +24,7 @@ def barred(app: ConsoleApp, source: str) -> str | None:
     link = app.store.links.get(source)
     if link is None or link.state not in {LinkState.LIVE, LinkState.LAGGING}:
         state = link.state if link else LinkState.CONNECTING
-        return f"{source} is not connected ({state}); ctrl+r tries again at once"
+        return f"not connected to {source} ({state}); ctrl+r tries again at once"
     return None
 
 

@@ -129,3 +129,14 @@ def test_the_environment_names_files_and_folders() -> None:
     env = {"MEE6_CONFIG": "/c.toml", "MEE6_STATE_DIR": "/state"}
     assert (config_path(env), state_path(env)) == (Path("/c.toml"), Path("/state"))
     assert (config_path({}).name, state_path({}).name) == ("config.toml", "mee6")
+
+
+def test_a_context_may_be_read_only(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    ConfigFile(path, "prod", {"prod": Context("h:1", read_only=True), "lab": Context("l:1")}).save()
+    assert load(path).contexts["prod"].read_only
+    assert resolve(env={}, path=path).read_only
+    assert not resolve(context="lab", env={}, path=path).read_only
+    path.write_text("[context.a]\nread_only = 'yes'")
+    with pytest.raises(InvalidInput, match="read_only must be true or false"):
+        load(path)

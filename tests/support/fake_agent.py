@@ -59,6 +59,8 @@ class FakeAgent:
         self.requests: list[Any] = []
         self.called_off: list[str] = []
         self.results: dict[str, bytes] = {}
+        self.kinds: dict[str, str] = {}
+        """Their content types; text where none is given."""
         self.busy = 0
         """What it says that runs when it is drained."""
         self.traces: dict[str, console_pb2.TraceReply] = {}
@@ -117,7 +119,7 @@ class FakeAgent:
                 data, kind = b'{"b":[1,2],"a":"x"}', "application/json"
             case _:
                 data, kind = request.data, request.content_type
-        self.results[identity] = data
+        self.results[identity], self.kinds[identity] = data, kind
         return invoker_pb2.InvokeResponse(id=identity, data=data, content_type=kind)
 
 
@@ -234,7 +236,8 @@ class _Invoker(_Checked, invoker_pb2_grpc.InvokerServicer):
         self.take(request, context)
         if request.id not in self.agent.results:
             _abort(context, InvocationNotFound(f"no invocation {request.id!r}; see: mee6 trace"))
-        return invoker_pb2.InvokeResponse(id=request.id, data=self.agent.results[request.id], content_type="text/plain")
+        kind = self.agent.kinds.get(request.id, "text/plain")
+        return invoker_pb2.InvokeResponse(id=request.id, data=self.agent.results[request.id], content_type=kind)
 
     def _found(self, request: Any, context: Any) -> invoker_pb2.Activity:
         found = self.agent.functions.get((request.username, request.actName))
@@ -282,6 +285,16 @@ class _Console(_Checked, console_pb2_grpc.ConsoleServicer):
     def Resume(self, request: console_pb2.ResumeRequest, context: Any) -> Any:
         self.take(request, context)
         return console_pb2.ResumeReply(worker=console_pb2.Worker(id=request.worker, state="warm"))
+
+    def SetLimits(self, request: console_pb2.SetLimitsRequest, context: Any) -> Any:
+        self.take(request, context)
+        if request.memory_bytes and request.memory_bytes < 1 << 20:
+            _abort(context, Conflict(f"worker {request.worker} uses 8.0 MiB now; give it more than that"))
+        return console_pb2.SetLimitsReply(memory_bytes=request.memory_bytes, cpus=request.cpus)
+
+    def Configure(self, request: console_pb2.ConfigureRequest, context: Any) -> Any:
+        self.take(request, context)
+        return console_pb2.ConfigureReply(node=console_pb2.Node(id="n1", pause_policy=request.pause))
 
     def Drain(self, request: console_pb2.DrainRequest, context: Any) -> Any:
         self.take(request, context)

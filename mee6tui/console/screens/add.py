@@ -68,6 +68,7 @@ class AddScreen(Dialog):
     AddScreen > #box { width: 100; }
     AddScreen #to { height: 1; margin-bottom: 1; display: none; }
     AddScreen.-several #to { display: block; }
+    AddScreen #form { height: auto; }
     AddScreen .label { width: 9; }
     AddScreen .row { margin-bottom: 0; }
     AddScreen #offers { height: 1; margin-bottom: 1; }
@@ -81,7 +82,7 @@ class AddScreen(Dialog):
         Binding("ctrl+t", "other", "Another agent", show=False, id="add.other", priority=True),
         Binding("ctrl+e", "edit", "Edit the manifest", show=False, id="add.edit", priority=True),
     ]
-    FOOT = "tab completes   enter adds it   ctrl+e edits the manifest   ctrl+y copies the command   esc closes"
+    FOOT = "tab completes   enter adds   ctrl+e manifest   ctrl+y copies the line"
 
     def __init__(self, context: Context, sources: Sequence[str]) -> None:
         super().__init__(context)

@@ -20,7 +20,7 @@ from mee6tui.console.commands import Context
 from mee6tui.console.payload import Fault
 from mee6tui.console.screens.menus import Menu
 from mee6tui.console.widgets.harmless import clean
-from mee6tui.console.widgets.line import Line, Painted
+from mee6tui.console.widgets.line import Line, Painted, set_bars
 
 PARTS = """
 {name} .label { color: $text-muted; width: 18; height: 1; }
@@ -47,10 +47,14 @@ class Dialog(Menu):
     ]
 
     def on_mount(self) -> None:
-        """Takes the palette."""
+        """Takes the palette; what was said before is no longer in the way."""
+        self.app.clear_notifications()
+        palette = self.context.app.palette
         for widget in self.query("*"):
             if isinstance(widget, Painted):
-                widget.set_palette(self.context.app.palette)
+                widget.set_palette(palette)
+            elif widget.is_scrollable:
+                set_bars(widget, palette)
 
     def flush(self, now: float) -> None:
         """Paints what has changed.
@@ -101,7 +105,7 @@ class Confirm(Dialog):
     Confirm #items { height: auto; max-height: 30vh; }
     Confirm #warning { color: $warning; height: auto; margin-top: 1; }
     """
-    FOOT = "enter presses the button   tab goes to the other   Y copies the command   esc cancels"
+    FOOT = "tab the other button   enter presses it   Y copies the line   esc cancels"
 
     def __init__(self, context: Context, question: Question, act: Callable[[], Awaitable[None]]) -> None:
         super().__init__(context)
@@ -170,7 +174,7 @@ class Form(Dialog):
         shown: the command line for the values; may raise `mee6.errors`, as when they are not finished.
     """
 
-    FOOT = "enter does it   tab goes on   ctrl+y copies the command   esc cancels"
+    FOOT = "enter does it   tab goes on   ctrl+y copies the line   esc cancels"
 
     def __init__(
         self,

@@ -25,9 +25,9 @@ from mee6tui.console.widgets.harmless import clean
 from mee6tui.console.widgets.line import Line, Lines
 
 LABEL: Final = 12
-FOOT: Final = "ctrl+r runs it   ctrl+t text, JSON, file   ctrl+up earlier   ctrl+y copies the command   esc closes"
-FOOT_RUNNING: Final = "k cancels it   t trace   l logs   e argument   Y copies the command   esc leaves it running"
-FOOT_ENDED: Final = "v view   c copy   s save   t trace   l logs   r run again   e argument   esc closes"
+FOOT: Final = "ctrl+r runs   ctrl+t kind   ctrl+up earlier   ctrl+y copies the line"
+FOOT_RUNNING: Final = "k cancels   t trace   l logs   e argument   esc leaves it running"
+FOOT_ENDED: Final = "v view  c copy  s save  t trace  l logs  r again  e argument  Y line"
 
 
 class InvokeScreen(Dialog):
@@ -337,9 +337,9 @@ class InvokeScreen(Dialog):
             line.append((f"  {found.start} start", "accent" if found.start == "cold" else "quiet"))
         if found.worker:
             line.append((f"  in {found.worker}", "quiet"))
-        line.append((f"  {running.id}", "quiet"))
         if running.outcome is not None:
             line.append((f"  {result.summary(running.outcome)}, {self._view}", "quiet"))
+        line.append((f"  {running.id}", "quiet"))
         return line
 
     def _show_result(self) -> None:

@@ -60,6 +60,13 @@ class _PlainBar(ScrollBarRender):
     HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8
 
 
+def set_bars(widget: Widget, palette: Palette) -> None:
+    """Has a widget's scrollbars show nothing but ASCII, where that is asked for."""
+    renderer = _PlainBar if palette.ascii else ScrollBarRender
+    widget.vertical_scrollbar.renderer = renderer  # type: ignore[misc]  # of this bar, not of all
+    widget.horizontal_scrollbar.renderer = renderer  # type: ignore[misc]
+
+
 class LineView(Painted, ScrollView, can_focus=True):
     """A scrolled widget that paints line by line; it is painted by `flush`, which the frame clock calls."""
 
@@ -76,8 +83,7 @@ class LineView(Painted, ScrollView, can_focus=True):
 
     def set_palette(self, palette: Palette) -> None:
         """Also for its scrollbar."""
-        renderer = _PlainBar if palette.ascii else ScrollBarRender
-        self.vertical_scrollbar.renderer = renderer  # type: ignore[misc]  # of this bar, not of all
+        set_bars(self, palette)
         super().set_palette(palette)
 
     @property
