@@ -153,7 +153,7 @@ def _load(page: str, seconds: int) -> None:
         original(clock)
         frames.append(time.perf_counter_ns() - began)
 
-    FrameClock.frame = frame  # type: ignore[method-assign]
+    FrameClock.frame = frame  # type: ignore[method-assign, assignment]  # its argument has another name
     late: list[int] = []
 
     async def tick() -> None:
