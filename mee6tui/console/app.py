@@ -353,10 +353,6 @@ class ConsoleApp(App[int]):
         )
         line: list[tuple[str, str]] = [(" ", "text")]
         room = self.size.width - 2
-        first: dict[str, Command] = {}  # of two commands with one key, the first that applies is meant
-        for hint in hints:
-            first.setdefault(hint.keys[0], hint)
-        hints = list(first.values())
         for place, command in enumerate(hints):
             keys, words = key_name(command.keys[0]), command.short or command.title.lower()
             room -= len(keys) + len(words) + 4

@@ -130,8 +130,10 @@ class Registry:
         return next(command for command in self.commands if command.id == identity)
 
     def here(self, page: str, selection: Selection | None) -> list[Command]:
-        """Those that apply."""
-        return [command for command in self.commands if command.applies(page, selection)]
+        """Those that apply; the keys of a page's own are not those of any other while it is seen."""
+        applying = [command for command in self.commands if command.applies(page, selection)]
+        own = {key for command in applying if command.pages for key in command.keys}
+        return [c for c in applying if c.pages or not c.keys or not own.issuperset(c.keys)]
 
     def by_name(self, name: str) -> Command | None:
         """The one typed after `:`; a beginning that only one has is enough."""

@@ -105,7 +105,7 @@ async def test_a_function_is_invoked_and_its_waterfall_read_by_keyboard_and_reco
             await tmux.shows("Invoke pipeline")
             tmux.type("apple, 2, 1.5")
             tmux.press("C-r")
-            await tmux.shows("succeeded", "total 3.")
+            await tmux.shows("succeeded", "of which tax")
             tmux.press("t")
             waterfall = await tmux.shows("clean", "enrich", "publish", "succeeded")
             assert "pipeline" in waterfall

@@ -124,12 +124,12 @@ def test_every_command_can_be_found_and_explained() -> None:
 
 
 def test_no_two_commands_mean_the_same_key_for_the_same_thing() -> None:
-    seen: dict[tuple[str, str, str], str] = {}
+    seen: dict[tuple[str, str, str, bool], str] = {}  # a page's own command goes before one of all pages
     for page in [page.NAME for page in PAGES]:
         for command in registry().commands:
             for key in command.keys if command.known_on(page) else ():
                 for kind in command.on or {""}:
-                    other = seen.setdefault((page, key, kind), command.id)
+                    other = seen.setdefault((page, key, kind, bool(command.pages)), command.id)
                     assert other == command.id, f"{key} on {page}: {other} and {command.id}"
 
 

@@ -27,7 +27,7 @@ class Handovers(TablePage):
     SORT, CLI, EMPTY = (
         "-asked",
         "mee6 watch --kind handover",
-        "no handover yet: the first call of a new worker brings one",
+        "none yet: the first call of a new worker brings one",
     )
 
     def columns(self) -> list[Column[Row]]:

@@ -70,6 +70,8 @@ def _trace(context: Context) -> None:
 
 def _no_trace(context: Context) -> str | None:
     about = _about(context)
+    if context.page == "trace":
+        return "this is its trace"
     if about is not None and invocation_of(context.app.shown, about) is not None:
         return None
     return f"no invocation of this {about.kind if about else 'thing'} is known"
@@ -84,6 +86,8 @@ def _theatre(context: Context) -> None:
 
 def _no_theatre(context: Context) -> str | None:
     about = _about(context)
+    if context.page == "theatre":
+        return "this is its handover"
     if about is not None and worker_of(context.app.shown, about) is not None:
         return None
     return f"no worker of this {about.kind if about else 'thing'} is known"

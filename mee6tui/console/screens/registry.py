@@ -27,8 +27,8 @@ def registry() -> Registry:
     made = Registry()
     for page in PAGES:
         made.add(page.VERBS)
-    made.add(LEADS)
     made.add(ACTS)
     made.add(VERBS)
+    made.add(LEADS)
     made.add(going(PAGES))
     return made
