@@ -134,7 +134,7 @@ async def test_an_agent_that_is_killed_and_started_again_is_seen_to_go_and_to_co
                 tmux.tell("resize-window", "-t", "console", "-x", str(width), "-y", str(12 + width // 5))
             await tmux.shows("pools", "help")
         finally:
-            again.close()
+            again.stop()
 
 
 def _sessions(tmux: Tmux) -> str:

@@ -130,7 +130,7 @@ class AddScreen(Dialog):
         self.set_class(len(self.sources) > 1, "-several")
         self.on_resize()
         self._show_to()
-        self.path.focus()
+        self.set_focus(self.path)
         self.path.cursor_position = len(self.path.value)
         self._look()
 

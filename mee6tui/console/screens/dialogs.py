@@ -24,15 +24,17 @@ from mee6tui.console.widgets.line import Line, Painted, set_bars
 
 PARTS = """
 {name} .label { color: $text-muted; width: 18; height: 1; }
-{name} .row { height: 1; margin-bottom: 1; }
+{name} .row { height: 1; }
 {name} .row > Input { width: 1fr; background: $surface; }
 {name} .said { height: auto; color: $text; }
 {name} .command { height: auto; max-height: 4; color: $text-muted; margin-top: 1; }
 {name} .fault { height: auto; max-height: 6; color: $error; display: none; }
 {name} .fault.-on { display: block; }
 {name} .buttons { height: 1; margin-top: 1; }
-{name} Button { min-width: 12; margin-right: 2; }
-{name} Button:focus { text-style: bold reverse; }
+{name} Button { min-width: 12; margin-right: 2; background: $surface; color: $text; text-style: none; }
+{name} Button.-error { color: $error; }
+{name} Button:focus { background: $accent; color: $background; text-style: bold; }
+{name} Button.-error:focus { background: $error; }
 """
 
 
@@ -105,7 +107,7 @@ class Confirm(Dialog):
     Confirm #items { height: auto; max-height: 30vh; }
     Confirm #warning { color: $warning; height: auto; margin-top: 1; }
     """
-    FOOT = "tab the other button   enter presses it   Y copies the line   esc cancels"
+    FOOT = "tab the other button  enter presses it  Y copies the line  esc cancels"
 
     def __init__(self, context: Context, question: Question, act: Callable[[], Awaitable[None]]) -> None:
         super().__init__(context)
@@ -137,7 +139,7 @@ class Confirm(Dialog):
     def on_mount(self) -> None:
         """Cancel has the focus."""
         super().on_mount()
-        self.query_one("#cancel", Button).focus()
+        self.set_focus(self.query_one("#cancel", Button))
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Does it, or does nothing."""
@@ -232,7 +234,7 @@ class Form(Dialog):
     def on_mount(self) -> None:
         """The first line is typed into."""
         super().on_mount()
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
         self.show_lines()
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -51,6 +51,7 @@ class InvokeScreen(Dialog):
     InvokeScreen.-file #path { display: block; }
     InvokeScreen.-file #editor { display: none; }
     InvokeScreen #check { height: 2; }
+    InvokeScreen .row { margin-bottom: 1; }
     InvokeScreen.-ran #check { height: 1; }
     InvokeScreen .command { max-height: 2; margin-top: 0; }
     InvokeScreen.-ran .buttons { display: none; }
@@ -142,8 +143,8 @@ class InvokeScreen(Dialog):
         self._show_mode()
         self.show_lines()
         self.flush(0.0)
-        self.editor.move_cursor(self.editor.document.end)
-        self._typed_into.focus()
+        self.editor.select_all()  # what is typed goes over what was sent last
+        self.set_focus(self._typed_into)
         if self._at_once:
             self.action_run()
 

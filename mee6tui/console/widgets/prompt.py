@@ -112,7 +112,7 @@ class Prompt(Painted, Horizontal):
         self.add_class("-open")
         self.field.value = text
         self.field.cursor_position = len(text)
-        self.field.focus()
+        self.screen.set_focus(self.field)  # at once: what is typed next is meant for it
         self._offer()
 
     def close(self) -> None:
