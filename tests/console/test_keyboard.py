@@ -115,7 +115,7 @@ async def test_a_function_is_invoked_and_its_waterfall_read_by_keyboard_and_reco
                  if type(event.what).__name__ == "Step"}  # fmt: skip
         assert {"pipeline", "clean", "enrich", "publish"} <= names
         with console(short_folder, "--replay", str(recording), "--speed", "0") as tmux:
-            await tmux.shows("replay of run.jsonl", "ended", "pipeline v1")
+            await tmux.shows("replay of run.jsonl", "ended", "of 64")
 
 
 async def test_an_agent_that_is_killed_and_started_again_is_seen_to_go_and_to_come_back(short_folder: Path) -> None:
