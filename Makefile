@@ -8,7 +8,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 SOURCES := mee6 agent proxy runtimes mee6tui samples tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench readme protos format clean vendor
+.PHONY: help demo test check bench readme pictures protos format clean vendor
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t12
@@ -35,6 +35,9 @@ format: $(DEV_STAMP) ## Format the sources
 readme: $(DEV_STAMP) ## Put the demo's session, and with FIGURES=FILE.json the benchmarks' table, into README
 	@$(BIN)/python -m tests.support.readme demo
 	@test -z "$(FIGURES)" || $(BIN)/python -m tests.support.readme figures $(FIGURES)
+
+pictures: $(DEV_STAMP) ## Take the console's pictures again, of an agent under load
+	@$(BIN)/python -m tests.support.pictures
 
 protos: $(DEV_STAMP) ## Make the generated files again
 	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. --pyi_out=. mee6/api/v1/*.proto

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
-from typing import Annotated
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
 from mee6.config import resolve
 from mee6.errors import InvalidInput
-from mee6tui.cli import completion
+from mee6tui.cli import completion, failure
 from mee6tui.cli.session import on_terminal
 
 
@@ -32,16 +36,75 @@ def console(
     ] = None,
     theme: Annotated[str, typer.Option("--theme", metavar="NAME", help="Colours; :theme changes them.")] = "mee6-dark",
     ascii_only: Annotated[bool, typer.Option("--ascii", help="Show nothing but ASCII.")] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record",
+            metavar="FILE",
+            help="Write all that is sent to a file, up to 256 MiB. It holds names, log lines and errors as they are.",
+        ),
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option("--replay", metavar="FILE", help="Play a recording instead; no agent is needed.")
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option("--speed", metavar="TIMES", help="Of a replay; 0 = all at once. [default: 1]")
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Look, and do nothing to agents.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Show it in a browser instead of here, until Ctrl-C.")] = False,
+    listen: Annotated[
+        str | None, typer.Option("--listen", metavar="HOST:PORT", help="Of --serve. [default: 127.0.0.1:8000]")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="Of --serve: a name that browsers may know it by."),
+    ] = None,
+    viewers: Annotated[
+        int, typer.Option("--viewers", metavar="N", min=1, help="Of --serve: how many may look at once.")
+    ] = 4,
     debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of a failure.")] = False,  # noqa: ARG001 - looked at where failures are told
 ) -> None:
     """Open the console on one or several agents.
 
-    Pools, workers, functions, invocations and what they do, live; ? shows the keys.
+    Pools, workers, functions, invocations and what they do, live; ? shows the keys. With --serve it is opened in a
+    browser by the address that is printed, once, and whoever has it can do all that this user can: add --read-only.
     """
     if context and address:
         raise InvalidInput("give --address or --context, not both; see: mee6 context add")
+    if replay and (record or context or address):
+        raise InvalidInput("--replay needs no agent; leave out --record, --context and --address")
+    if speed is not None and replay is None:
+        raise InvalidInput("--speed is for a recording; add --replay FILE")
+    if serve and record:
+        raise InvalidInput("--serve does not record; run mee6 console --record FILE beside it")
+    if not serve and (listen or allow_host):
+        raise InvalidInput("--listen and --allow-host are for the browser; add --serve")
+    look = Look(theme, ascii_only, read_only)
+    if serve:
+        _serve(Agents(context or [], address, user), replay, speed, look, listen, allow_host or [], viewers)
+        return
     require_terminal()
-    open_console(context or [], address, user, theme=theme, ascii_only=ascii_only)
+    if replay:
+        play_recording(replay, 1.0 if speed is None else speed, look)
+    open_console(Agents(context or [], address, user), look, record)
+
+
+@dataclass(frozen=True, slots=True)
+class Agents:
+    """Which agents were asked for."""
+
+    contexts: list[str] = field(default_factory=list)
+    address: str | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How it is shown, and whether anything can be done."""
+
+    theme: str = "mee6-dark"
+    ascii_only: bool = False
+    read_only: bool = False
 
 
 def require_terminal() -> None:
@@ -51,32 +114,35 @@ def require_terminal() -> None:
         InvalidInput: standard input or output is no terminal, or one that cannot move its cursor.
     """
     instead = "use `mee6 top` for a plain view or `mee6 watch` for the events"
+    if os.environ.get("TEXTUAL_DRIVER"):  # a browser, or whatever else is drawn on
+        return
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # it is drawn on the last
         raise InvalidInput(f"the console needs a terminal; {instead}")
     if not on_terminal():
         raise InvalidInput(f"the console cannot be drawn on this terminal (TERM=dumb); {instead}")
 
 
-def open_console(
-    contexts: list[str], address: str | None, user: str | None, *, theme: str = "mee6-dark", ascii_only: bool = False
-) -> None:
+def open_console(agents: Agents, look: Look | None = None, record: Path | None = None) -> NoReturn:
     """Opens it on these agents, or on the one that is in use.
 
     Raises:
-        Mee6Error: a context or an address is none; nothing was opened.
+        Mee6Error: a context or an address is none, or the recording cannot be written; nothing was opened.
     """
-    named: list[str | None] = [*contexts] or [None]
+    look = look or Look()
+    address, user = agents.address, agents.user
+    named: list[str | None] = [*agents.contexts] or [None]
     found = [resolve(address=address, user=user, context=name) for name in named]
 
     import asyncio
 
     from mee6.client import Client
     from mee6tui.console.app import ConsoleApp
+    from mee6tui.console.recording import Recorder
     from mee6tui.console.source import AgentSource
 
     flagged = f" --user {user}" if user else ""
 
-    async def run() -> int:
+    async def run(recorder: Recorder | None) -> int:
         clients: dict[str, Client] = {}
         flags: dict[str, str] = {}
         read_only: dict[str, str] = {}
@@ -84,12 +150,24 @@ def open_console(
             in_use = settings.context.value if settings.context and not address else ""
             name = in_use or settings.address.value
             clients[name] = Client(settings.address.value, user=settings.user.value)
-            given = f" --context {in_use}" if contexts else f" --address {shlex.quote(address)}" if address else ""
+            given = (
+                f" --context {in_use}" if agents.contexts else f" --address {shlex.quote(address)}" if address else ""
+            )
             flags[name] = given + flagged
             if in_use and settings.read_only:
                 read_only[name] = f"context {in_use!r} is read-only: the console only looks at it"
         sources = [AgentSource(name, client) for name, client in clients.items()]
-        app = ConsoleApp(sources, clients=clients, flags=flags, read_only=read_only, theme=theme, ascii_only=ascii_only)
+        if look.read_only:
+            read_only = dict.fromkeys(clients, "the console was opened with --read-only: it only looks")
+        app = ConsoleApp(
+            sources,
+            clients=clients,
+            flags=flags,
+            read_only=read_only,
+            recorder=recorder,
+            theme=look.theme,
+            ascii_only=look.ascii_only,
+        )
         try:
             await app.run_async()
         finally:
@@ -97,4 +175,54 @@ def open_console(
                 await client.close()
         return app.return_code or 0
 
-    raise typer.Exit(asyncio.run(run()))
+    with Recorder(record) if record else nullcontext() as recorder:
+        code = asyncio.run(run(recorder))
+    if recorder is not None:
+        why = f"; {recorder.stopped}" if recorder.stopped else ""
+        failure.say(f"wrote {recorder.path}, {recorder.bytes} bytes{why}; play it with: mee6 console --replay {record}")
+    raise typer.Exit(code)
+
+
+def _serve(
+    agents: Agents,
+    replay: Path | None,
+    speed: float | None,
+    look: Look,
+    listen: str | None,
+    names: list[str],
+    viewers: int,
+) -> None:
+    """Serves it to browsers, each of which gets a process that is told the same as this one was."""
+    if replay:
+        from mee6tui.console.replay import Tape
+
+        Tape(replay, speed=speed or 0.0)  # what is wrong with it is said here, and not in every browser
+    else:
+        named: list[str | None] = [*agents.contexts] or [None]
+        for name in named:
+            resolve(address=agents.address, user=agents.user, context=name)
+    given: dict[str, object] = {"address": agents.address, "user": agents.user, "replay": replay, "speed": speed}
+    arguments = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    arguments += [f"--context={name}" for name in agents.contexts]
+    arguments += [f"--theme={look.theme}", *["--ascii"] * look.ascii_only, *["--read-only"] * look.read_only]
+
+    from mee6tui.console.web import serve
+
+    serve(arguments, listen or "127.0.0.1:8000", names=names, viewers=viewers, said=failure.say)
+
+
+def play_recording(path: Path, speed: float, look: Look) -> NoReturn:
+    """Opens it on a recording.
+
+    Raises:
+        InvalidInput: it is none; nothing was opened.
+    """
+    from mee6tui.console.replay import ReplaySource, Tape
+
+    tape = Tape(path, speed=speed)
+
+    from mee6tui.console.app import ConsoleApp
+
+    app = ConsoleApp([ReplaySource(tape)], tape=tape, theme=look.theme, ascii_only=look.ascii_only)
+    app.run()
+    raise typer.Exit(app.return_code or 0)

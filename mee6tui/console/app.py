@@ -46,6 +46,8 @@ from mee6tui.console.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
     from mee6.client import Client
+    from mee6tui.console.recording import Recorder
+    from mee6tui.console.replay import Tape
 
 HINTS_NARROW: Final = 6
 FRAME_S: Final = 0.25
@@ -99,6 +101,8 @@ class ConsoleApp(App[int]):
         read_only: by the source's name: why nothing may be done to it, as `context 'edge' is read-only`.
         now: seconds, monotonic.
         wall_ns: nanoseconds since 1970, UTC.
+        tape: what is played, where that is a recording; the console's time is its time.
+        recorder: writes what comes to a file.
     """
 
     TITLE = "mee6"
@@ -133,8 +137,14 @@ class ConsoleApp(App[int]):
         fps: float = FPS,
         now: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
+        tape: Tape | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         super().__init__()
+        self.tape = tape
+        self.recorder = recorder
+        if tape is not None:
+            now, wall_ns = tape.now, tape.wall_ns
         self.sources = list(sources)
         self.clients = dict(clients or {})
         self.flags = dict(flags or {})
@@ -150,8 +160,11 @@ class ConsoleApp(App[int]):
         self.sink = Sink(self.store, now, self._note)
         self.listeners: list[Callable[[str, Item, float], None]] = []
         """Told of every item as it comes: a recording."""
+        if recorder is not None:
+            self.listeners.append(recorder.note)
+        self._links = self.store.changes("link")
         self.registry: Registry = _COMMANDS
-        self.clock = FrameClock(self.flush, self._backlog, now=now, fps=fps)
+        self.clock = FrameClock(self.flush, self._backlog, lambda: self.page.moves, now=now, fps=fps)
         self.palette: Palette = replace(look.DARK, ascii=ascii_only)
         self.command_log: deque[Done] = deque(maxlen=LOGGED)
         self.page: Page
@@ -215,6 +228,7 @@ class ConsoleApp(App[int]):
 
     def _note(self, source: str, item: Item, at: float) -> None:
         self.history.note(source, item, at, self.store)
+        self.clock.stir()
         for listener in self.listeners:
             listener(source, item, at)
 
@@ -235,7 +249,7 @@ class ConsoleApp(App[int]):
         over = self.screen_stack[-1:]  # none while the console ends
         if over and isinstance(over[0], Dialog):
             over[0].flush(now)
-        if now - self._framed_at >= FRAME_S or self._frame_due:
+        if now - self._framed_at >= FRAME_S or self._frame_due or self._links.take():
             self._framed_at, self._frame_due = now, False
             self._header.show([self._head()])
             self._show_banner(now)
@@ -254,11 +268,20 @@ class ConsoleApp(App[int]):
     def _head(self) -> Line:
         width = self.size.width
         left: list[Span] = [(" mee6 ", "*background", "accent"), (f" {self.page.heading()}", "*text")]
-        links = self._link_spans(width)
+        links = [*self._mode_spans(), *self._link_spans(width)]
         time_ = clock_time(self.wall_ns())
         used = sum(len(span[0]) for span in left) + sum(len(span[0]) for span in links) + len(time_) + 2
         gap = max(1, width - used)
         return [*left, (" " * gap, "text"), *links, (f" {time_} ", "quiet")]
+
+    def _mode_spans(self) -> list[tuple[str, str]]:
+        """What is out of the ordinary: nothing can be done, or all is written to a file."""
+        spans = [(" read-only ", "warning")] if self.clients and self.clients.keys() <= self.read_only.keys() else []
+        if self.recorder is not None:
+            stopped = self.recorder.stopped
+            said = f" rec stopped: {stopped} " if stopped else f" rec {bytes_(self.recorder.bytes)} "
+            spans.append((said, "error" if stopped else "accent"))
+        return spans
 
     def _link_spans(self, width: int) -> list[tuple[str, str]]:
         links = self.store.links
@@ -287,13 +310,15 @@ class ConsoleApp(App[int]):
             behind = max(0.0, now - self._moment)
             new = self.store.numbered - self._frozen_number
             return [
-                ("  frozen", "*warning"),
+                ("  replay stands still" if self.tape else "  frozen", "*warning"),
                 (f" at {self._moment_text(now)}, {behind:,.0f} s ago", "text"),
                 (f"  {count(new)} new since", "quiet"),
                 ("  , . a second  { } an event  F goes on", "quiet"),
             ]
         if self._internals:
             return self._internal_line()
+        if self.tape is not None:
+            return _tape_line(self.tape)
         for name, link in self.store.links.items():
             if link.state == LinkState.LIVE:
                 continue
@@ -469,7 +494,7 @@ class ConsoleApp(App[int]):
         return self.now() if self._moment is None else self._moment
 
     def freeze(self) -> None:
-        """Freezes the view, or goes on."""
+        """Freezes the view, or goes on; a recording stands still meanwhile."""
         if self._moment is None:
             self._moment = self.now()
             self._frozen_number = self.store.numbered
@@ -477,26 +502,39 @@ class ConsoleApp(App[int]):
         else:
             self._moment = None
             self._show(self.store)
+        if self.tape is not None:
+            self.tape.paused = self.frozen
 
-    def scrub(self, by_s: float) -> None:
-        """Shows how things stood so much later or earlier."""
+    def scrub(self, by_s: float) -> Awaitable[None] | None:
+        """Shows how things stood so much later or earlier; a recording is played on to there."""
         if self._moment is None:
-            return
-        oldest = self.history.oldest
+            return None
         wanted = self._moment + by_s
+        if self.tape is not None and wanted > self.now():
+            return self._play_to(self.tape, wanted)
+        oldest = self.history.oldest
         self._moment = max(oldest if oldest is not None else wanted, min(self.now(), wanted))
         self._show(self.history.at(self._moment, self.store))
+        return None
 
-    def scrub_event(self, *, back: bool) -> None:
+    async def _play_to(self, tape: Tape, wanted: float) -> None:
+        await tape.play_to(wanted)
+        self._moment = tape.now()
+        self._show(self.history.at(self._moment, self.store))
+
+    def scrub_event(self, *, back: bool) -> Awaitable[None] | None:
         """Shows how things stood at the next event, or the one before."""
         if self._moment is None:
-            return
+            return None
         at = self.history.next_event(self._moment, back=back)
+        if at is None and self.tape is not None and not back and not self.tape.ended:
+            return self.scrub(self.tape.next_s - self._moment)
         if at is None:
             self.notify("nothing happened before that is remembered" if back else "that is the latest event")
-            return
+            return None
         self._moment = at
         self._show(self.history.at(at, self.store))
+        return None
 
     def _show(self, store: Store) -> None:
         self.shown = store
@@ -699,6 +737,15 @@ def thing_of(source: str, what: Any) -> Selection | None:
         return None
     key: Key = (source, found[1])
     return Selection(found[0], (key,))
+
+
+def _tape_line(tape: Tape) -> Line:
+    how = "ended" if tape.ended else "all at once" if tape.speed == 0 else f"{tape.speed:g} times as fast"
+    return [
+        (f"  replay of {look.short(tape.name)}", "*accent"),
+        (f"  {tape.now():.1f} s of {tape.length_s:.1f} s, {how}", "text"),
+        ("   F stands still   :at SECONDS   :speed TIMES", "quiet"),
+    ]
 
 
 def _settle() -> None:

@@ -1,7 +1,8 @@
 """The frame clock: the only painter.
 
 It calls `flush` at a rate that the terminal can take: a frame is left out while earlier ones are still being
-written, so that a slow link never holds up the event loop, and a terminal without focus gets a few frames only.
+written, so that a slow link never holds up the event loop. A terminal without focus gets a few frames only, and so
+does one of which nothing has come for a while.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from typing import Final
 FPS: Final = 20.0
 BLURRED_FPS: Final = 2.0
 SLOWEST_FPS: Final = 1.0
+IDLE_FPS: Final = 4.0
+IDLE_S: Final = 1.0
+"""Where nothing has come for so long, only ages change, and few frames do."""
 BACKLOG: Final = 2
 """Frames that wait to be written, from which on no further one is made."""
 
@@ -38,6 +42,7 @@ class FrameClock:
     Args:
         flush: paints what has changed; given the time.
         backlog: how many frames wait to be written.
+        moves: whether what is shown changes by itself, without anything that comes.
         now: seconds, monotonic.
     """
 
@@ -45,6 +50,7 @@ class FrameClock:
         self,
         flush: Callable[[float], None],
         backlog: Callable[[], int] = lambda: 0,
+        moves: Callable[[], bool] = lambda: False,
         *,
         now: Callable[[], float] = time.monotonic,
         fps: float = FPS,
@@ -56,11 +62,23 @@ class FrameClock:
         """Whether the terminal says that it has the focus."""
         self.figures = Figures(fps)
         self._backlog = backlog
+        self._moves = moves
         self._wake = asyncio.Event()
+        self._quiet_frames = 0
 
     def hurry(self) -> None:
         """Paints at once: something was asked for, or the focus came back."""
         self._wake.set()
+
+    def stir(self) -> None:
+        """Something came: paints with the next frame, and at the full rate for a while."""
+        if self._is_idle:
+            self._wake.set()
+        self._quiet_frames = 0
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._quiet_frames > IDLE_S * self.target_fps
 
     def frame(self) -> None:
         """Paints, or leaves it out where the terminal is behind."""
@@ -80,7 +98,8 @@ class FrameClock:
         """Goes on for as long as the console does."""
         loop = asyncio.get_running_loop()
         while True:
-            pause_s = 1 / self.figures.fps
+            self._quiet_frames = 0 if self._moves() else self._quiet_frames + 1
+            pause_s = 1 / (min(IDLE_FPS, self.figures.fps) if self._is_idle else self.figures.fps)
             due = loop.time() + pause_s
             self._wake.clear()
             timer = loop.call_at(due, self._wake.set)

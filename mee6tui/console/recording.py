@@ -1,13 +1,14 @@
 """A recording: what agents sent, one item a line, in a file that can be attached to a report and played again.
 
 The first line says what the file is. It is only ever appended to, so that one that was cut short can be read up to
-its last whole line. A line: when (seconds since the first), whose, and the snapshot or the batch.
+its last whole line. A line: when (seconds since the first), whose, and the snapshot or the batch. Everything is
+written as it was sent, names, log lines and errors of functions included.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Self
@@ -17,10 +18,12 @@ import msgspec
 from mee6 import records
 from mee6.errors import InvalidInput
 from mee6.records import Batch, Event, Snapshot
-from mee6tui.console.source import Item, LinkState, Sink
+from mee6tui.console.source import Item
 
 FORMAT: Final = "mee6-recording"
 VERSION: Final = 1
+LIMIT_BYTES: Final = 256 << 20
+"""Where a recording ends that nobody ends: an hour or more of a busy agent."""
 _KINDS: Final[dict[str, type[records.What]]] = {
     "worker": records.Worker,
     "invocation": records.Invocation,
@@ -45,17 +48,26 @@ class Recorded:
 
 
 class Recorder:
-    """Writes a recording; `note` is what `ConsoleApp.listeners` calls.
+    """Writes a recording; `note` is what `ConsoleApp.listeners` calls. What goes wrong ends it and nothing else.
+
+    Args:
+        limit_bytes: the file does not grow beyond it.
 
     Raises:
-        InvalidInput: the file cannot be written.
+        InvalidInput: the file is there already, or cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, limit_bytes: int = LIMIT_BYTES) -> None:
         self.path = path
+        self.limit_bytes = limit_bytes
+        self.bytes = 0
+        self.stopped = ""
+        """Why nothing more is written; empty while it is."""
         self._began: float | None = None
         try:
-            self._file: IO[bytes] = path.open("wb")
+            self._file: IO[bytes] = path.open("xb")
+        except FileExistsError as error:
+            raise InvalidInput(f"{path} is there already; give a name that is free") from error
         except OSError as error:
             raise InvalidInput(f"cannot write {path}: {error.strerror}") from error
         self._write({"format": FORMAT, "version": VERSION})
@@ -64,10 +76,13 @@ class Recorder:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()
 
     def note(self, source: str, item: Item, at: float) -> None:
         """Appends an item."""
+        if self.stopped:
+            return
         self._began = at if self._began is None else self._began
         line: dict[str, Any] = {"at_s": round(at - self._began, 6), "source": source}
         if isinstance(item, Snapshot):
@@ -80,8 +95,17 @@ class Recorder:
         self._write(line)
 
     def _write(self, line: Any) -> None:
-        self._file.write(msgspec.json.encode(line) + b"\n")
-        self._file.flush()
+        text = msgspec.json.encode(line) + b"\n"
+        if self.bytes + len(text) > self.limit_bytes:
+            self.stopped = f"it has reached its limit of {self.limit_bytes >> 20} MiB"
+            return
+        try:
+            self._file.write(text)
+            self._file.flush()  # what is written outlives the console, however that ends
+        except OSError as error:
+            self.stopped = error.strerror or str(error)
+        else:
+            self.bytes += len(text)
 
 
 def read(path: Path) -> Iterator[Recorded]:
@@ -127,32 +151,3 @@ def _decoded(line: Any) -> Recorded:
         )
         item = Batch(line["batch"]["seq"], events)
     return Recorded(line["at_s"], line["source"], item)
-
-
-class ReplaySource:
-    """Plays a recording into the console.
-
-    Args:
-        speed: times as fast as it was; 0 = all of it at once.
-    """
-
-    def __init__(self, path: Path, *, speed: float = 1.0, wait: Callable[[float], Any] = asyncio.sleep) -> None:
-        self.name = path.name
-        self.path = path
-        self.speed = speed
-        self._wait = wait
-
-    async def run(self, sink: Sink) -> None:
-        """Goes on until the end of the recording."""
-        names: set[str] = set()
-        before_s = 0.0
-        for recorded in read(self.path):
-            if self.speed > 0 and recorded.at_s > before_s:
-                await self._wait((recorded.at_s - before_s) / self.speed)
-            before_s = recorded.at_s
-            if recorded.source not in names:
-                names.add(recorded.source)
-                sink.link(recorded.source, LinkState.REPLAY)
-            sink.put(recorded.source, recorded.item)
-        for name in names:
-            sink.link(name, LinkState.ENDED)

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
-import os
-import pty
-import struct
 import sys
-import termios
 import time
 from collections.abc import Callable
 from typing import Final
@@ -17,8 +12,8 @@ from typing import Final
 from textual.widget import Widget
 
 from tests.benchmarks.harness.bench import Bench
+from tests.benchmarks.harness.terminal import report, terminal
 
-SIZE: Final = (45, 160)
 NAMES: Final = (
     "waterfall, 20 steps",
     "waterfall, 10,000 steps",
@@ -35,45 +30,13 @@ async def measure(bench: Bench) -> None:
 
 
 async def _in_a_terminal(name: str, frames: int) -> list[int]:
-    """The samples of a process of its own, whose terminal is read as fast as it writes."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
-    reading, writing = os.pipe()
-    told = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "TEXTUAL_ANIMATIONS": "none"}
-    try:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", __name__, name, str(frames), str(writing),
-            stdin=theirs, stdout=theirs, stderr=theirs, pass_fds=(writing,), env=told,
-        )  # fmt: skip
-    finally:
-        os.close(theirs)
-        os.close(writing)
-    loop = asyncio.get_running_loop()
-    loop.add_reader(ours, _drain, ours)
-    try:
-        with open(reading, encoding="utf-8") as pipe:  # noqa: ASYNC230, PTH123 - a descriptor, read in a thread
-            said = await asyncio.wait_for(loop.run_in_executor(None, pipe.read), 30 + frames * 0.5)
-        await asyncio.wait_for(child.wait(), 30)
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-        loop.remove_reader(ours)
-        os.close(ours)
-    if not said:
-        raise RuntimeError(f"the console's {name} ended with {child.returncode} before it had measured")
-    found: list[int] = json.loads(said)
+    """The samples of a process of its own."""
+    async with terminal("-m", __name__, name, str(frames)) as running:
+        found: list[int] = json.loads(await running.reported(30 + frames * 0.5))
     return found
 
 
-def _drain(terminal: int) -> None:
-    try:
-        os.read(terminal, 1 << 16)
-    except OSError:  # the other side has been closed
-        asyncio.get_running_loop().remove_reader(terminal)
-
-
-def _run(name: str, frames: int, to: int) -> None:
+def _run(name: str, frames: int) -> None:
     from textual.app import App, ComposeResult
 
     widget, frame = _contender(name)
@@ -92,7 +55,7 @@ def _run(name: str, frames: int, to: int) -> None:
                 frame(number)
                 await asyncio.sleep(1 / 20)
                 samples.append(time.process_time_ns() - began)
-            os.write(to, json.dumps(samples[10:]).encode())
+            report(json.dumps(samples[10:]))
             self.exit()
 
     Measured().run()
@@ -151,4 +114,4 @@ def _logs(lines: int) -> tuple[Widget, Callable[[int], None]]:
 
 
 if __name__ == "__main__":
-    _run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    _run(sys.argv[1], int(sys.argv[2]))

@@ -74,6 +74,7 @@ def main() -> None:
     HERE.mkdir(exist_ok=True)
     with Agent.start(prewarm={"python": 2}) as agent:
         path = HERE / f"{sys.argv[1]}.jsonl"
+        path.unlink(missing_ok=True)
         print(asyncio.run(record(agent, path)), "items,", path.stat().st_size, "bytes")
 
 

@@ -9,7 +9,7 @@ import pytest
 from mee6.errors import AgentUnreachable, Exhausted, InvalidInput, Mee6Error
 from mee6tui.console import source as source_module
 from mee6tui.console.clock import FrameClock
-from mee6tui.console.recording import Recorded, Recorder, ReplaySource, read
+from mee6tui.console.recording import Recorded, Recorder, read
 from mee6tui.console.source import AgentSource, Item, LinkState, Sink
 from mee6tui.console.store import Store
 
@@ -138,21 +138,6 @@ def test_what_is_no_recording_is_refused_with_its_place(tmp_path: Path, content:
     path.write_bytes(content)
     with pytest.raises(InvalidInput, match=says):
         list(read(path))
-
-
-async def test_a_recording_is_played_at_its_pace(busy: list[Recorded]) -> None:
-    waits: list[float] = []
-
-    async def wait(seconds: float) -> None:
-        waits.append(seconds)
-
-    from tests.console.conftest import BUSY
-
-    sink = Seen()
-    await ReplaySource(BUSY, speed=2.0, wait=wait).run(sink)
-    assert sum(waits) == pytest.approx(busy[-1].at_s / 2)
-    assert [state for state, _error in sink.links] == ["replay", "ended"]
-    assert len(sink.store.workers) > 0
 
 
 def test_a_frame_is_left_out_while_earlier_ones_wait_to_be_written() -> None:

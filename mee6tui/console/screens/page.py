@@ -64,6 +64,11 @@ class Page(Vertical):
         return self.console.shown
 
     @property
+    def moves(self) -> bool:
+        """Whether it changes by itself at the full frame rate, though nothing comes: an animation."""
+        return False
+
+    @property
     def main(self) -> Widget | None:
         """What takes the keys when the page is gone to."""
         return None

@@ -99,6 +99,11 @@ class TheatrePage(Page):
         return self.theatre
 
     @property
+    def moves(self) -> bool:
+        """While it is played."""
+        return self.theatre.player.playing
+
+    @property
     def worker(self) -> str:
         """Its id."""
         return self.place.key[1] if self.place.key else ""

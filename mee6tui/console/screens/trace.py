@@ -136,6 +136,11 @@ class TracePage(Page):
         yield self.failure
 
     @property
+    def moves(self) -> bool:
+        """While something in it goes on."""
+        return self.waterfall.sheet.is_live
+
+    @property
     def main(self) -> Widget | None:
         """The waterfall."""
         return self.waterfall

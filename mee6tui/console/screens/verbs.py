@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mee6.errors import InvalidInput
@@ -92,6 +93,32 @@ def _sortable(app: ConsoleApp) -> Sequence[str]:
 
     page = app.page
     return [column.key for column in page.table.columns] if isinstance(page, TablePage) else []
+
+
+def _no_recording(context: Context) -> str | None:
+    return None if context.app.tape is not None else "only while a recording is played: mee6 console --replay FILE"
+
+
+def _at(context: Context) -> Awaitable[None] | None:
+    found = re.fullmatch(r"([+-]?)(\d+(?:\.\d+)?) ?(s|m|)", context.arg)
+    if found is None or not (found[1] or context.app.tape):
+        raise InvalidInput("say :at -90s or :at -5m for so long ago; of a recording also :at 12.5, since it began")
+    app, seconds = context.app, float(found[2]) * (60 if found[3] == "m" else 1)
+    if not app.frozen:
+        app.freeze()
+    by_s = seconds - app.moment if not found[1] else -seconds if found[1] == "-" else seconds
+    return app.scrub(by_s)
+
+
+def _speed(context: Context) -> None:
+    tape = context.app.tape
+    try:
+        times = float(context.arg)
+    except ValueError:
+        times = -1.0
+    if tape is None or not 0 <= times < float("inf"):
+        raise InvalidInput("say :speed TIMES, as in :speed 4; 0 plays all that is left at once")
+    tape.speed = times
 
 
 def _themes(app: ConsoleApp) -> Sequence[str]:
@@ -221,6 +248,23 @@ VERBS: Final = (
         lambda context: context.app.scrub_event(back=False),
         keys=("right_curly_bracket",),
         when=_not_frozen,
+    ),
+    Command(
+        "time.at",
+        "Go to a moment",
+        "Freezes the view as it was so long ago, as in :at -90s; of a recording also :at 12.5, since it began.",
+        _at,
+        names=("at",),
+        menu=False,
+    ),
+    Command(
+        "time.speed",
+        "Play faster or slower",
+        "Plays a recording so many times as fast as it was, as in :speed 4; 0 is all at once.",
+        _speed,
+        names=("speed",),
+        when=_no_recording,
+        menu=False,
     ),
     Command(
         "back",
