@@ -38,7 +38,8 @@ from tests.support.places import WAIT_S, Container, Place
 MEGABYTE = 1 << 20
 Served = Bare | Worker
 Made = Callable[..., Served]
-PLACES = ["here", pytest.param("container", marks=[pytest.mark.docker, pytest.mark.slow])]
+WAYS = ["bare", "proxy", pytest.param("container", marks=[pytest.mark.docker, pytest.mark.slow])]
+"""A runtime alone, a worker with its proxy, and such a worker in a container, where no runtime is ever alone."""
 
 
 @pytest.fixture(
@@ -66,10 +67,16 @@ def nodejs_container() -> Iterator[Place]:
         yield place
 
 
-@pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest, language: Language) -> Place:
+@pytest.fixture(params=WAYS)
+def serving(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, serving: str, language: Language) -> Place:
     """Where the runtime runs: on this machine, or in a container of its image."""
-    if request.param == "container":
+    if serving == "container":
         found: Place = request.getfixturevalue(f"{language.name}_container")
         return found
     if language.missing():
@@ -83,15 +90,15 @@ def folder(place: Place, tmp_path: Path) -> Path:
     return place.folder(tmp_path)
 
 
-@pytest.fixture(params=["bare", "proxy"])
-def serve(request: pytest.FixtureRequest, language: Language, place: Place, folder: Path) -> Iterator[Made]:
+@pytest.fixture
+def serve(serving: str, language: Language, place: Place, folder: Path) -> Iterator[Made]:
     """Makes a server of the language: of a runtime alone, or of a worker with its proxy."""
     made: list[Served] = []
 
     def make(limits: Limits = Limits()) -> Served:  # noqa: B008 - frozen
         act = folder / "act"
         one: Served
-        if request.param == "bare":
+        if serving == "bare":
             one = Bare(language.name, act, limits, place)
         else:
             one = Worker([language.name], act, folder, limits, place=place)
