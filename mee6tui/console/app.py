@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from mee6tui.console.replay import Tape
 
 HINTS_NARROW: Final = 6
+LEAVE_S: Final = 3.0
+"""How long the terminal has to be given back after a signal."""
 FRAME_S: Final = 0.25
 """How often header, banner and hints are looked at; at once after whatever the user did."""
 LOGGED: Final = 1_000
@@ -208,11 +211,21 @@ class ConsoleApp(App[int]):
         for source in self.sources:
             self.run_worker(self._listen(source), name=source.name, group="source", exit_on_error=False)
         if not self.is_headless:
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, self.exit, None, 128 + number)
+            self._end_with_signals()
             self.call_later(_settle)
         self.run_worker(self.clock.run(), name="clock", group="clock", exit_on_error=True)
+
+    def _end_with_signals(self) -> None:
+        """Leaves in order, or in the end anyway: a terminal that nobody reads any more would be waited for forever."""
+        loop = asyncio.get_running_loop()
+
+        def leave(number: int, _frame: object) -> None:  # runs even while the loop is held by a write
+            with suppress(RuntimeError):  # it has ended
+                loop.call_soon_threadsafe(self.exit, None, 128 + number)
+            _end_anyway(128 + number)
+
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, leave)
 
     async def _listen(self, source: Source) -> None:
         try:
@@ -737,6 +750,12 @@ def thing_of(source: str, what: Any) -> Selection | None:
         return None
     key: Key = (source, found[1])
     return Selection(found[0], (key,))
+
+
+def _end_anyway(code: int) -> None:
+    timer = threading.Timer(LEAVE_S, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
 
 
 def _tape_line(tape: Tape) -> Line:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import Self
@@ -30,6 +33,10 @@ def test_an_agent_is_named_in_one_way(mee6: Run) -> None:
     assert "give --address or --context, not both" in result.stderr
 
 
+def _own_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """A command on a pseudo-terminal."""
 
@@ -43,6 +50,7 @@ class Terminal:
             stderr=slave,
             env=environment,
             start_new_session=True,
+            preexec_fn=_own_terminal,  # noqa: PLW1509 - it is told when its terminal goes; one call, no lock
         )
         os.close(slave)
         self.seen = b""
@@ -57,6 +65,10 @@ class Terminal:
                 except OSError:  # its last reader has gone
                     assert wanted in self.seen, self.seen[-2000:]
 
+    def hang_up(self) -> None:
+        os.close(self.master)
+        self.master = -1
+
     def code(self) -> int:
         return self.process.wait(30)
 
@@ -67,7 +79,8 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        os.close(self.master)
+        if self.master >= 0:
+            os.close(self.master)
 
 
 def test_a_terminal_that_cannot_be_drawn_on_is_told_so(config: Path) -> None:
@@ -94,3 +107,25 @@ def test_mee6_alone_on_a_terminal_is_the_console(config: Path, tmp_path: Path, m
         os.write(terminal.master, b"q")
         terminal.until(b"\x1b[?1049l")
         assert terminal.code() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_it_though_nobody_reads_its_terminal(
+    config: Path, number: int, code: int, tmp_path: Path
+) -> None:
+    with Terminal("console", "--address", f"unix:{tmp_path}/none.sock") as terminal:
+        terminal.until(b"reconnecting")
+        for width in range(80, 280):  # each is painted whole, until no more can be written
+            fcntl.ioctl(terminal.master, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+            time.sleep(0.005)
+        terminal.process.send_signal(number)
+        assert terminal.code() == code
+
+
+@pytest.mark.slow
+def test_it_ends_with_its_terminal(config: Path, tmp_path: Path) -> None:
+    with Terminal("console", "--address", f"unix:{tmp_path}/none.sock") as terminal:
+        terminal.until(b"reconnecting")
+        terminal.hang_up()
+        assert terminal.code() == 129

@@ -178,6 +178,8 @@ async def test_the_page_is_relative_loads_nothing_from_elsewhere_and_lists_no_fo
             async with session.get(shared.bare + path) as answer:
                 assert answer.status in {403, 404}, path
         for path in re.findall(r"(?:src|href)=\"([^\"]+)\"|url\(\"([^\"]+)\"\)", page):
+            if "".join(path).startswith("data:"):
+                continue
             async with session.get(shared.bare + "".join(path)) as answer:
                 assert answer.status == 200, path
 
