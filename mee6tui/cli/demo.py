@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -38,7 +40,7 @@ def demo(
     """Run the samples and draw what they did.
 
     It starts an agent, adds the samples and runs them in each language. It takes a free port and a temporary
-    folder, and leaves nothing behind unless --keep is given.
+    folder, and leaves nothing behind unless --keep is given. On a terminal it offers the console at the end.
     """
     import tempfile
 
@@ -52,6 +54,11 @@ def demo(
             found = daemon.start(state, ["--listen", "127.0.0.1:0"], answers)
         output.write(f"$ mee6 agent serve --detach\nmee6 agent listens on {found.listen}")
         _run(_tour(found.address, samples), interruption)
+        if not keep and _wants_console():
+            # A process of its own: the console has its own ways with signals, and this one still cleans up.
+            subprocess.run(
+                [sys.executable, "-P", "-m", "mee6tui.cli.main", "console", "--address", found.address], check=False
+            )
     if keep:
         output.write(
             f"\nThe agent goes on. To use it:  export MEE6_ADDRESS={found.listen} MEE6_STATE_DIR={state}"
@@ -61,6 +68,14 @@ def demo(
         output.write(
             "\nTo go on:  mee6 agent serve --detach; mee6 init hello; mee6 act add hello; mee6 act invoke hello you"
         )
+
+
+def _wants_console() -> bool:
+    """Asks, where there is somebody to ask and a terminal to draw on."""
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)) or os.environ.get("TERM") == "dumb":
+        return False
+    output.write("")
+    return typer.confirm("Look at this agent in the console, and invoke the samples there?", default=True)
 
 
 def samples_folder() -> Path:
