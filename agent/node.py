@@ -380,7 +380,7 @@ class Node:
         missing = {name: runtime.missing() for name, runtime in self._runtimes.items()}
         now = time.monotonic_ns()
         can = self._capabilities
-        trouble = self._driver.trouble() if isinstance(self._driver, KnowsTrouble) else ""
+        trouble = self._driver.what_is_wrong() if isinstance(self._driver, KnowsTrouble) else ""
         rate, p50_ms, p99_ms = self._overall
         return NodeView(
             id=self.id,

@@ -171,7 +171,7 @@ class LimitsWorkers(Protocol):
 class KnowsTrouble(Protocol):
     """A driver that relies on somebody who may fail."""
 
-    def trouble(self) -> str:
+    def what_is_wrong(self) -> str:
         """What keeps it from making workers now, and the next step, in one line; empty while all is well."""
         ...
 

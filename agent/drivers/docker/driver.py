@@ -159,8 +159,8 @@ class DockerDriver:
         await asyncio.to_thread(self._storage.close)
         self._record.unlink()
 
-    def trouble(self) -> str:
-        """See `KnowsTrouble.trouble`."""
+    def what_is_wrong(self) -> str:
+        """See `KnowsTrouble.what_is_wrong`."""
         return self._engine.trouble
 
     # Workers

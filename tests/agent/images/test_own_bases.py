@@ -12,9 +12,11 @@ import pytest
 from agent import images
 from mee6.client import Client
 from mee6.errors import Conflict, InvalidInput, Mee6Error, NotFound
+from tests.agent.drivers.engines import containers
 from tests.support import packages
 from tests.support.agents import Agent, write_function
 from tests.support.bases import base_image, compile_native, other_python, why_no_compiler
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.slow,
@@ -183,14 +185,13 @@ async def test_a_new_image_takes_the_place_of_an_old_one_that_workers_go_on_usin
         assert dangling() == []
 
 
-def test_an_image_in_use_is_not_removed_and_says_whose_it_is(tmp_path: Path) -> None:
-    with base_image("ENV WHICH=used") as base:
+async def test_an_image_in_use_is_not_removed_and_says_whose_it_is() -> None:
+    with base_image("ENV WHICH=used") as base, images.connect() as api:
         images.build("python", base)
-        with (
-            Agent.start(driver="docker", prewarm={"python": 1, "nodejs": 0}) as agent,
-            pytest.raises(Conflict, match=rf"in use by 1 container of agent {agent.id}; .*mee6 agent stop"),
-        ):
-            images.remove("python")
+        with Agent.start(driver="docker", prewarm={"python": 1, "nodejs": 0}) as agent:
+            await until(lambda: containers(api, agent.id), "its container")
+            with pytest.raises(Conflict, match=rf"in use by 1 container of agent {agent.id}; .*mee6 agent stop"):
+                images.remove("python")
         images.remove("python")
         with pytest.raises(NotFound, match="mee6 image ls"):
             images.remove("python")

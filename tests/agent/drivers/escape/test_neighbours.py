@@ -80,7 +80,7 @@ async def test_it_cannot_pass_for_another_worker_on_the_control_socket(rig: Rig)
     one = await function(rig)
     await function(rig, "w2")
     driver: Any = rig.driver
-    used = [worker.claim for worker in driver._workers.values()]
+    used = [worker.claim for worker in driver._workers]
     assert used == ["", ""], "a claim is used once, and forgotten"
     said = await one.deed(
         """

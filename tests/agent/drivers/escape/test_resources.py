@@ -160,7 +160,7 @@ async def test_a_folder_thousands_deep_is_removed_behind(rig: Rig) -> None:
     rig.driver.clear_flow("w1")
     assert await one.deed("return os.listdir('/act/flow')") == []
     driver: Any = rig.driver
-    await until(lambda: not driver._tasks, "what was taken away is removed")
+    await until(lambda: not driver._workers._tasks, "what was taken away is removed")
     left = list((driver._storage.folder("w1") / ".trash").iterdir())
     assert left == []
 
