@@ -236,7 +236,10 @@ def _images(patient: Patient) -> Iterator[Finding]:
             yield Finding(f"image {runtime}", level, "not built", mend)
         elif not image.is_current:
             yield Finding(
-                f"image {runtime}", Level.WARNING, f"of another build ({image.version or 'not by mee6'})", mend
+                f"image {runtime}",
+                Level.WARNING,
+                f"of another build ({image.version or 'not by mee6'})",
+                image.build_command,
             )
         else:
             yield Finding(f"image {runtime}", Level.OK, f"{image.name}, {image.size_bytes >> 20} MiB")
@@ -258,7 +261,7 @@ def _state(patient: Patient) -> Iterator[Finding]:
     elif len(os.fsencode(longest)) > SOCKET_PATH_BYTES:
         yield Finding("state folder", Level.FAILING, f"{state} is too long for sockets", elsewhere)
     else:
-        yield Finding("state folder", Level.OK, f"{state} {'is' if base == state else 'can be made'}")
+        yield Finding("state folder", Level.OK, f"{state} {'can be used' if base == state else 'can be made'}")
     yield from _room("disk", base, f"make room, or: {elsewhere}")
     disk = os.statvfs(base)
     if disk.f_files and disk.f_favail < MIN_FREE_FILES:

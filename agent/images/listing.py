@@ -48,6 +48,12 @@ class RuntimeImage:
     is_current: bool
     """It holds what is installed here; another one has to be built again."""
 
+    @property
+    def build_command(self) -> str:
+        """The command that makes it again, of the same base."""
+        base = f" --base {self.base}" if self.base and self.base != DEFAULT_BASES.get(self.runtime) else ""
+        return f"mee6 image build {self.runtime}{base}"
+
 
 def image_name(runtime: str) -> str:
     """What the image of a runtime's workers is called."""

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -52,6 +52,7 @@ def list_images(form: Output = None, json: AsJson = False) -> None:
 
     here = session(output=form, json=json)
     found = images.list_images()
+    mends = {image.name: image.build_command for image in found}
     columns = [
         output.column("NAME", "name"),
         output.column("RUNTIME", "runtime"),
@@ -61,9 +62,7 @@ def list_images(form: Output = None, json: AsJson = False) -> None:
         output.column("NODE", "node"),
         output.Column("SIZE", lambda row: f"{row['size_bytes'] >> 20} MiB", right=True),
         output.Column("AGE", lambda row: units.age(time.time() - row["created_s"]), right=True),
-        output.Column(
-            "STATE", lambda row: "current" if row["is_current"] else f"old; mee6 image build {row['runtime']}"
-        ),
+        output.Column("STATE", lambda row: "current" if row["is_current"] else f"old; {mends[row['name']]}"),
     ]
     output.show(here.form, [asdict(image) for image in found], columns, name="name")
 
@@ -77,10 +76,6 @@ def remove(
 
     images.remove(runtime)
     sys.stderr.write(f"mee6: removed the image of {runtime}\n")
-
-
-def _state(row: dict[str, Any]) -> str:
-    return "current" if row["is_current"] else f"old; make it again: mee6 image build {row['runtime']}"
 
 
 @contextlib.contextmanager

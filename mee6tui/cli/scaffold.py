@@ -69,7 +69,7 @@ _README: Final = """# {name}
 {title}
 
     mee6 agent serve --detach
-    mee6 act add {folder}
+{callee}    mee6 act add {folder}
     mee6 act invoke {name} you
     mee6 trace
 
@@ -96,6 +96,7 @@ def init(
     manifest = {"name": name, "runtime": runtime, "description": title}
     dependencies = {"dependencies": {"echo": {"outflow": "optional:1"}}} if workflow else {}
     facts = {"name": name, "title": title, "file": file, "folder": folder}
+    facts["callee"] = f"    mee6 init echo -r {runtime} && mee6 act add echo\n" if workflow else ""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FILE_NAME).write_text(json.dumps({**manifest, **dependencies}, indent=2) + "\n")
@@ -104,4 +105,5 @@ def init(
     except OSError as error:
         raise Mee6Error(f"cannot write {folder}: {error.strerror}") from error
     output.write(str(folder))
-    sys.stderr.write(f"mee6: next: mee6 act add {folder} && mee6 act invoke {name} you\n")
+    first = f"mee6 init echo -r {runtime} && mee6 act add echo && " if workflow else ""
+    sys.stderr.write(f"mee6: next: {first}mee6 act add {folder} && mee6 act invoke {name} you\n")

@@ -42,7 +42,7 @@ def sentence(event: Event) -> str:
         case Figures() as figures:
             return (
                 f"function {figures.function} of {figures.username}: {figures.rate:.1f} a second, "
-                f"p50 {figures.p50_ms:.3g} ms, p99 {figures.p99_ms:.3g} ms, {figures.queued} waiting, "
+                f"p50 {units.milliseconds(figures.p50_ms)}, p99 {units.milliseconds(figures.p99_ms)}, {figures.queued} waiting, "
                 f"{figures.running} running, {figures.invocations} so far, of which failed {figures.failures}"
             )
 

@@ -166,7 +166,7 @@ def _node(node: Node) -> Iterable[str]:
         f"{node.workers_cpu:.2f} cores, {units.mebibytes(node.memory_bytes)}"
     )
     yield (
-        f"invocations: {node.rate:.1f} a second, p50 {node.p50_ms:.3g} ms, p99 {node.p99_ms:.3g} ms, "
+        f"invocations: {node.rate:.1f} a second, p50 {units.milliseconds(node.p50_ms)}, p99 {units.milliseconds(node.p99_ms)}, "
         f"{node.queued} waiting, {node.invocations} so far, of which failed {node.failures}"
     )
 
@@ -215,8 +215,8 @@ _FUNCTIONS: Final = [
     column("FUNCTION", "function"),
     column("USER", "username"),
     Column("RATE/S", lambda row: f"{row['rate']:.1f}", right=True),
-    Column("P50 MS", lambda row: f"{row['p50_ms']:.3g}", right=True),
-    Column("P99 MS", lambda row: f"{row['p99_ms']:.3g}", right=True),
+    Column("P50", lambda row: units.milliseconds(row["p50_ms"]), right=True),
+    Column("P99", lambda row: units.milliseconds(row["p99_ms"]), right=True),
     column("WAITING", "queued", right=True),
     column("RUNNING", "running", right=True),
     column("COLD", "cold", right=True),

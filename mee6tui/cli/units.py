@@ -50,6 +50,11 @@ def duration(ns: int) -> str:
     return f"{minutes}m{rest:02d}s"
 
 
+def milliseconds(amount: float) -> str:
+    """Milliseconds, as `duration` writes them."""
+    return duration(round(amount * 1e6))
+
+
 def age(seconds_ago: float) -> str:
     """How long ago, in one unit: `5s`, `3m`, `2h`, `9d`."""
     for limit, unit, size_s in ((100, "s", 1), (6000, "m", 60), (360_000, "h", 3600)):

@@ -46,7 +46,7 @@ class Languages:
         if image is None:
             raise NotFound(f"no image {image_name(runtime)}; make it with: mee6 image build {runtime}")
         if not image.is_current:
-            raise Conflict(f"image {image.name} is not of this mee6; make it again with: mee6 image build {runtime}")
+            raise Conflict(f"image {image.name} is not of this mee6; make it again with: {image.build_command}")
         self._seen[runtime] = image
         return image
 

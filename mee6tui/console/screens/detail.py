@@ -145,6 +145,10 @@ class Detail(Page):
             return "  ".join(f"{span.kind} {duration(span.end_ns - span.start_ns)}" for span in value if span.end_ns)
         if name == "pools":
             return ", ".join(f"{pool.name} {pool.ready} ready of {pool.floor}" for pool in value)
+        if name == "cpu":
+            return f"{value:.2f} cores" if value else ""
+        if name == "cpu_ns":
+            return duration(value) if value else ""
         if name.endswith("_ns") and name not in {"wall_offset_ns", "now_ns"}:
             if not value:
                 return ""
@@ -196,6 +200,8 @@ class Detail(Page):
 
 
 def _title(name: str) -> str:
+    if name == "cpu_ns":
+        return "cpu time"
     return name.removesuffix("_ns").removesuffix("_bytes").replace("_", " ")
 
 

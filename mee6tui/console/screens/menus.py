@@ -78,15 +78,16 @@ class HelpScreen(Menu):
         """All of it."""
         app, context = self.context.app, self.context
         lines = [app.page.HELP, ""] if app.page.HELP else []
+        wide = 20  # of three keys with names as long as `delete`
         if app.page.KEYS:
-            lines += [f"{keys:<12}{words}" for keys, words in app.page.KEYS] + [""]
+            lines += [f"{keys:<{wide}}{words}" for keys, words in app.page.KEYS] + [""]
         here = [command for command in app.registry.here(context.page, context.selection) if command.menu]
         for command in here:
             if command.keys and not command.id.startswith("go."):
                 reason = command.when(context)
-                lines.append(f"{key_names(command):<12}{command.title}" + (f" ({reason})" if reason else ""))
+                lines.append(f"{key_names(command):<{wide}}{command.title}" + (f" ({reason})" if reason else ""))
         pages = [command for command in here if command.id.startswith("go.")]
-        lines += ["", "   ".join(f"{key_names(command)} {command.names[0]}" for command in pages)]
+        lines += ["", "Pages: " + "   ".join(f"{key_names(command)} {command.names[0]}" for command in pages)]
         return "\n".join(lines)
 
     def body(self) -> Widget:

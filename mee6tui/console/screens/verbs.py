@@ -280,7 +280,6 @@ VERBS: Final = (
         "Goes back; where there is no way back, leaves.",
         lambda context: context.app.back_or_quit(),
         keys=("q",),
-        menu=False,
     ),
     Command(
         "history.back",
