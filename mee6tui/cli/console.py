@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
@@ -133,6 +134,7 @@ def open_console(agents: Agents, look: Look | None = None, record: Path | None =
     named: list[str | None] = [*agents.contexts] or [None]
     found = [resolve(address=address, user=user, context=name) for name in named]
 
+    _spare_collector()
     import asyncio
 
     from mee6.client import Client
@@ -183,6 +185,11 @@ def open_console(agents: Agents, look: Look | None = None, record: Path | None =
     raise typer.Exit(code)
 
 
+def _spare_collector() -> None:
+    """Spares it the start, of which nearly all stays; once the console is open, it says what holds from then on."""
+    gc.set_threshold(200_000)
+
+
 def _serve(
     agents: Agents,
     replay: Path | None,
@@ -217,6 +224,7 @@ def play_recording(path: Path, speed: float, look: Look) -> NoReturn:
     Raises:
         InvalidInput: it is none; nothing was opened.
     """
+    _spare_collector()
     from mee6tui.console.replay import ReplaySource, Tape
 
     tape = Tape(path, speed=speed)

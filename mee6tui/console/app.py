@@ -768,8 +768,7 @@ def _tape_line(tape: Tape) -> Line:
 
 
 def _settle() -> None:
-    """What is there by now stays: the collector need not look at it again."""
-    gc.collect()
+    """What is there by now stays: the collector need not look at it, neither now nor again."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
 

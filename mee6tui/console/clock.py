@@ -16,7 +16,7 @@ from typing import Final
 FPS: Final = 20.0
 BLURRED_FPS: Final = 2.0
 SLOWEST_FPS: Final = 1.0
-IDLE_FPS: Final = 4.0
+IDLE_FPS: Final = 2.0
 IDLE_S: Final = 1.0
 """Where nothing has come for so long, only ages change, and few frames do."""
 BACKLOG: Final = 2

@@ -53,6 +53,25 @@ async def test_a_digit_leads_to_each_page(play: Play, key: str, title: str, show
         assert max(map(len, stage.lines)) <= size[0]
 
 
+@pytest.mark.parametrize("width", [80, 100, 120, 130, 160, 200])
+@pytest.mark.parametrize("budget", [0, 1000 << 20])
+async def test_the_figures_of_the_first_page_are_whole_however_wide_it_is(play: Play, width: int, budget: int) -> None:
+    async with play((width, 40)) as stage:
+        nodes = stage.app.store.nodes
+        nodes["desk"] = replace(
+            nodes["desk"],
+            memory_bytes=900 << 20,
+            memory_budget_bytes=budget,
+            rss_bytes=500 << 20,
+            cpu_percent=100.0,
+            cores=16,
+        )
+        text = await stage.settle()
+        assert "cpu 100% of 16 cores" in text
+        assert "agent 500 MiB" in text
+        assert "…" not in "".join(stage.lines[1:7])
+
+
 async def test_enter_leads_in_and_esc_back_to_the_same_row(play: Play) -> None:
     async with play() as stage:
         await stage.press("2", "j", "j")

@@ -17,10 +17,8 @@ from mee6tui.cli import policy, units
 from mee6tui.console import shell
 from mee6tui.console.commands import Command, Context, Key
 from mee6tui.console.payload import Payload
-from mee6tui.console.screens.add import AddScreen
 from mee6tui.console.screens.dialogs import Confirm, Field, Form, Question, Values
 from mee6tui.console.screens.editor import edit
-from mee6tui.console.screens.invoke import InvokeScreen
 from mee6tui.console.targets import barred, completes, fitting, needs, targets
 
 if TYPE_CHECKING:
@@ -91,15 +89,21 @@ def _ask(context: Context, question: Question, jobs: Sequence[Job]) -> None:
 # Functions
 
 
+def _open_form(context: Context, key: Key, payload: Payload, *, at_once: bool = False, note: str = "") -> None:
+    from mee6tui.console.screens.invoke import InvokeScreen  # 50 ms that starting the console need not take
+
+    context.app.push_screen(InvokeScreen(context, key, payload, at_once=at_once, note=note))
+
+
 def _invoke(context: Context) -> None:
     (key,) = targets(context, "function")
     known = context.app.recall.of(key[1])
-    context.app.push_screen(InvokeScreen(context, key, known.payloads[-1] if known.payloads else Payload()))
+    _open_form(context, key, known.payloads[-1] if known.payloads else Payload())
 
 
 def _invoke_again(context: Context) -> None:
     (key,) = targets(context, "function")
-    context.app.push_screen(InvokeScreen(context, key, context.app.recall.of(key[1]).payloads[-1], at_once=True))
+    _open_form(context, key, context.app.recall.of(key[1]).payloads[-1], at_once=True)
 
 
 def _never_invoked(context: Context) -> str | None:
@@ -116,10 +120,10 @@ def _rerun(context: Context) -> None:
     key = (source, f"{found.username}/{found.function}")
     payload = app.invoked.get((source, identity))
     if payload is not None:
-        app.push_screen(InvokeScreen(context, key, payload, at_once=True))
+        _open_form(context, key, payload, at_once=True)
         return
     note = f"the agent does not keep what {identity} was invoked with: give it again"
-    app.push_screen(InvokeScreen(context, key, Payload(), note=note))
+    _open_form(context, key, Payload(), note=note)
 
 
 def _remove(context: Context) -> None:
@@ -151,6 +155,8 @@ def other_user(app: ConsoleApp, source: str, user: str) -> str:
 
 
 def _add(context: Context) -> None:
+    from mee6tui.console.screens.add import AddScreen  # 50 ms that starting the console need not take
+
     context.app.push_screen(AddScreen(context, _sources(context)))
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from mee6.client import Client
 from mee6.errors import Mee6Error
 from mee6.records import LogLine
 from mee6tui.console import look
@@ -21,7 +20,10 @@ from mee6tui.console.screens.leads import root_of
 from mee6tui.console.screens.page import Page, Place
 from mee6tui.console.store import Store
 from mee6tui.console.widgets.line import Line, Lines
-from mee6tui.console.widgets.log_view import LogView
+
+if TYPE_CHECKING:
+    from mee6.client import Client
+    from mee6tui.console.widgets.log_view import LogView
 
 TAIL: Final = 1_000
 """Remembered lines that are asked of each agent; `a` asks for all."""
@@ -103,6 +105,8 @@ class Logs(Page):
     DEFAULT_CSS: ClassVar[str] = "Logs > #facts { height: 1; }"
 
     def __init__(self) -> None:
+        from mee6tui.console.widgets.log_view import LogView  # the console opens on another page
+
         super().__init__()
         self.facts = Lines(ground="panel", id="facts")
         self.view: LogView = LogView(copy=self._copy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.widget import Widget
@@ -21,8 +21,10 @@ from mee6tui.console.widgets.line import WIDE, Line, Lines
 from mee6tui.console.widgets.pool_map import PoolMap, natural
 from mee6tui.console.widgets.sparkline import area, bar, sparkline
 
-FIGURES_S = 0.5
+FIGURES_S: Final = 0.5
 """How often the figures are made anew."""
+FIGURES_WIDTH: Final = 80
+"""What the figures take beside the graph with the narrowest charts, where all of them are there and long."""
 
 
 class Pools(Page):
@@ -252,13 +254,13 @@ class _Now:
 
 
 def _narrow(now: _Now, by_state: Counter[str], width: int, *, ascii_only: bool) -> list[Line]:
-    chart = max(8, min(40, width - 62))
     p50, p99, _number = now.quantiles()
     failed = now.rate("failed")
     running = len(now.store.running)
     queued = now.queued
     memory = now.sum("memory_bytes")
     budget = now.sum("memory_budget_bytes")
+    chart = max(8, min(40, width - (74 if budget else 62)))  # the rest is the memory's line, with or without a budget
     alive = sum(number for state, number in by_state.items() if state != "gone")
     most = now.sum("max_workers")
     calls: list[tuple[str, str]] = [
@@ -307,7 +309,7 @@ def _narrow(now: _Now, by_state: Counter[str], width: int, *, ascii_only: bool) 
 
 
 def _wide(now: _Now, by_state: Counter[str], width: int, *, ascii_only: bool) -> list[Line]:
-    left = (width - 8) // 2
+    left = min((width - 8) // 2, width - FIGURES_WIDTH - 2)  # rather a shorter graph than figures cut off
     lines: list[list[tuple[str, str]]] = [[("  ", "quiet")] for _ in range(6)]
     narrow = _narrow(now, by_state, width - left, ascii_only=ascii_only)
     series = now.series(min(left, SECONDS - 5))

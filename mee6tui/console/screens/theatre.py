@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.widget import Widget
@@ -16,8 +16,9 @@ from mee6tui.console.screens.page import Page, Place
 from mee6tui.console.screens.tables import numbered
 from mee6tui.console.store import Happened, Store
 from mee6tui.console.widgets.line import Line, Lines
-from mee6tui.console.widgets.theatre import Theatre
-from mee6tui.console.widgets.theatre_story import Told
+
+if TYPE_CHECKING:
+    from mee6tui.console.widgets.theatre_story import Told
 
 _HERE: Final = frozenset({"theatre"})
 
@@ -82,6 +83,8 @@ class TheatrePage(Page):
     DEFAULT_CSS: ClassVar[str] = "TheatrePage > #facts { height: 1; }"
 
     def __init__(self) -> None:
+        from mee6tui.console.widgets.theatre import Theatre  # the console opens on another page
+
         super().__init__()
         self.facts = Lines(ground="panel", id="facts")
         self.theatre = Theatre()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.widget import Widget
@@ -20,7 +20,9 @@ from mee6tui.console.screens.page import Page, Place
 from mee6tui.console.store import Changes, Store
 from mee6tui.console.widgets.harmless import clean
 from mee6tui.console.widgets.line import Line, Lines
-from mee6tui.console.widgets.waterfall import Waterfall
+
+if TYPE_CHECKING:
+    from mee6tui.console.widgets.waterfall import Waterfall
 
 ERROR_LINES = 6
 """Of a step's error, below the waterfall; `e` shows all."""
@@ -114,6 +116,8 @@ class TracePage(Page):
     """
 
     def __init__(self) -> None:
+        from mee6tui.console.widgets.waterfall import Waterfall  # the console opens on another page
+
         super().__init__()
         self.facts = Lines(ground="panel", id="facts")
         self.waterfall = Waterfall()

@@ -41,6 +41,8 @@ def area(values: Sequence[float], width: int, height: int, *, top: float | None 
     """
     shown = [0.0] * max(0, width - len(values)) + list(values[-width:])
     high = top if top is not None else max(shown, default=0.0)
+    if high <= 0:
+        return [" " * width] * height  # what an idle console shows, again and again
     full = 8 * height
-    levels = [0 if value <= 0 or high <= 0 else max(1, min(full, round(value / high * full))) for value in shown]
+    levels = [0 if value <= 0 else max(1, min(full, round(value / high * full))) for value in shown]
     return ["".join(_BLOCKS[max(0, min(8, level - 8 * row))] for level in levels) for row in range(height - 1, -1, -1)]
