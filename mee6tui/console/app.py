@@ -274,6 +274,23 @@ class ConsoleApp(App[int]):
         self._frame_due = True
         self.clock.hurry()
 
+    async def on_event(self, event: events.Event) -> None:
+        """A key that is not typed is obeyed before the next is looked at: that may be meant for what this one opens.
+
+        Textual sends a burst of keys to whatever had the focus before the first of them was obeyed.
+        """
+        if isinstance(event, events.Key) and not event.is_forwarded and self.app_focus and not self._types:
+            obeyed = await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
+            if obeyed:
+                self.hurry()
+                return
+        await super().on_event(event)
+
+    @property
+    def _types(self) -> bool:
+        """Whether letters are text for what has the focus."""
+        return self.focused is not None and self.focused.check_consume_key("a", "a")
+
     def on_key(self) -> None:
         """What is pointed at may have changed, and with it the hints."""
         self.hurry()

@@ -7,7 +7,7 @@ Bounded: what has ended is forgotten, oldest first. Times named `now` are second
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -98,6 +98,8 @@ class Store:
     links: dict[str, Link] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
     workers: dict[Key, Worker] = field(default_factory=dict)
+    worker_states: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """How many workers there are by (source, pool, state); counted as they change, since there are thousands."""
     functions: dict[Key, FunctionChange] = field(default_factory=dict)
     """By (source, `user/name`); removed ones are not kept."""
     figures: dict[Key, Figures] = field(default_factory=dict)
@@ -141,14 +143,10 @@ class Store:
         """The records of a kind by key; not of `event`, `log` and `link`."""
         if kind == "node":
             return {(source, node.id): node for source, node in self.nodes.items()}
-        tables: dict[str, dict[Key, Any]] = {
-            "worker": self.workers,
-            "function": self.functions,
-            "invocation": self.invocations,
-            "step": self.steps,
-            "handover": self.handovers,
-        }
-        return tables[kind]
+        if kind not in ("worker", "function", "invocation", "step", "handover"):
+            raise KeyError(kind)
+        table: dict[Key, Any] = getattr(self, f"{kind}s")
+        return table
 
     def agent_now(self, source: str, now: float) -> int:
         """The time on the agent's monotonic clock, in nanoseconds."""
@@ -165,6 +163,7 @@ class Store:
             links=dict(self.links),
             nodes=dict(self.nodes),
             workers=dict(self.workers),
+            worker_states=self.worker_states.copy(),
             functions=dict(self.functions),
             figures=dict(self.figures),
             invocations=dict(self.invocations),
@@ -205,7 +204,7 @@ class Store:
         due += list(self.gone)[: max(0, len(self.gone) - len(due) - GONE_WORKERS)]
         for key in due:
             if self.gone.pop(key, None) is not None:
-                self.workers.pop(key, None)
+                self._count_worker(key[0], self.workers.pop(key, None), None)
                 self.handovers.pop(key, None)
                 self._mark("worker", key)
 
@@ -223,6 +222,8 @@ class Store:
                 self.gone.pop(key, None)
                 self.running.pop(key, None)
                 self._mark(kind, key)
+        for counted in [counted for counted in self.worker_states if counted[0] == source]:
+            del self.worker_states[counted]
         self.offsets_ns[source] = item.node.now_ns - int(now * 1e9)
         self._node(source, item.node, now)
         for worker in item.workers:
@@ -275,16 +276,23 @@ class Store:
 
     def _worker(self, source: str, worker: Worker, now: float) -> None:
         key = (source, worker.id)
-        if worker.state == "gone":
-            if key in self.workers:  # it keeps what it was, with why it went
-                self.workers[key] = replace(
-                    self.workers[key], state="gone", reason=worker.reason, invocation="", since_ns=worker.since_ns
-                )
-                self.gone[key] = now
-        else:
+        before = self.workers.get(key)
+        if worker.state != "gone":
             self.workers[key] = worker
             self.gone.pop(key, None)
+            self._count_worker(source, before, worker)
+        elif before is not None:  # it keeps what it was, with why it went
+            went = replace(before, state="gone", reason=worker.reason, invocation="", since_ns=worker.since_ns)
+            self.workers[key] = went
+            self.gone[key] = now
+            self._count_worker(source, before, went)
         self._mark("worker", key)
+
+    def _count_worker(self, source: str, before: Worker | None, after: Worker | None) -> None:
+        if before is not None:
+            self.worker_states[source, before.pool, before.state] -= 1
+        if after is not None:
+            self.worker_states[source, after.pool, after.state] += 1
 
     def _function(self, source: str, change: FunctionChange) -> None:
         key = (source, f"{change.username}/{change.name}")

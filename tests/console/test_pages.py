@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.events import Key
+from textual.widgets import Input
 
 from mee6.records import Batch, Event, Worker
 from mee6tui.console.screens.page import Place
@@ -97,6 +99,18 @@ async def test_a_filter_is_seen_at_once_and_esc_clears_it(play: Play) -> None:
         await stage.press("escape")
         assert "/pipe" not in stage.lines[0]
         assert "mee6  invocations" in stage.lines[0]
+
+
+@pytest.mark.parametrize("opener", ["slash", "colon"])
+async def test_keys_that_come_with_the_one_that_opens_the_prompt_are_typed_into_it(play: Play, opener: str) -> None:
+    async with play() as stage:
+        await stage.press("3")
+        for key, character in ((opener, None), *((letter, letter) for letter in "i3nq")):
+            stage.app.post_message(Key(key, character))
+        await stage.settle()
+        assert stage.app.page.NAME == "functions"
+        assert len(stage.app.screen_stack) == 1
+        assert stage.app.query_one(Input).value == "i3nq"
 
 
 async def test_leaving_the_prompt_leaves_the_filter_as_it_was(play: Play) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from mee6.errors import AgentUnreachable, Exhausted, InvalidInput, Mee6Error
+from mee6.records import Batch, Event, Log
 from mee6tui.console import source as source_module
 from mee6tui.console.clock import FrameClock
 from mee6tui.console.recording import Recorded, Recorder, read
-from mee6tui.console.source import AgentSource, Item, LinkState, Sink
+from mee6tui.console.source import PART, AgentSource, Item, LinkState, Sink
 from mee6tui.console.store import Store
 
 
@@ -104,6 +105,29 @@ async def test_an_agent_that_cuts_us_off_is_told_apart() -> None:
     sink = Seen()
     await watched(Script([Exhausted("this watcher does not read")]), sink)
     assert sink.links[1] == ("cut off", "this watcher does not read")
+
+
+async def test_a_long_batch_is_taken_in_by_parts_between_which_others_have_their_turn() -> None:
+    log = Log("i1", "f", "w1", "stdout", "", 0)
+    events = tuple(Event(number, log) for number in range(2 * PART + 1))
+    noted: list[Batch] = []
+    known, turns = Store(), list[int]()
+
+    def note(_source: str, item: Item, _at: float) -> None:
+        assert isinstance(item, Batch)
+        noted.append(item)
+
+    async def other() -> None:
+        while len(turns) < 2:
+            turns.append(known.logged)
+            await asyncio.sleep(0)
+
+    asking = asyncio.create_task(other())
+    await Sink(known, lambda: 7.0, note).take("desk", Batch(5, events))
+    await asking
+    assert turns == [PART, 2 * PART]
+    assert [batch.seq for batch in noted] == [5, 5 + PART, 5 + 2 * PART]
+    assert tuple(event for batch in noted for event in batch.events) == events
 
 
 def test_a_recording_gives_back_what_was_written(busy: list[Recorded], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -137,6 +138,22 @@ def test_a_copy_is_of_its_own(busy: list[Recorded]) -> None:
     assert ("desk", "w99") not in copied.workers
     assert copied.numbered == known.numbered - 2
     assert len(copied.events) == len(known.events) - 2
+
+
+def test_the_counts_of_workers_are_those_of_the_workers_at_any_time(busy: list[Recorded]) -> None:
+    known = Store()
+    for place, recorded in enumerate([*busy, *busy]):  # the second time begins with a picture of those known
+        known.apply("desk", recorded.item, place)
+        known.apply("lab", recorded.item, place)
+        known.tick(place)
+        counted = Counter((key[0], worker.pool, worker.state) for key, worker in known.workers.items())
+        assert +known.worker_states == counted
+        assert known.copy().worker_states == known.worker_states
+    assert any(worker.state == "gone" for recorded in busy for worker in _workers(recorded))
+
+
+def _workers(recorded: Recorded) -> list[Worker]:
+    return [event.what for event in getattr(recorded.item, "events", ()) if isinstance(event.what, Worker)]
 
 
 @pytest.mark.parametrize("until_s", [0.0, 1.2, 2.0, 3.0, 99.0])

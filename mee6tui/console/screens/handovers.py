@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any, Final
 
@@ -59,10 +59,14 @@ class Handovers(TablePage):
                 found[happened.source, happened.event.what.worker] = happened.event.what
         return (found | store.handovers).items()
 
-    def record(self, store: Store, key: Key) -> Any:
-        """One of them; it stays when its worker goes."""
-        row = self.table.rows.get(key)
-        return store.handovers.get(key) or (row[1] if row else None)
+    def reader(self, store: Store) -> Callable[[Key], Any]:
+        """Of all; one stays when its worker goes."""
+
+        def read(key: Key) -> Any:
+            row = self.table.rows.get(key)
+            return store.handovers.get(key) or (row[1] if row else None)
+
+        return read
 
     def flush(self, now: float) -> None:
         """Keeps the newest."""

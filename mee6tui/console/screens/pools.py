@@ -81,7 +81,8 @@ class Pools(Page):
         if self._changes:
             known = self.map.signs
             changed = self._changes.take()
-            changed.sort(key=lambda key: [] if key in known else natural(key))  # those that are new, in their order
+            if new := sorted((key for key in changed if key not in known), key=natural):  # in their order
+                changed = new + [key for key in changed if key in known]
             for key in changed:
                 worker = store.workers.get(key)
                 if worker is None:
@@ -162,7 +163,7 @@ class Pools(Page):
     # The figures
 
     def _show_figures(self, store: Store) -> None:
-        states = Counter((source, worker.pool, worker.state) for (source, _id), worker in store.workers.items())
+        states = store.worker_states
         self._title_groups(store, states)
         by_state: Counter[str] = Counter()
         for (_source, _pool, state), number in states.items():

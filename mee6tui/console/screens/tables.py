@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -57,9 +58,9 @@ class TablePage(Page):
         """All rows."""
         return store.table(self.KIND).items()
 
-    def record(self, store: Store, key: Key) -> Any:
-        """One of them; None where it is no longer."""
-        return store.table(self.KIND).get(key)
+    def reader(self, store: Store) -> Callable[[Key], Any]:
+        """What reads one of them by its key; it says None where that is no longer."""
+        return store.table(self.KIND).get
 
     def compose(self) -> ComposeResult:
         """The table."""
@@ -85,8 +86,9 @@ class TablePage(Page):
         """Hands what has changed to the table."""
         if self._changes:
             store, table = self.store, self.table
+            read = self.reader(store)
             for key in self._changes.take():
-                record = self.record(store, key)
+                record = read(key)
                 if record is None:
                     table.drop(key)
                 else:
@@ -417,10 +419,10 @@ class Events(TablePage):
         """The ring's."""
         return [((happened.source, str(happened.number)), happened) for happened in store.events]
 
-    def record(self, store: Store, key: Key) -> Happened | None:
-        """One of them."""
+    def reader(self, store: Store) -> Callable[[Key], Happened | None]:
+        """Of those that are new and still in the ring."""
         first = store.events[0].number if store.events else 0
-        return self._recent.get(key) if int(key[1]) >= first else None
+        return lambda key: self._recent.get(key) if int(key[1]) >= first else None
 
     def flush(self, now: float) -> None:
         """Notes what is new, and drops what the ring has lost."""
@@ -485,8 +487,9 @@ def told(what: Any) -> tuple[str, str, str]:
             return "", "", ""
 
 
+@lru_cache(maxsize=20_000)
 def numbered(identity: str) -> tuple[int, str]:
-    """What sorts `w10` after `w9`."""
+    """What sorts `w10` after `w9`; kept, since each ordering asks for it again of every row."""
     digits = "".join(filter(str.isdigit, identity))
     return (int(digits) if digits and len(digits) < 12 else 0, identity)
 

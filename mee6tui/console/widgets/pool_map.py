@@ -79,7 +79,6 @@ class PoolMap(LineView, Generic[K]):
         """Group and first slot; -1 for its title, -2 for the blank line before it."""
         self._strips: dict[int, Strip] = {}
         self._painted: dict[tuple[str, bool], list[Segment]] = {}
-        self._dirty: set[K] = set()
         self._dirty_lines: set[int] = set()
         self._structural = True
         self._laid_out_at = float("-inf")
@@ -112,20 +111,23 @@ class PoolMap(LineView, Generic[K]):
         """Adds a cell or changes its state; the group must have been made."""
         home = self._home.get(key)
         wanted = self._groups[group]
-        if home is not None and home[0] is not wanted:
+        if home is not None and home[0] is wanted:
+            if self.signs[key] is not sign:
+                self.signs[key] = sign
+                self._dirty_lines.add(self._line_of(wanted, home[1]))
+            return
+        if home is not None:
             self.drop(key)
-            home = None
-        if home is None:
-            if wanted.holes:
-                slot = heapq.heappop(wanted.holes)
-                wanted.slots[slot] = key
-            else:
-                slot = len(wanted.slots)
-                wanted.slots.append(key)
-                self._structural = True
-            self._home[key] = (wanted, slot)
+        if wanted.holes:
+            slot = heapq.heappop(wanted.holes)
+            wanted.slots[slot] = key
+        else:
+            slot = len(wanted.slots)
+            wanted.slots.append(key)
+            self._structural = True
+        self._home[key] = (wanted, slot)
         self.signs[key] = sign
-        self._dirty.add(key)
+        self._dirty_lines.add(self._line_of(wanted, slot))
 
     def drop(self, key: K) -> None:
         """Removes a cell; one that is not there is no error."""
@@ -139,14 +141,13 @@ class PoolMap(LineView, Generic[K]):
         heapq.heappush(group.holes, slot)
         if len(group.holes) > 16 and len(group.holes) > len(group.slots) // 2:
             self._close_up(group)
-        self._dirty.discard(key)
 
     def clear(self) -> None:
         """Removes everything."""
         self.signs.clear()
         self._groups.clear()
         self._home.clear()
-        self._dirty.clear()
+        self._dirty_lines.clear()
         self._structural = True
 
     @property
@@ -165,11 +166,6 @@ class PoolMap(LineView, Generic[K]):
         if self._structural and now - self._laid_out_at >= LAYOUT_S:
             self._laid_out_at = now
             self._lay_out()
-        for key in self._dirty:
-            home = self._home.get(key)
-            if home is not None:
-                self._dirty_lines.add(self._line_of(*home))
-        self._dirty.clear()
         top, height, width = self.scroll_offset.y, self.size.height, self.size.width
         for line in self._dirty_lines:
             self._strips.pop(line, None)
