@@ -235,12 +235,8 @@ def _images(patient: Patient) -> Iterator[Finding]:
             level = Level.FAILING if patient.driver == "docker" and not images else Level.WARNING
             yield Finding(f"image {runtime}", level, "not built", mend)
         elif not image.is_current:
-            yield Finding(
-                f"image {runtime}",
-                Level.WARNING,
-                f"of another build ({image.version or 'not by mee6'})",
-                image.build_command,
-            )
+            what = f"of another build ({image.version or 'not by mee6'})"
+            yield Finding(f"image {runtime}", Level.WARNING, what, image.build_command)
         else:
             yield Finding(f"image {runtime}", Level.OK, f"{image.name}, {image.size_bytes >> 20} MiB")
 

@@ -371,6 +371,7 @@ def _portrait(node: Node) -> list[str]:
     up_s = (node.now_ns - node.started_ns) / 1e9
     starting = sum(pool.starting for pool in node.pools)
     idle = max(0, node.workers - node.busy - node.paused - starting)
+    kinds = [f"{node.busy} busy", f"{idle} idle", f"{node.paused} paused", f"{starting} starting"]
     return output.facts(
         [
             ("node", node.id),
@@ -384,10 +385,7 @@ def _portrait(node: Node) -> list[str]:
             *(("missing", line) for line in node.missing),
             ("driver", f"{node.driver} (isolation {node.isolation}, pause {node.pause}, limits {node.limits})"),
             *(("note", line) for line in node.notes),
-            (
-                "workers",
-                f"{node.workers} of {node.max_workers}: {node.busy} busy, {idle} idle, {node.paused} paused, {starting} starting",
-            ),
+            ("workers", f"{node.workers} of {node.max_workers}: {', '.join(kinds)}"),
             *_policy(node),
             ("waiting", str(node.queued)),
             ("invocations", f"{node.invocations}, of which failed {node.failures}"),

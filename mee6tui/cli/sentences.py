@@ -42,8 +42,9 @@ def sentence(event: Event) -> str:
         case Figures() as figures:
             return (
                 f"function {figures.function} of {figures.username}: {figures.rate:.1f} a second, "
-                f"p50 {units.milliseconds(figures.p50_ms)}, p99 {units.milliseconds(figures.p99_ms)}, {figures.queued} waiting, "
-                f"{figures.running} running, {figures.invocations} so far, of which failed {figures.failures}"
+                f"p50 {units.milliseconds(figures.p50_ms)}, p99 {units.milliseconds(figures.p99_ms)}, "
+                f"{figures.queued} waiting, {figures.running} running, "
+                f"{figures.invocations} so far, of which failed {figures.failures}"
             )
 
 

@@ -166,8 +166,9 @@ def _node(node: Node) -> Iterable[str]:
         f"{node.workers_cpu:.2f} cores, {units.mebibytes(node.memory_bytes)}"
     )
     yield (
-        f"invocations: {node.rate:.1f} a second, p50 {units.milliseconds(node.p50_ms)}, p99 {units.milliseconds(node.p99_ms)}, "
-        f"{node.queued} waiting, {node.invocations} so far, of which failed {node.failures}"
+        f"invocations: {node.rate:.1f} a second, "
+        f"p50 {units.milliseconds(node.p50_ms)}, p99 {units.milliseconds(node.p99_ms)}, {node.queued} waiting, "
+        f"{node.invocations} so far, of which failed {node.failures}"
     )
 
 
