@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from typing import Any, Final
@@ -42,6 +43,9 @@ def tell(error: Exception, *, debug: bool = False) -> int:
             sys.stderr.write(visible(error.traceback).rstrip("\n") + "\n")
         say(_line(error))
         return error.exit
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EIO} and error.filename is None:
+        say(f"the output could not be written: {error.strerror}")
+        return 1
     hint = "" if debug else "; --debug shows where"
     say(f"internal error: {type(error).__name__}: {error}{hint}")
     return 1

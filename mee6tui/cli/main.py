@@ -6,6 +6,8 @@ What a command needs beyond typer is imported when it runs: `mee6 --help` loads 
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 from mee6tui.cli import (
     act,
@@ -65,6 +67,9 @@ app.command(epilog=examples('eval "$(mee6 completion bash)"', "mee6 completion f
 
 def main() -> None:
     """The entry point."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was started with that closed
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for as long as this runs
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what its C core has to say is not for whoever runs a command
     app()
 

@@ -30,7 +30,11 @@ from textual.worker import Worker, WorkerState
 from mee6.errors import InvalidInput, Mee6Error
 from mee6.records import FunctionChange, Handover, Invocation, Log, Node, Step
 from mee6.records import Worker as WorkerRecord
-from mee6tui.console import clipboard, look
+from mee6tui.console import (
+    clipboard,
+    look,
+    terminal,  # noqa: F401 - how a terminal is read from then on
+)
 from mee6tui.console.clock import FPS, FrameClock
 from mee6tui.console.commands import Command, Context, Done, Key, Registry, Selection, key_name
 from mee6tui.console.history import History
@@ -42,6 +46,7 @@ from mee6tui.console.screens.page import Page, Place
 from mee6tui.console.screens.registry import PAGES, registry
 from mee6tui.console.source import AgentSource, Item, LinkState, Sink, Source
 from mee6tui.console.store import Store
+from mee6tui.console.widgets.harmless import clean
 from mee6tui.console.widgets.line import Line, Lines, Painted, Span
 from mee6tui.console.widgets.prompt import Prompt
 
@@ -633,6 +638,10 @@ class ConsoleApp(App[int]):
     def note(self, line: str, error: str = "") -> None:
         """Notes it in the command log, without a word."""
         self.command_log.append(Done(self.wall_ns(), line, error))
+
+    def notify(self, message: str, *, title: str = "", **how: Any) -> None:
+        """Says something in a corner; see `App.notify`. What a function said gives no orders there either."""
+        super().notify("\n".join(map(clean, message.split("\n"))), title=clean(title), **how)
 
     def say(self, text: str, *, title: str = "", severity: Severity = "information") -> None:
         """Says it in a corner, as it is; what is long is cut, since a toast must leave room for the page."""

@@ -11,8 +11,12 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from mee6.errors import InvalidInput
+
+MAX_CHARACTERS: Final = 500
+"""Every word is asked of every row: a page of text, pasted by mistake, would take minutes."""
 
 Fields = Mapping[str, str]
 """A row's texts by the columns' keys."""
@@ -41,8 +45,10 @@ def parse(text: str, columns: Iterable[str]) -> Filter:
         columns: the keys that may stand before `=`.
 
     Raises:
-        InvalidInput: a pattern is not one, or there is no such column.
+        InvalidInput: it is too long, a pattern is not one, or there is no such column.
     """
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidInput(f"a filter has at most {MAX_CHARACTERS} characters; this has {len(text)}")
     try:
         words = shlex.split(text, posix=True)
     except ValueError:  # a quote that is not closed yet: it is still being typed

@@ -16,6 +16,7 @@ from typing import Final
 from rich.style import Style
 
 from mee6tui.cli.units import duration
+from mee6tui.console.widgets.harmless import clean
 
 __all__ = ["DARK", "HANDOVERS", "INVOCATIONS", "LIGHT", "LINKS", "PALETTES", "STEPS", "WORKERS", "Palette", "Sign"]
 
@@ -163,7 +164,8 @@ class Palette:
         return f"{self.glyph(sign)} {sign.word}"
 
     def plain(self, text: str) -> str:
-        """Text as it may be shown: with `ascii`, what is not ASCII is replaced."""
+        """Text as it may be shown: without control characters; with `ascii`, what is not ASCII is replaced."""
+        text = clean(text)
         return text.translate(_TO_ASCII).encode("ascii", "replace").decode() if self.ascii else text
 
 

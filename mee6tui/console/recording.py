@@ -7,6 +7,7 @@ written as it was sent, names, log lines and errors of functions included.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from mee6tui.console.source import Item
 FORMAT: Final = "mee6-recording"
 VERSION: Final = 1
 LIMIT_BYTES: Final = 256 << 20
+_HEADER_BYTES: Final = 4096
+"""More than any header takes: what has no line end is no recording."""
 """Where a recording ends that nobody ends: an hour or more of a busy agent."""
 _KINDS: Final[dict[str, type[records.What]]] = {
     "worker": records.Worker,
@@ -65,7 +68,8 @@ class Recorder:
         """Why nothing more is written; empty while it is."""
         self._began: float | None = None
         try:
-            self._file: IO[bytes] = path.open("xb")
+            # For its owner alone: it holds what functions wrote.
+            self._file: IO[bytes] = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         except FileExistsError as error:
             raise InvalidInput(f"{path} is there already; give a name that is free") from error
         except OSError as error:
@@ -119,13 +123,13 @@ def read(path: Path) -> Iterator[Recorded]:
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
     with file:
-        _check_header(path, file.readline())
+        _check_header(path, file.readline(_HEADER_BYTES))
         for number, line in enumerate(file, 2):
             if not line.endswith(b"\n"):
                 return
             try:
                 yield _decoded(msgspec.json.decode(line))
-            except (msgspec.MsgspecError, KeyError, TypeError) as error:
+            except (msgspec.MsgspecError, KeyError, TypeError, RecursionError) as error:
                 raise InvalidInput(f"{path}, line {number} is broken: {error}") from error
 
 
@@ -133,7 +137,7 @@ def _check_header(path: Path, line: bytes) -> None:
     try:
         header = msgspec.json.decode(line)
         form, version = header["format"], header["version"]
-    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+    except (msgspec.MsgspecError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInput(f"{path} is no recording; make one with: mee6 console --record FILE") from error
     if form != FORMAT or version != VERSION:
         raise InvalidInput(f"{path} is {form!r} of version {version}; this mee6 reads {FORMAT!r} of version {VERSION}")

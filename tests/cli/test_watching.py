@@ -60,7 +60,7 @@ def test_each_event_is_a_sentence(on: Run, watched: FakeAgent) -> None:
             "machine 50% busy"
         ),
         (
-            "22:13:20.007 function echo of ann: 3.0 a second, p50 0 ms, p99 1 ms, 0 waiting, 0 running, 9 so far, "
+            "22:13:20.007 function echo of ann: 3.0 a second, p50 0, p99 1.00ms, 0 waiting, 0 running, 9 so far, "
             "of which failed 0"
         ),
         "22:13:20.008 invocation i1 of echo is failed: no",

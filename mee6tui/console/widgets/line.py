@@ -13,6 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from mee6tui.console.look import DARK, Palette
+from mee6tui.console.widgets.harmless import clean
 from mee6tui.console.widgets.pieces import Piece, filled
 
 Span = tuple[str, str] | tuple[str, str, str]
@@ -23,7 +24,8 @@ Line = Sequence[Span]
 def segments_of(pieces: Iterable[Piece], width: int, palette: Palette, ground: str = "background") -> list[Segment]:
     """The pieces in exactly `width` cells, in the palette's styles."""
     style = palette.style
-    drawn = filled(pieces, width)
+    # Of whatever page: a function's words must never be the terminal's orders.
+    drawn = filled((one if one.text.isprintable() else one._replace(text=clean(one.text)) for one in pieces), width)
     if palette.ascii:
         drawn = [piece._replace(text=palette.plain(piece.text)) for piece in drawn]
     return [Segment(text, style(tone, on or ground, bold=strong)) for text, tone, on, strong in drawn]
