@@ -20,8 +20,8 @@ FIRST_RETRY_S: Final = 0.25
 LAST_RETRY_S: Final = 10.0
 STEADY_S: Final = 5.0
 """A link that held for so long begins again with the first delay."""
-PART: Final = 1_000
-"""Events that are taken in at once, in about 3 ms; keys are answered before the next."""
+PART: Final = 2_000
+"""Events that are taken in at once, in about 5 ms; keys are answered before the next."""
 LAGGING_S: Final = 5.0
 """How long it is shown that events were left out."""
 Item = Snapshot | Batch

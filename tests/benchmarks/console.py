@@ -154,6 +154,15 @@ def _load(page: str, seconds: int) -> None:
         frames.append(time.thread_time_ns() - began)
 
     FrameClock.frame = frame  # type: ignore[method-assign, assignment]  # its argument has another name
+    puts: list[int] = []
+    original_put = Sink.put
+
+    def put(sink: Sink, source: str, item: Item) -> None:
+        began = time.thread_time_ns()
+        original_put(sink, source, item)
+        puts.append(time.thread_time_ns() - began)
+
+    Sink.put = put  # type: ignore[method-assign, assignment]  # its argument has another name
     late: list[int] = []
 
     async def tick() -> None:
@@ -171,20 +180,20 @@ def _load(page: str, seconds: int) -> None:
         frames.clear()
         ticking = asyncio.create_task(tick())
         began = time.monotonic()
-        cpu, before, took, sent = time.process_time_ns(), began, 0, 0
+        puts.clear()
+        cpu, before, sent = time.process_time_ns(), began, 0
         seconds_cpu, taken = list[int](), list[int]()
         while (now := time.monotonic()) < began + seconds:
             due = int((now - began) * EVENTS)
             chunk = Batch(1, tuple(made[place % EVENTS] for place in range(sent, due)))
             sent = due
-            start = time.thread_time_ns()
-            await sink.take("bench", chunk)  # with what the loop does between the parts of a long one
-            took += time.thread_time_ns() - start
+            await sink.take("bench", chunk)
             if now - before >= 1:
                 used = time.process_time_ns()
                 seconds_cpu.append(used - cpu)
-                taken.append(took)
-                cpu, before, took = used, now, 0
+                taken.append(sum(puts))
+                puts.clear()
+                cpu, before = used, now
             await asyncio.sleep(0.02)
         ticking.cancel()
         passed = time.monotonic() - began
