@@ -46,8 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     if unknown := set(told.names) - set(names):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     if told.list:
+        width = max(map(len, questions())) + 2
         for name in names:
-            print(f"{name:<12}{_question(_module(name))}")
+            print(f"{name:<{width}}{_question(_module(name))}")
         return 0
     console = Console(width=max(Console().width, 150))
     machine = facts.machine()
