@@ -193,6 +193,7 @@ class ProcessDriver:
             # The kernel takes its time over moving a process between groups: 7 ms at the median, 17 at worst,
             # for a grace period of its own. A thread waits for it, not the loop.
             worker.joining = asyncio.ensure_future(asyncio.to_thread(worker.group.add, worker.pid))
+            worker.joining.add_done_callback(_seen)
             await asyncio.shield(worker.joining)
             worker.folders.open(worker.pid)
             if link.flows is not None:
@@ -397,3 +398,9 @@ class ProcessDriver:
                     worker.answer.set_result(running)
                 case _:
                     self._workers.heard(worker, packet)
+
+
+def _seen(done: asyncio.Future[None]) -> None:
+    """Keeps a failure that nobody waits for any more, as of a worker that ended meanwhile, out of the log."""
+    if not done.cancelled():
+        done.exception()
