@@ -35,8 +35,8 @@ node, version = shutil.which("node") or "", ""
 if node:
     try:
         version = subprocess.check_output([node, "--version"], stderr=subprocess.STDOUT).decode().strip().lstrip("v")
-    except Exception:
-        pass
+    except (OSError, ValueError, subprocess.SubprocessError):
+        pass  # one that does not run is told as none
 roots = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 own = [path for path in sys.path if path and os.path.isdir(path)
        and (not path.startswith(roots) or "site-packages" in path or "dist-packages" in path)]
