@@ -65,7 +65,7 @@ def test_a_state_folder_that_is_a_file_fails(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_engine")
 def test_a_state_folder_is_named_whether_it_is_there_or_not(tmp_path: Path) -> None:
-    assert look(tmp_path)["state folder"].found == f"{tmp_path} is"
+    assert look(tmp_path)["state folder"].found == f"{tmp_path} can be used"
     assert look(tmp_path / "a" / "b")["state folder"].found == f"{tmp_path / 'a' / 'b'} can be made"
 
 
