@@ -6,9 +6,11 @@ one all the while. Nothing here knows what a page shows.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -16,13 +18,13 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
+from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
 from mee6.errors import InvalidInput, Mee6Error
-from mee6tui.console import (
-    look,
-    terminal,  # noqa: F401 - how a terminal is read from then on
-)
+from mee6tui.console import look
 from mee6tui.console.clock import FPS, FrameClock
 from mee6tui.console.commands import Command, Context, Key, Registry, Selection
 from mee6tui.console.event import thing_of
@@ -41,6 +43,7 @@ from mee6tui.console.screens.registry import PAGES, registry
 from mee6tui.console.source import AgentSource, Item, LinkState, Sink, Source
 from mee6tui.console.store import Store
 from mee6tui.console.telling import TellingApp
+from mee6tui.console.terminal import TerminalDriver
 from mee6tui.console.themes import palette_of, theme_of
 from mee6tui.console.trail import Trail
 from mee6tui.console.widgets.line import Painted
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
 
 FRAME_S: Final = 0.25
 """How often header, banner and hints are looked at; at once after whatever the user did."""
+TYPED_S: Final = 1.0
+"""How long a field may take to take in what was typed."""
 _COMMANDS: Final = registry()
 
 
@@ -142,6 +147,11 @@ class ConsoleApp(TellingApp):
 
     # Life
 
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's own, which ends with its terminal."""
+        usual = super().get_driver_class()
+        return TerminalDriver if usual is LinuxDriver else usual
+
     def compose(self) -> ComposeResult:
         """Header, banner, the pages, the prompt and the hints."""
         yield self._frame.header
@@ -213,19 +223,19 @@ class ConsoleApp(TellingApp):
     async def on_event(self, event: events.Event) -> None:
         """A key that is not typed is obeyed before the next is looked at: that may be meant for what this one opens.
 
-        Textual sends a burst of keys to whatever had the focus before the first of them was obeyed.
+        Textual sends a burst of keys to whatever had the focus before the first of them was obeyed. What was typed
+        before such a key must be there when it is obeyed.
         """
-        if isinstance(event, events.Key) and not event.is_forwarded and self.app_focus and not self._types:
-            obeyed = await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
-            if obeyed:
-                self.hurry()
-                return
+        if isinstance(event, events.Key) and not event.is_forwarded and self.app_focus:
+            focused = self.focused
+            if focused is None or not focused.check_consume_key(event.key, event.character):
+                if focused is not None and focused.check_consume_key("a", "a"):
+                    await _taken_in(focused)
+                obeyed = await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
+                if obeyed:
+                    self.hurry()
+                    return
         await super().on_event(event)
-
-    @property
-    def _types(self) -> bool:
-        """Whether letters are text for what has the focus."""
-        return self.focused is not None and self.focused.check_consume_key("a", "a")
 
     def on_key(self) -> None:
         """What is pointed at may have changed, and with it the hints."""
@@ -275,6 +285,7 @@ class ConsoleApp(TellingApp):
         self.page = page
         page.open(place)
         page.show_store(self.shown)
+        self.attend()
         self.call_after_refresh(self._entered, page)
 
     def _entered(self, page: Page) -> None:
@@ -287,8 +298,13 @@ class ConsoleApp(TellingApp):
 
     def attend(self) -> None:
         """Gives the keys to the page, unless something is being typed."""
-        if self.page.main is not None and not self._prompt.is_open:
-            self.page.main.focus()
+        main = self.page.main
+        if main is None or self._prompt.is_open:
+            return
+        if main.is_mounted:
+            main.screen.set_focus(main)  # at once: what is pressed next is meant for it
+        else:
+            main.focus()
 
     def travel(self, by: int) -> None:
         """Goes back or forward in history."""
@@ -466,6 +482,15 @@ class ConsoleApp(TellingApp):
         """All that is on the page, as text: for tests and for saving."""
         strips = self.screen._compositor.render_strips()  # noqa: SLF001 - there is no public way
         return "\n".join(strip.text.rstrip() for strip in strips)
+
+
+async def _taken_in(typed_into: Widget) -> None:
+    """Waits until it has seen all keys it was sent."""
+    seen = asyncio.Event()
+    if typed_into.call_later(seen.set):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TYPED_S):
+                await seen.wait()
 
 
 def _settle() -> None:

@@ -113,6 +113,50 @@ async def test_keys_that_come_with_the_one_that_opens_the_prompt_are_typed_into_
         assert stage.app.query_one(Input).value == "i3nq"
 
 
+def burst(stage: Stage, *keys: str) -> None:
+    """Keys that come at once, as from somebody who types fast over a slow line."""
+    for key in keys:
+        stage.app.post_message(Key(key, key if len(key) == 1 else None))
+
+
+async def test_keys_that_come_with_a_prompts_enter_are_for_what_it_opens(play: Play) -> None:
+    async with play() as stage:
+        await stage.press("2", "4")
+        burst(stage, "colon", *"workers", "enter", "j", "j", "d")
+        await stage.settle()
+        assert stage.app.query_one(Input).value == "workers"
+        assert "mee6  worker w3" in stage.lines[0]
+        burst(stage, "4", "slash", *"echo", "enter", "G", "slash", "x", "escape", "F")
+        await stage.settle()
+        assert "invocations /echo" in stage.lines[0]
+        assert stage.app.frozen
+        burst(stage, "colon", *"help", "enter", "escape", "colon", *"freeze", "enter")
+        await stage.settle()
+        assert len(stage.app.screen_stack) == 1
+        assert not stage.app.frozen
+
+
+async def test_tab_on_an_empty_line_shows_all_commands_and_goes_through_them(play: Play) -> None:
+    async with play() as stage:
+        await stage.press("3", "colon")
+        text = await stage.press("tab")
+        assert stage.app.query_one(Input).value == ""
+        shown = {word for line in text.splitlines()[-9:-1] for word in line.split()}
+        assert shown >= set(stage.app.registry.names())
+        text = await stage.press("tab", "tab")
+        assert text.splitlines()[-1].split()[:2] == [":", stage.app.registry.names()[1]]
+        text = await stage.press("shift+tab")
+        first = stage.app.registry.by_name(stage.app.registry.names()[0])
+        assert first is not None
+        assert first.title in text.splitlines()[-1]
+        text = await stage.press(*["backspace"] * 20, *"p", "tab")
+        assert text.splitlines()[-2].split() == ["pause", "pools"]
+        await stage.press("tab", "tab", "enter")
+        assert "mee6  pools" in stage.lines[0]
+        await stage.press("3")
+        assert "pause" not in stage.text
+
+
 async def test_leaving_the_prompt_leaves_the_filter_as_it_was(play: Play) -> None:
     async with play() as stage:
         await stage.press("4", "slash", *"echo", "enter")
