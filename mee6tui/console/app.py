@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 FRAME_S: Final = 0.25
 """How often header, banner and hints are looked at; at once after whatever the user did."""
 TYPED_S: Final = 1.0
-"""How long a field may take to take in what was typed."""
+"""How long a field may take to take in what was typed, and a box to open, before the next key is looked at."""
 _COMMANDS: Final = registry()
 
 
@@ -209,7 +209,7 @@ class ConsoleApp(TellingApp):
             self.store.tick(now)
         self.page.flush(now)
         over = self.screen_stack[-1:]  # none while the console ends
-        if over and isinstance(over[0], Dialog):
+        if over and isinstance(over[0], Dialog) and over[0].is_mounted:
             over[0].flush(now)
         if now - self._framed_at >= FRAME_S or self._frame_due or self._links.take():
             self._framed_at, self._frame_due = now, False
@@ -229,11 +229,14 @@ class ConsoleApp(TellingApp):
         if isinstance(event, events.Key) and not event.is_forwarded and self.app_focus:
             focused = self.focused
             if focused is None or not focused.check_consume_key(event.key, event.character):
+                before = self.screen
                 if focused is not None and focused.check_consume_key("a", "a"):
                     await _taken_in(focused)
                 obeyed = await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
                 if obeyed:
                     self.hurry()
+                    if self.screen_stack and self.screen is not before and not self.screen.is_mounted:
+                        await _taken_in(self.screen)
                     return
         await super().on_event(event)
 
@@ -484,10 +487,10 @@ class ConsoleApp(TellingApp):
         return "\n".join(strip.text.rstrip() for strip in strips)
 
 
-async def _taken_in(typed_into: Widget) -> None:
-    """Waits until it has seen all keys it was sent."""
+async def _taken_in(widget: Widget) -> None:
+    """Waits until it is there, and has seen all keys it was sent."""
     seen = asyncio.Event()
-    if typed_into.call_later(seen.set):
+    if widget.call_later(seen.set):
         with suppress(TimeoutError):
             async with asyncio.timeout(TYPED_S):
                 await seen.wait()

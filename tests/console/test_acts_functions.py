@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 from textual.widgets import Input
 
 from mee6.api.v1 import invoker_pb2
@@ -102,6 +103,43 @@ async def test_json_is_checked_in_place_and_not_sent_before_it_is_sound(play: Pl
         assert form(at).result.text == '{\n  "a": 1,\n  "b": 2\n}'
         await at.press("v")
         assert form(at).result.text == '{"a": 1,\n "b" :2}'
+
+
+async def test_enter_runs_what_is_whole_and_begins_a_line_in_what_is_not(play: Play, tmp_path: Path) -> None:
+    async with acting(play, tmp_path) as at:
+        await on_function(at, "echo")
+        text = await at.press("i")
+        assert "enter runs" in text
+        assert "enter runs" in await at.write("one")
+        text = await at.press("left")
+        assert "ctrl+j or F5 runs  enter new line" in text
+        await at.press("end", "ctrl+n")
+        await at.write("two\n")
+        assert form(at).editor.text == "one\ntwo\n"
+        assert not at.agent.requests
+        await at.press("ctrl+j")
+        await ended(at)
+        await at.press("e", "ctrl+t")
+        await at.press("ctrl+a", "delete")
+        form(at).editor.text = ""
+        text = await at.write('{"a":\n 1')
+        assert form(at).editor.text == '{"a":\n 1'
+        assert "enter new line" in text
+        text = await at.write("}")
+        assert "enter runs" in text
+        await at.press("enter")
+        await ended(at)
+        assert [request.data for request in at.asked(invoker_pb2.InvokeRequest)] == [b"one\ntwo\n", b'{"a":\n 1}']
+
+
+async def test_keys_that_come_at_once_are_typed_and_then_run(play: Play, tmp_path: Path) -> None:
+    async with acting(play, tmp_path) as at:
+        await on_function(at, "echo")
+        for key in ("i", *"hey", "enter"):
+            at.stage.app.post_message(Key(key, key if len(key) == 1 else None))
+        await at.until(lambda: at.asked(invoker_pb2.InvokeRequest), "the request")
+        (request,) = at.asked(invoker_pb2.InvokeRequest)
+        assert request.data == b"hey"
 
 
 async def test_the_bytes_of_a_file_are_sent(play: Play, tmp_path: Path) -> None:

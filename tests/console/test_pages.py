@@ -10,6 +10,7 @@ from textual.events import Key
 from textual.widgets import Input
 
 from mee6.records import Batch, Event, Worker
+from mee6tui.console.screens.command_line import CommandLine
 from mee6tui.console.screens.page import Place
 from mee6tui.console.source import LinkState
 from tests.console.conftest import Play, Stage
@@ -387,3 +388,21 @@ def test_the_recording_holds_nothing_of_a_machine() -> None:
     text = (Path(__file__).parent / "recordings" / "busy.jsonl").read_text()
     assert "/work" not in text
     assert "/root" not in text
+
+
+async def test_ctrl_c_says_how_to_leave_and_leaves_the_second_time(play: Play) -> None:
+    async with play() as stage:
+        await stage.press("2", "ctrl+c")
+        assert stage.said() == ["ctrl+c again leaves, as ctrl+q does; q goes back, c copies"]
+        assert not stage.app._exit
+        await stage.pilot.press("ctrl+c")
+        assert stage.app._exit
+
+
+async def test_ctrl_c_copies_what_is_selected_and_leaves_the_prompt(play: Play) -> None:
+    async with play() as stage:
+        await stage.press("colon", *"some", "shift+home", "ctrl+c")
+        assert stage.app.clipboard == "some"
+        await stage.press("end", "ctrl+c")
+        assert not stage.app.query_one(CommandLine).is_open
+        assert all("leaves" not in said for said in stage.said())

@@ -24,6 +24,7 @@ ROWS: Final = 8
 class _Field(Input):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Leave", show=False, id="prompt.leave"),
+        Binding("ctrl+c", "copy_or_leave", "Copy, or leave", show=False, id="prompt.copy_or_leave"),
         Binding("tab", "complete(1)", "Complete", show=False, id="prompt.complete"),
         Binding("shift+tab", "complete(-1)", "The offer before", show=False, id="prompt.complete_back"),
         Binding("up", "recall(1)", "Earlier", show=False, id="prompt.earlier"),
@@ -40,6 +41,12 @@ class _Field(Input):
 
     def action_leave(self) -> None:
         self.prompt.leave()
+
+    def action_copy_or_leave(self) -> None:
+        if self.selected_text:
+            self.action_copy()
+        else:
+            self.prompt.leave()
 
     def action_complete(self, by: int) -> None:
         self.prompt.complete(by)
