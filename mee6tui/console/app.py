@@ -138,7 +138,7 @@ class ConsoleApp(TellingApp):
         self.trail = Trail()
         self._moment = Moment(self.store, self.history, tape, now, self._show)
         self._ticked_at = self._framed_at = float("-inf")
-        self._frame_due = False
+        self._frame_due = self._was_old = False
         self._frame = Frame(self)
         self._prompt = CommandLine()
         for palette in PALETTES.values():
@@ -214,6 +214,9 @@ class ConsoleApp(TellingApp):
         if now - self._framed_at >= FRAME_S or self._frame_due or self._links.take():
             self._framed_at, self._frame_due = now, False
             self._frame.show(now, asking=self._prompt.is_open)
+            if self._was_old != self.page.is_old:
+                self._was_old = self.page.is_old
+                self._shade(self.page)
 
     def hurry(self) -> None:
         """Paints at once: the user did something."""
@@ -253,6 +256,15 @@ class ConsoleApp(TellingApp):
             for widget in screen.query("*"):
                 if isinstance(widget, Painted):
                     widget.set_palette(self.palette)
+        if self._pages:
+            self._shade(self.page)
+
+    def _shade(self, page: Page) -> None:
+        """Gives the page its colours, faded where what it shows is old."""
+        palette = self.palette.faded if page.is_old else self.palette
+        for widget in [page, *page.query("*")]:
+            if isinstance(widget, Painted) and widget.palette != palette:
+                widget.set_palette(palette)
 
     def on_app_blur(self) -> None:
         """Paints seldom while nobody looks."""
@@ -292,9 +304,7 @@ class ConsoleApp(TellingApp):
         self.call_after_refresh(self._entered, page)
 
     def _entered(self, page: Page) -> None:
-        for widget in [page, *page.query("*")]:
-            if isinstance(widget, Painted) and widget.palette != self.palette:
-                widget.set_palette(self.palette)
+        self._shade(page)
         if page is self.page:
             self.attend()
         self.hurry()

@@ -72,6 +72,8 @@ class Frame:
                 spans += [(f" {self.app.palette.glyph(sign)} ", sign.tone), (look.short(name), "text")]
                 if link.state != LinkState.LIVE:
                     spans.append((f" {link.state}", sign.tone))
+                if link.away_since is not None:
+                    spans.append((f", as of {self._time_at(link.away_since, self.app.now())}", "*warning"))
                 spans.append((" ", "text"))
             return spans
         states = [link.state for link in links.values()]
@@ -85,7 +87,7 @@ class Frame:
             behind = max(0.0, now - self.app.moment)
             return [
                 ("  replay stands still" if self.app.tape else "  frozen", "*warning"),
-                (f" at {self._moment_text(now)}, {behind:,.0f} s ago", "text"),
+                (f" at {self._time_at(self.app.moment, now)}, {behind:,.0f} s ago", "text"),
                 (f"  {count(self.app.new)} new since", "quiet"),
                 ("  , . a second  { } an event  F goes on", "quiet"),
             ]
@@ -116,8 +118,8 @@ class Frame:
         )
         return [(said, "accent")]
 
-    def _moment_text(self, now: float) -> str:
-        return clock_time(self.app.wall_ns() - int((now - self.app.moment) * 1e9))
+    def _time_at(self, moment: float, now: float) -> str:
+        return clock_time(self.app.wall_ns() - int((now - moment) * 1e9))
 
     def _hint_line(self) -> Line:
         context = self.app.context()

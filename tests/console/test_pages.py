@@ -10,6 +10,7 @@ from textual.events import Key
 from textual.widgets import Input
 
 from mee6.records import Batch, Event, Worker
+from mee6tui.console.look import clock_time
 from mee6tui.console.screens.command_line import CommandLine
 from mee6tui.console.screens.page import Place
 from mee6tui.console.source import LinkState
@@ -298,6 +299,61 @@ async def test_a_link_that_is_lost_is_seen_with_its_error_and_when_it_is_tried_a
         text = await stage.settle()
         assert "reconnecting" in stage.lines[0]
         assert "again in 8 s, attempt 3: no agent answers at h:1" in text
+
+
+def tones(stage: Stage, word: str) -> set[str]:
+    """The colours of the text in the lines with this word, by their tones' names."""
+    named = {color: tone for tone, color in stage.app.palette.colors.items()}
+    found = [strip for strip in stage.app.screen._compositor.render_strips() if word in strip.text]
+    return {
+        named.get(segment.style.color.name, "")
+        for strip in found
+        for segment in strip
+        if segment.style and segment.style.color and segment.text.strip(" ▌")
+    }
+
+
+async def test_what_is_known_of_an_agent_that_is_away_is_faded_and_dated_until_it_is_back(play: Play) -> None:
+    async with play((120, 40)) as stage:
+        sink = stage.sources[0].sink
+        assert sink is not None
+        assert tones(stage, "kept ready") > {"quiet"}
+        await stage.press("2")
+        assert tones(stage, "pinger") > {"quiet"}
+        sink.link("desk", LinkState.RECONNECTING, error="no agent answers at h:1", attempt=1, retry_s=0.5)
+        lost = clock_time(stage.app.wall_ns())
+        first = rows(stage)
+        await stage.settle()
+        sink.link("desk", LinkState.RECONNECTING, error="no agent answers at h:1", attempt=2, retry_s=9.0)
+        for _ in range(5):
+            await stage.settle()
+        assert f"desk reconnecting, as of {lost}" in stage.lines[0]
+        assert tones(stage, "pinger") == {"quiet"}
+        assert {row[1:] for row in first} <= {row[1:] for row in rows(stage)}  # nobody grows older
+        await stage.press("0")
+        assert tones(stage, "worker") > {"quiet"}  # what happened has happened
+        text = await stage.press("1")
+        assert tones(stage, "kept ready") == {"quiet"}
+        assert f"as of {lost}" in text
+        sink.link("desk", LinkState.LIVE)
+        text = await stage.settle()
+        assert "as of" not in text
+        assert tones(stage, "kept ready") > {"quiet"}
+        await stage.press("2")
+        assert tones(stage, "pinger") > {"quiet"}
+
+
+async def test_of_several_agents_only_what_the_one_that_is_away_had_is_faded(play: Play) -> None:
+    async with play((120, 40), names=("edge", "lab")) as stage:
+        sink = stage.sources[0].sink
+        assert sink is not None
+        sink.link("edge", LinkState.RECONNECTING, error="no agent answers", attempt=1, retry_s=9.0)
+        text = await stage.settle()
+        assert "as of" in next(line for line in text.splitlines() if "edge python" in line)
+        assert "as of" not in next(line for line in text.splitlines() if "lab python" in line)
+        await stage.press("2")
+        assert tones(stage, " edge") <= {"quiet", "faint"} | tones(stage, "reconnecting")
+        assert {"warm", "paused", "busy"} & tones(stage, " lab")
 
 
 async def test_a_source_that_breaks_is_shown_and_ends_nothing(play: Play) -> None:

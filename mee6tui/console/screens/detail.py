@@ -57,6 +57,14 @@ class Detail(Page):
         yield self.table
 
     @property
+    def is_old(self) -> bool:
+        """Once its agent is away, unless it has ended."""
+        key = self.place.key
+        if key is None or self.place.kind == "event" or self.store.away_since(key[0]) is None:
+            return False
+        return not getattr(self._record(), "ended_ns", 0)
+
+    @property
     def main(self) -> Widget | None:
         """The events."""
         return self.table
