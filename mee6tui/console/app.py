@@ -121,6 +121,8 @@ class ConsoleApp(TellingApp):
         self.recall = Recall()
         self.invoked: dict[Key, Payload] = {}
         """What was invoked from here, with what."""
+        self.under_way: dict[str, str] = {}
+        """Functions that are being added from here, and how far that is."""
         self.now = now
         self.store = self.shown = Store()
         self.history = History()

@@ -57,6 +57,7 @@ class Frame:
             if self.app.clients and self.app.clients.keys() <= self.app.read_only.keys()
             else []
         )
+        spans += [(f" adding {name}, {how_far} ", "accent") for name, how_far in self.app.under_way.items()]
         if self.app.recorder is not None:
             stopped = self.app.recorder.stopped
             said = f" rec stopped: {stopped} " if stopped else f" rec {bytes_(self.app.recorder.bytes)} "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -405,3 +407,41 @@ async def test_a_memory_that_cannot_be_kept_costs_nothing_else(tmp_path: Path) -
     recall = Recall(tmp_path / "file" / "recall.json")
     await recall.used("ann/echo", Payload(text="x"))
     assert recall.of("ann/echo").payloads == [Payload(text="x")]
+
+
+async def test_a_function_is_added_with_an_environment_as_the_command_line_gives_it(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "a secret")
+    made = write_function(tmp_path / "desk", "zebra", "def main(arg): return arg")
+    async with acting(play, tmp_path) as at:
+        await at.press("n")
+        await at.write(str(made))
+        adding(at).env.focus()
+        await at.write("STAGE='the lab' TOKEN")
+        assert adding(at).lines()[0].endswith(f"{made} -e 'STAGE=the lab' -e TOKEN --context desk")
+        await at.press("space", *"1X", "enter")
+        text = await at.until(lambda: "not a variable" in at.stage.text, "the complaint")
+        assert not at.asked(invoker_pb2.UploadHeader)
+        assert at.stage.app.focused is adding(at).env
+        await at.press(*["backspace"] * 3, "enter")
+        await at.until(lambda: any("zebra" in title for title in titles(at)), "that it was added")
+        (header,) = at.asked(invoker_pb2.UploadHeader)
+        assert dict(header.env) == {"STAGE": "the lab", "TOKEN": "a secret"}
+
+
+async def test_how_far_an_upload_is_can_be_seen_and_also_when_its_form_is_closed(play: Play, tmp_path: Path) -> None:
+    made = write_function(tmp_path / "desk", "zebra", "def main(arg): return arg")
+    (made / "data").write_bytes(os.urandom(3 << 20))
+    async with acting(play, tmp_path, (120, 40)) as at:
+        at.agent.takes_uploads.clear()
+        await at.press("n")
+        await at.write(str(made))
+        await at.press("enter")
+        text = await at.until(lambda: " sent, " in at.stage.text or "takes it in" in at.stage.text, "how far it is")
+        assert re.search(r"█.* of 3.0 MiB sent, \d+%|3.0 MiB sent; the agent takes it in", text)
+        await at.press("escape")
+        text = await at.until(lambda: "adding zebra, " in at.stage.lines[0], "how far it is, in the header")
+        at.agent.takes_uploads.set()
+        await at.until(lambda: any("zebra" in title for title in titles(at)), "that it was added")
+        await at.until(lambda: "adding" not in at.stage.lines[0], "that it is no longer under way")
