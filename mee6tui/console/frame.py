@@ -101,11 +101,15 @@ class Frame:
                 continue
             if not link.error:
                 continue
-            wait = f" again in {max(0.0, link.retry_at - now):.0f} s," if link.retry_at > now else ""
-            tries = f" attempt {link.attempt}:" if link.attempt else ":" if not wait else ""
+            wait = f"again in {max(0.0, link.retry_at - now):.0f} s" if link.retry_at > now else ""
+            tries = f"attempt {link.attempt}" if link.attempt else ""
+            line: list[Span] = [("  ", "text")]
+            if len(self.app.store.links) > 1:  # of one, the header says it
+                line.append((f"{look.short(name)} {link.state}  ", f"*{look.LINKS[link.state].tone}"))
             return [
-                (f"  {look.short(name)} {link.state}", f"*{look.LINKS[link.state].tone}"),
-                (f"{wait}{tries} {' '.join(link.error.split())}", "text"),
+                *line,
+                (" ".join(link.error.split()), "text"),
+                ("  " + ", ".join(filter(None, (wait, tries))), "quiet"),
             ]
         return []
 
@@ -123,19 +127,23 @@ class Frame:
         return clock_time(self.app.wall_ns() - int((now - moment) * 1e9))
 
     def _hint_line(self) -> Line:
-        context = self.app.context()
+        context, width = self.app.context(), self.app.size.width
         hints = sorted(
             (c for c in self.app.registry.here(context.page, context.selection) if c.hint and c.when(context) is None),
             key=lambda command: command.hint,
         )
-        line: list[tuple[str, str]] = [(" ", "text")]
-        room = self.app.size.width - 2
-        for place, command in enumerate(hints):
-            keys, words = key_name(command.keys[0]), command.short or command.title.lower()
-            room -= len(keys) + len(words) + 4
-            if room < 0 or (place >= HINTS_NARROW and self.app.size.width < 100):
+        said = {c.id: (f" {key_name(c.keys[0])} ", f"{c.short or c.title.lower()} ") for c in hints}
+        room, places = width - 2, HINTS_NARROW if width < 100 else len(said)
+        kept: set[str] = set()
+        for name in sorted(said, key=lambda name: name != "help"):  # whoever knows no other key needs this one
+            room -= sum(map(len, said[name])) + 1
+            if room < 0 or len(kept) == places:
                 break
-            line += [(f" {keys} ", "*accent"), (f"{words} ", "quiet")]
+            kept.add(name)
+        line: list[tuple[str, str]] = [(" ", "text")]
+        for name, (keys, words) in said.items():
+            if name in kept:
+                line += [(keys, "*accent"), (words, "quiet")]
         return line
 
 

@@ -421,7 +421,7 @@ async def test_a_function_is_added_with_an_environment_as_the_command_line_gives
         await at.write("STAGE='the lab' TOKEN")
         assert adding(at).lines()[0].endswith(f"{made} -e 'STAGE=the lab' -e TOKEN --context desk")
         await at.press("space", *"1X", "enter")
-        text = await at.until(lambda: "not a variable" in at.stage.text, "the complaint")
+        await at.until(lambda: "not a variable" in at.stage.text, "the complaint")
         assert not at.asked(invoker_pb2.UploadHeader)
         assert at.stage.app.focused is adding(at).env
         await at.press(*["backspace"] * 3, "enter")

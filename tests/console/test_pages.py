@@ -298,7 +298,7 @@ async def test_a_link_that_is_lost_is_seen_with_its_error_and_when_it_is_tried_a
         sink.link("desk", LinkState.RECONNECTING, error="no agent answers at h:1", attempt=3, retry_s=9.0)
         text = await stage.settle()
         assert "reconnecting" in stage.lines[0]
-        assert "again in 8 s, attempt 3: no agent answers at h:1" in text
+        assert "no agent answers at h:1  again in 8 s, attempt 3" in text
 
 
 def tones(stage: Stage, word: str) -> set[str]:

@@ -75,10 +75,10 @@ class AddScreen(Dialog):
     AddScreen #form { height: auto; }
     AddScreen .label { width: 9; }
     AddScreen .row { margin-bottom: 0; }
-    AddScreen #offers { height: 1; margin-bottom: 1; }
-    AddScreen Folders { height: 5; background: $background; padding: 0 1; scrollbar-size-vertical: 1; }
+    AddScreen #offers { height: 1; }
+    AddScreen Folders { height: 5; margin-top: 1; background: $background; padding: 0 1; scrollbar-size-vertical: 1; }
     AddScreen.-tall Folders { height: 14; }
-    AddScreen #check { height: 3; margin-top: 1; }
+    AddScreen #check { height: 3; }
     AddScreen .command { margin-top: 0; max-height: 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -118,7 +118,7 @@ class AddScreen(Dialog):
             self._to,
             Horizontal(Static("folder", classes="label"), self.path, classes="row"),
             self._offers,
-            Horizontal(Static("environ.", classes="label"), self.env, classes="row"),
+            Horizontal(Static("env", classes="label"), self.env, classes="row"),
             self.folders,
             self._check,
             Static("", classes="command", markup=False),
@@ -170,7 +170,9 @@ class AddScreen(Dialog):
         return self.context.app.clients[self.source].user
 
     def lines(self) -> Sequence[str]:
-        """What does the same."""
+        """What does the same, once there is a folder."""
+        if not self.path.value.strip():
+            return ()
         path = str(self.checked.folder) if self.checked else self.path.value
         given = [word for variable in shell.words(self.env.value) for word in ("-e", variable)]
         return [shell.line(["act", "add", path, *given], self.context.app.flags.get(self.source, ""))]

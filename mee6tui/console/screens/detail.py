@@ -148,7 +148,14 @@ class Detail(Page):
         pairs = [(field.name, self._fact(source, field.name, getattr(record, field.name))) for field in fields(record)]
         known = [(name, text) for name, text in pairs if text]
         width = max(len(_title(name)) for name, _text in known)
-        return [[(f"  {_title(name).ljust(width)}  ", "quiet"), (text, _tone(name, text))] for name, text in known]
+        return [
+            [(f"  {_title(name).ljust(width)}  ", "quiet"), (self._signed(name, text), _tone(name, text))]
+            for name, text in known
+        ]
+
+    def _signed(self, name: str, text: str) -> str:
+        signs = look.WORKERS if self.place.kind == "worker" else look.INVOCATIONS
+        return self.facts.palette.word(signs[text]) if name == "state" and text in signs else text
 
     def _fact(self, source: str, name: str, value: Any) -> str:
         if name == "spans":
