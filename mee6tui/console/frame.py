@@ -89,8 +89,8 @@ class Frame:
             return [
                 ("  replay stands still" if self.app.tape else "  frozen", "*warning"),
                 (f" at {self._time_at(self.app.moment, now)}, {behind:,.0f} s ago", "text"),
-                (f"  {count(self.app.new)} new since", "quiet"),
-                ("  , . a second  { } an event  F goes on", "quiet"),
+                (f"  {count(self.app.new)} new", "quiet"),
+                ("  , . second  { } event  F goes on", "quiet"),
             ]
         if self.internals:
             return self._internal_line()

@@ -258,7 +258,7 @@ async def test_a_frozen_view_stays_while_the_console_goes_on_listening(play: Pla
         stage.sources[0].say(Batch(9999, (Event(stage.app.store.agent_now("desk", stage.time.now), new),)))
         await stage.settle()
         assert [line.split("  ")[:3] for line in rows(stage)] == [line.split("  ")[:3] for line in before]
-        assert "1 new since" in stage.lines[1]
+        assert "1 new  , . second" in stage.lines[1]
         await stage.press("F")
         assert "w77" in stage.text
         assert "frozen" not in stage.lines[1]
