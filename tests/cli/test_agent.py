@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.config import DRIVERS
 from mee6.errors import Mee6Error
 from mee6tui.cli import daemon
 from tests.cli.conftest import Run
@@ -115,13 +116,41 @@ def test_a_stale_file_is_not_taken_for_an_agent(state: Path) -> None:
         (("--prewarm", "python"), "is not RUNTIME=N"),
         (("--keep-alive", "soon"), "is no duration"),
         (("--memory", "much"), "is no size"),
-        (("--driver", "magic"), "magic"),
+        (
+            ("--driver", "proces"),
+            "driver 'proces' is not known; did you mean 'process'? known are: process, docker, auto",
+        ),
+        (("--listen", "nowhere"), "'nowhere' is not an address; use host:port, as in 127.0.0.1:5122"),
+        (("--prewarm", "cobol=1"), "prewarm: no runtime 'cobol'; there are: nodejs, python"),
+        (("--pause", "sometimes"), "no pause policy 'sometimes'; use one of: always, after-use, never"),
     ],
 )
-def test_wrong_options_are_one_line(mee6: Run, args: tuple[str, ...], says: str) -> None:
-    result = mee6("agent", "serve", *args)
+@pytest.mark.parametrize("where", [(), ("--detach",)])
+def test_wrong_options_are_one_line_and_leave_nothing_behind(
+    mee6: Run, state: Path, args: tuple[str, ...], says: str, where: tuple[str, ...]
+) -> None:
+    result = mee6("agent", "serve", *args, *where)
     assert (result.stdout, result.exit_code) == ("", 2)
     assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not state.exists()
+
+
+def test_the_drivers_that_may_be_named_are_those_there_are() -> None:
+    from agent import choice, main
+
+    assert (*main.DRIVERS, choice.AUTO) == DRIVERS
+
+
+def test_a_script_is_told_where_a_detached_agent_is(mee6: Run, state: Path) -> None:
+    started = mee6("agent", "serve", "--detach", "--listen", "127.0.0.1:0", "--prewarm", "python=0", "-o", "json")
+    assert started.exit_code == 0, started.stderr
+    found = daemon.facts(state)
+    assert found is not None
+    assert json.loads(started.stdout) == {
+        "address": found.listen, "pid": found.pid, "log": str(state / "agent.log"), "state_dir": str(state),
+    }  # fmt: skip
+    assert mee6("agent", "stop", "-q").stderr == ""
 
 
 def test_a_serving_agent_is_told_how_to_keep_its_workers(mee6: Run, serving: Path) -> None:
