@@ -11,11 +11,12 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, Final
 
 import typer
 
-from mee6.errors import FunctionError, FunctionRaised, Mee6Error
+from mee6.errors import DependencyFailed, Exhausted, FunctionError, FunctionRaised, Mee6Error
 from mee6.visible import visible
 
 INTERRUPTED: Final = 130
@@ -25,11 +26,13 @@ _CLICK_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 """`ClickException`, wherever this typer keeps it."""
 
 
-def tell(error: Exception, *, debug: bool = False) -> int:
+def tell(error: Exception, *, debug: bool = False, about: str = "", verbose: bool = False) -> int:
     """Says what went wrong and returns the exit code.
 
     Args:
         debug: shows the Python traceback first.
+        about: which of several things it is about, where the message does not say so itself.
+        verbose: shows all that pip or npm said, not just what tells why.
     """
     if debug:
         traceback.print_exception(error)
@@ -39,9 +42,17 @@ def tell(error: Exception, *, debug: bool = False) -> int:
         say(_usage(error))
         return 2
     if isinstance(error, Mee6Error):
+        more = ""
         if error.traceback:
-            sys.stderr.write(visible(error.traceback).rstrip("\n") + "\n")
-        say(_line(error))
+            shown = error.traceback.rstrip("\n").split("\n")
+            if not verbose and isinstance(error, DependencyFailed | Exhausted):
+                from mee6tui.cli.packages import essential
+
+                said, shown = len(shown), essential(error.traceback)
+                more = f" (-v shows all {said} lines)" if said > len(shown) else ""
+            sys.stderr.writelines(visible(line) + "\n" for line in shown)
+        named = Path(about).name + "/" in error.message or about in error.message
+        say((f"{about}: " if about and not named else "") + _line(error) + more)
         return error.exit
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EIO} and error.filename is None:
         say(f"the output could not be written: {error.strerror}")
