@@ -112,7 +112,8 @@ class Syntax:
             said = (await _said([node, "--max-old-space-size=512", "--check", name], folder)).decode("utf-8", "replace")
             place, why = _NODE_PLACE.search(said), _NODE_WHY.search(said)
             if place and why:
-                excerpt = f"{name}:{place[2]}{said[place.end() : why.end()]}"
+                shown = [line for line in said[place.end() : why.end()].splitlines() if line.strip()]
+                excerpt = "\n".join([f"{name}:{place[2]}", *shown])
                 return Mistake(name, int(place[2]), why[1], excerpt), "Node.js"
         return None, ""
 

@@ -12,6 +12,8 @@ from agent.listening import SOCKET_PATH_BYTES, split_listen
 from mee6.errors import InvalidInput
 from runtimes.catalog import RUNTIMES
 
+LEAST_MEMORY_BYTES: Final = 32 << 20
+"""As the manifest's `memoryMib`."""
 LANE: Final = "lane/agent.sock"
 """The lane's socket, below the state folder."""
 
@@ -27,6 +29,10 @@ def check(config: AgentConfig) -> None:
         meant = f"did you mean {near[0]!r}? " if near else ""
         raise InvalidInput(f"driver {config.driver!r} is not known; {meant}known are: {', '.join(DRIVERS)}")
     split_listen(config.listen)
+    if 0 < config.memory_bytes < LEAST_MEMORY_BYTES:
+        raise InvalidInput(
+            f"memory of {config.memory_bytes} bytes is less than the {LEAST_MEMORY_BYTES >> 20}M that a worker needs"
+        )
     if len(os.fsencode(config.state_dir / LANE)) > SOCKET_PATH_BYTES:
         raise InvalidInput(f"the state folder {config.state_dir} has too long a path for sockets; choose a shorter one")
     policy.check(config, RUNTIMES)

@@ -25,6 +25,7 @@ from mee6.api.v1 import console_pb2, console_pb2_grpc, invoker_pb2, invoker_pb2_
 from mee6.bundle import Bundle
 from mee6.errors import ProtocolError, TimedOut
 from mee6.faults import error_of
+from mee6.manifest import MAX_TIMEOUT_S
 from mee6.records import Added, Batch, Description, Function, LogLine, Node, Outcome, Snapshot, Trace, Worker
 from mee6.stream import InvokeStream
 
@@ -97,7 +98,7 @@ class Client:
     ) -> Outcome:
         """As `invoke`, with bytes both ways."""
         request = self._invocation(name, data, content_type, user, timeout)
-        limit = None if timeout is None else timeout + GRACE_S
+        limit = None if timeout is None else min(timeout, MAX_TIMEOUT_S) + GRACE_S
         return convert.outcome(await self._answer(self._invoker.Invoke, request, limit))
 
     async def submit(self, name: str, arg: Any = None, *, user: str | None = None, timeout: float | None = None) -> str:

@@ -133,7 +133,7 @@ def load(path: Path) -> ConfigFile:
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not valid TOML: {error}") from error
+        raise InvalidInput(f"{path} is not valid TOML: {error}; mend it, or remove it") from error
     unknown = sorted(data.keys() - {"current", "context"})
     _demand(not unknown, path, f"unknown key {', '.join(unknown)}; use 'current' and [context.NAME]")
     current, tables = data.get("current", ""), data.get("context", {})
@@ -211,6 +211,8 @@ def check_address(address: Value) -> None:
     text = address.value
     host, _, port = text.rpartition(":")
     is_socket = text.startswith("unix:") and len(text) > len("unix:")
+    if "/" in host and not is_socket:
+        raise InvalidInput(f"address {text!r} (from {address.origin}) is no HOST:PORT; leave out what stands around it")
     if not is_socket and not (host and port.isdecimal() and 0 < int(port) < 65536):
         raise InvalidInput(f"address {text!r} (from {address.origin}) is neither HOST:PORT nor unix:/PATH")
 

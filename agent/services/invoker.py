@@ -162,13 +162,17 @@ class Invoker(InvokerServicer):
 
     async def Cancel(self, request: pb.CancelRequest, _context: Context) -> pb.CancelResponse:
         """Calls an invocation off."""
+        if not request.id:
+            raise InvalidInput("give the id of an invocation; see: mee6 trace")
         self._node.cancel(request.id)
         return pb.CancelResponse()
 
     async def Result(self, request: pb.ResultRequest, _context: Context) -> pb.InvokeResponse:
         """The outcome of an invocation, waiting for it at most `wait_s`."""
         if not 0 <= request.wait_s <= MAX_WAIT_S:
-            raise InvalidInput(f"wait_s is {request.wait_s}; it may be 0 to {MAX_WAIT_S:.0f} seconds")
+            raise InvalidInput(
+                f"a result is waited for 0 to {MAX_WAIT_S:.0f} seconds, not {request.wait_s:g}; ask again after that"
+            )
         if not request.id:
             raise InvalidInput("give the id of an invocation; see: mee6 trace")
         return response(await self._node.history.outcome(request.id, request.wait_s), as_text=False)

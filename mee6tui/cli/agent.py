@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 from dataclasses import asdict
@@ -264,8 +265,12 @@ async def _idle(client: Client, patience_s: float) -> Node:
 
 
 def _at(here: Session, state_dir: Path | None) -> Session:
-    """The session with the agent of a state folder that was named, unless an address was."""
-    if state_dir is not None and here.settings.address.origin == "default":
+    """The session with the agent of a state folder that was named, unless an address was; a flag beats the rest."""
+    if state_dir is None:
+        return here
+    by_flag = str(state_dir) != os.environ.get("MEE6_STATE_DIR")
+    origin = here.settings.address.origin
+    if origin == "default" or (by_flag and origin != "--address"):
         return here.at(daemon.serving(state_dir).address)
     return here
 

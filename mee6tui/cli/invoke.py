@@ -120,7 +120,9 @@ def logs(
     ] = "",
     identity: Annotated[str, typer.Option("--id", metavar="ID", help="Of one invocation.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
-    tail: Annotated[int, typer.Option("--tail", "-n", min=0, help="At most so many remembered lines; 0 = all.")] = 0,
+    tail: Annotated[
+        int, typer.Option("--tail", "-n", min=0, max=1_000_000, help="At most so many remembered lines; 0 = all.")
+    ] = 0,
     since: Annotated[
         str, typer.Option("--since", metavar="5m", help="Only so old, or since a time: 2026-01-31T08:00:00Z.")
     ] = "",

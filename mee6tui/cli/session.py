@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from mee6.config import OUTPUTS, Settings, Value, resolve, resolve_output
+from mee6.config import OUTPUTS, Settings, Value, resolve, resolve_output, state_path
+from mee6.errors import AgentUnreachable
 from mee6tui.cli import failure
 
 if TYPE_CHECKING:  # grpc is imported when a connection is made, not for --help
@@ -96,7 +97,10 @@ class Session:
 
         async def connected() -> T:
             async with Client(self.settings.address.value, user=self.settings.user.value) as client:
-                return await work(client)
+                try:
+                    return await work(client)
+                except AgentUnreachable as error:
+                    raise self._unreached(error) from error
 
         with (
             contextlib.nullcontext()
@@ -104,6 +108,20 @@ class Session:
             else waiting(doing or f"waiting for {self.settings.address}")
         ):
             return asyncio.run(connected())
+
+    def _unreached(self, error: AgentUnreachable) -> AgentUnreachable:
+        """With the address of the state folder's own agent, where that is another than the one nobody named."""
+        from mee6tui.cli import daemon
+
+        if self.settings.address.origin != "default" or not daemon.running(state_path()):
+            return error
+        found = daemon.facts(state_path())
+        if found is None or found.listen == self.settings.address.value:
+            return error
+        return AgentUnreachable(
+            f"no agent answers at {self.settings.address.value}; the one on {state_path()} listens on {found.listen}; "
+            f"use it with: export MEE6_ADDRESS={found.listen}"
+        )
 
 
 @contextlib.contextmanager
@@ -242,7 +260,9 @@ class Root(Group):
     """The `mee6` command itself: where failures are told and become exit codes."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Takes no arguments, on a terminal, for the console."""
+        """Takes no arguments, on a terminal, for the console; and what other programs are asked for their version."""
+        if args == ["--version"]:
+            args = ["version"]
         if not args and not ctx.resilient_parsing and on_terminal():
             args = ["console"]
         return super().parse_args(ctx, args)
@@ -251,6 +271,11 @@ class Root(Group):
         """In the order of `_ORDER`, whether groups or not."""
         del ctx
         return sorted(self.commands, key=_ORDER.index)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """With the exit codes."""
+        super().format_epilog(ctx, formatter)
+        formatter.write(failure.EXIT_CODES)
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; one whose output nobody reads any more ends quietly."""

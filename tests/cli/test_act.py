@@ -87,7 +87,30 @@ def test_a_detached_invocation_prints_its_id_and_is_found_again(on: Run, agent: 
         (("act", "invoke"), 2, "missing argument 'NAME'; see: mee6 act invoke --help"),
         (("act", "lss"), 2, "no command 'lss'; did you mean 'ls'? see: mee6 act --help"),
         (("tracee",), 2, "did you mean 'trace'?"),
-        (("act", "ls", "--wrong"), 2, "no option"),
+        (("act", "ls", "--wrong"), 2, "no option --wrong; did you mean --json? see: mee6 act ls --help"),
+        (("act", "--json", "ls"), 2, "no option --json, or it belongs after the command; see: mee6 act --help"),
+        (("--address", "x", "act", "ls"), 2, "no option --address, or it belongs after the command; see: mee6 --help"),
+        (("act", "ls", "--address", "http://h:1"), 2, "'http://h:1' (from --address) is no HOST:PORT; leave out what"),
+        (
+            ("act", "ls", "--address", "no-such-host.invalid:1"),
+            5,
+            "no machine is found by the name in no-such-host.inv",
+        ),
+        (("act", "logs", "-n", "-1"), 2, "invalid value for '--tail' / '-n': it must be 0 or more; see: mee6 act logs"),
+        (
+            ("act", "logs", "-n", "x"),
+            2,
+            "invalid value for '--tail' / '-n': it must be a whole number; see: mee6 act l",
+        ),
+        (("act", "logs", "-n", "99999999999999"), 2, "it must be 1000000 or less"),
+        (("act", "invoke", "echo", "-t", "9" * 400), 2, "is longer than 30 years"),
+        (("worker", "limits", "w1", "--memory", "9" * 30 + "G"), 2, "is more than any machine has"),
+        (("agent", "set", "prewarm=python=999999999999"), 2, "is over 100000, more workers than a machine can have"),
+        (
+            ("init", "x", "-r", "cobol"),
+            2,
+            "invalid value for '--runtime' / '-r': 'cobol' is not one of 'python', 'nodejs'",
+        ),
         (("act", "ls", "-o", "xml"), 2, "no output 'xml' (from --output)"),
         (("act", "ls", "--context", "nope"), 3, "no context 'nope'"),
         (("act", "add", "/no/such"), 2, "/no/such does not exist"),
@@ -109,6 +132,14 @@ def test_no_agent_is_one_line_and_exits_5(mee6: Run, tmp_path: Path) -> None:
     result = mee6("act", "ls", "--address", address)
     assert (result.stdout, result.exit_code) == ("", 5)
     assert result.stderr == f"mee6: no agent answers at {address}; start one with: mee6 agent serve --detach\n"
+
+
+def test_an_argument_over_the_connections_limit_is_told_in_bytes(on: Run, tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(bytes(40 << 20))
+    result = on("act", "invoke", "echo", f"@{tmp_path}/big")
+    assert result.exit_code == 8
+    assert result.stderr.startswith("mee6: the message has 4194")
+    assert "over the connection's limit of 33554432; send less at once" in result.stderr
 
 
 def test_debug_shows_the_python_traceback(on: Run) -> None:

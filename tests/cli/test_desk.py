@@ -46,6 +46,12 @@ def test_every_command_takes_the_options_that_all_take(path: tuple[str, ...], co
         assert {"--output", "-o", "--json", "--no-color", "--quiet", "-q"} <= options
 
 
+def test_help_ends_with_the_exit_codes_and_a_version_is_told_as_other_programs_do(mee6: Run) -> None:
+    assert "141 nobody reads on." in mee6("--help").stdout
+    assert mee6("--version", "--no").exit_code == 2
+    assert mee6("--version").stdout.startswith("client  mee6 ")
+
+
 @pytest.mark.parametrize("path", [(), ("act",), ("agent",), ("context",)])
 def test_a_group_alone_shows_its_help(mee6: Run, path: tuple[str, ...]) -> None:
     result = mee6(*path)
