@@ -128,6 +128,10 @@ def read(folder: Path) -> Manifest:
     try:
         return parse(path.read_bytes())
     except FileNotFoundError as error:
+        below = sorted(path.parent.name for path in folder.glob(f"*/{FILE_NAME}"))
+        if below:
+            shown = ", ".join(below[:4]) + (", ..." if len(below) > 4 else "")
+            raise InvalidManifest(f"no {FILE_NAME} in {folder}, but in its folders {shown}; give these") from error
         raise InvalidManifest(f"no {FILE_NAME} in {folder}; make one with: mee6 init NAME") from error
     except OSError as error:
         raise InvalidManifest(f"cannot read {path}: {error.strerror}") from error

@@ -141,6 +141,14 @@ def test_a_folder_without_a_manifest_is_told_how_to_make_one(tmp_path: Path) -> 
         read(tmp_path)
 
 
+def test_a_folder_of_functions_is_told_apart_from_a_function(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "activity.json").write_text(F + '"description": ""}')
+    with pytest.raises(InvalidManifest, match=r"no activity\.json in .*, but in its folders a, b; give these$"):
+        read(tmp_path)
+
+
 @given(st.text(max_size=70))
 def test_a_name_is_always_a_safe_file_name(text: str) -> None:
     if is_name(text):
