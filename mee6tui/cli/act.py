@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mee6.errors import InvalidInput
+from mee6.errors import InvalidCode, InvalidInput
 from mee6.visible import visible
 from mee6tui.cli import completion, environment, invoke, output, units
 from mee6tui.cli.output import Column, column
@@ -71,9 +71,12 @@ def add(
     async def work(client: Client) -> None:
         async def one(folder: Path) -> dict[str, Any]:
             with _progress(here, folder) as on_progress, _lines(here) as on_line:
-                added = await client.add(
-                    folder, name=name, env=given, check=not no_check, on_progress=on_progress, on_line=on_line
-                )
+                try:
+                    added = await client.add(
+                        folder, name=name, env=given, check=not no_check, on_progress=on_progress, on_line=on_line
+                    )
+                except InvalidCode as error:  # the agent knows the file, but not where it is here
+                    raise InvalidCode(f"{folder}/{error.message}", traceback=error.traceback) from error
             say(here, _story(added), added.function.name)
             return _added(added)
 

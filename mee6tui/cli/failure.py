@@ -88,7 +88,7 @@ def say(message: str) -> None:
 
 def _names(message: str, thing: str) -> bool:
     """Whether a message says by itself which of several things it is about."""
-    begins = (f"{thing} ", f"{Path(thing).name}/", f"worker {thing} ")
+    begins = (f"{thing} ", f"{thing}/", f"{Path(thing).name}/", f"worker {thing} ")
     return message.startswith(begins) or repr(thing) in message or f" in {thing};" in message
 
 

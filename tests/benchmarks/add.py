@@ -18,7 +18,7 @@ async def measure(bench: Bench) -> None:
     async with bench.agent(prewarm={}) as running:
         took: dict[bool, list[int]] = {False: [], True: []}
         for number in range(bench.count(100)):
-            for check in took:  # in turns, so that both meet the same load
+            for check in (False, True):  # in turns, so that both meet the same load
                 folder = write_function(running.folder, "small", f"{ECHO['python']}# {number} {check}\n")
                 began = monotonic_ns()
                 await running.client.add(folder, check=check)

@@ -344,7 +344,7 @@ def test_code_that_cannot_be_read_is_shown_and_can_be_added_unchecked(on: Run, h
     }
     refused = on("act", "add", str(hello))
     assert refused.exit_code == 2
-    assert refused.stderr == '  File "main.py", line 2\n    x = =\nmee6: main.py:2: invalid syntax\n'
+    assert refused.stderr == f'  File "main.py", line 2\n    x = =\nmee6: {hello}/main.py:2: invalid syntax\n'
     assert not agent.requests[-1].no_check
     agent.refusals = {}
     assert on("act", "add", str(hello), "--no-check").exit_code == 0
