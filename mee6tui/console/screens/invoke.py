@@ -361,7 +361,7 @@ class InvokeScreen(Dialog):
             said = FOOT if self.editor.is_whole(self._fault) else FOOT_LINES
         if said != self._said:
             self._said = said
-            self.query_one("#foot", Static).update(said)
+            self.foot.update(said)
 
     # With what came of it
 

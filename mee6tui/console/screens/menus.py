@@ -36,6 +36,7 @@ class Menu(ModalScreen[None]):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
+        self.foot = Static(self.FOOT, id="foot", markup=False)
 
     def heading(self) -> str:
         """Its first line."""
@@ -55,7 +56,7 @@ class Menu(ModalScreen[None]):
         with Vertical(id="box"):
             yield Static(self.heading(), id="title", markup=False)
             yield self.body()
-            yield Static(self.FOOT, id="foot", markup=False)
+            yield self.foot
 
     def action_close(self) -> None:
         """Goes away."""
