@@ -289,5 +289,5 @@ def _is_frozen(api: APIClient, container: str) -> bool:
     freezer = engines_freezer(int(state["Pid"]), container)
     with suppress(OSError):
         if freezer is not None:
-            return freezer.read_text().startswith("FROZEN")
+            return (freezer / "freezer.state").read_text().startswith("FROZEN")
     return bool(state["Paused"])

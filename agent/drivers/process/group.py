@@ -167,6 +167,11 @@ class Freezer:
         content = os.pread(self._events, 256, 0)
         return b"frozen 1" in content if self.version == 2 else content.startswith(b"FROZEN")
 
+    def is_thawed(self) -> bool:
+        """Whether it neither is frozen nor being frozen."""
+        content = os.pread(self._events, 256, 0)
+        return b"frozen 0" in content if self.version == 2 else content.startswith(b"THAWED")
+
     async def freeze(self) -> None:
         """Freezes and waits until it is so; usually it is within the first looks."""
         self.write(frozen=True)

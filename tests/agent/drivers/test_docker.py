@@ -186,6 +186,41 @@ async def test_a_container_that_is_paused_by_hand_is_not_taken_for_resumed_and_c
     await one.driver.stop("w1")
 
 
+async def test_a_direct_resume_is_one_write_and_at_most_one_read(one: Rig) -> None:
+    def calls() -> tuple[int, int]:
+        said = dict(line.split(": ") for line in Path("/proc/thread-self/io").read_text().splitlines())
+        return int(said["syscr"]), int(said["syscw"])
+
+    if one.capabilities is None or one.capabilities.pause == "api":
+        pytest.skip("this machine: no freezer that may be written")
+    await one.start("w1")
+    worker = one.driver._workers["w1"]  # type: ignore[attr-defined]
+    descriptors = [worker.group.freezer] + [worker.engines_freezer] * (worker.engines_freezer is not None)
+    own = calls()[0] - calls()[0]  # what asking itself reads, as a negative number
+    for _ in range(20):
+        await one.driver.pause("w1")
+        before = calls()
+        await one.driver.resume("w1")
+        after = calls()
+        assert after[0] - before[0] + own == len(descriptors) - 1
+        assert after[1] - before[1] == 1
+    await one.driver.stop("w1")
+    assert all(freezer._state == -1 for freezer in descriptors), "they end with their worker"
+
+
+async def test_a_resume_of_a_container_that_is_gone_says_so(one: Rig) -> None:
+    if one.capabilities is None or one.capabilities.pause == "api":
+        pytest.skip("this machine: no freezer that may be written")
+    await one.start("w1")
+    await one.driver.pause("w1")
+    worker = one.driver._workers["w1"]  # type: ignore[attr-defined]
+    worker.group.freezer.write(frozen=False)
+    with images.connect() as api:
+        api.remove_container(container_of(one, "w1"), force=True)
+    with pytest.raises(WorkerLost, match="w1 is gone"):
+        await one.driver.resume("w1")
+
+
 async def test_workers_of_a_killed_agent_are_removed_by_the_next(tmp_path: Path) -> None:
     program = textwrap.dedent(
         """
