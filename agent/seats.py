@@ -84,9 +84,9 @@ class Seat:
 
     worker: str
     pool: PoolKey
-    token: str
-    """The one-time token of what is to connect next; empty when nothing is."""
     limits: Limits
+    token: str = ""
+    """The one-time token of what is to connect next; empty when nothing is."""
     proxy: Peer | None = None
     runtime: Peer | None = None
     """The runtime's own lane, after a handover or on the way to one."""
