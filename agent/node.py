@@ -90,6 +90,7 @@ class Node:
             limits,
             Limits(config.result_limit_bytes, config.log_limit_bytes),
             config.timeout_s,
+            policy.parallel_calls(config),
         )
         self._acts = Acts(self._shell, driver, lambda: self._capabilities)
         shown = NodeView(self.id, VERSION, API_LEVEL)

@@ -52,8 +52,6 @@ class Job:
     """The core's record, which outlives its end here."""
     open_calls: dict[str, int] = field(default_factory=dict)
     """Calls it made that have not ended, with the bytes of their arguments."""
-    open_bytes: int = 0
-    """The sum of those."""
 
     @property
     def root(self) -> str:

@@ -65,6 +65,7 @@ class Shell:
         code: SHA-256 -> the unpacked bundle.
         packages: the folder of what a version depends on; None for nothing.
         timeout_s: of functions that do not say.
+        parallel_calls: of one workflow, in other workers at once, at each depth.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Shell:
         worker_limits: WorkerLimits,
         lane_limits: Limits,
         timeout_s: float,
+        parallel_calls: int,
     ) -> None:
         self.core = scheduler
         self._driver = driver
@@ -89,7 +91,7 @@ class Shell:
         self.jobs: dict[str, Job] = {}
         self._presence = Presence(driver.owns)
         self._bindings = Bindings(driver, code, packages, timeout_s)
-        self._calls = Calls(self.jobs, self.submit, timeout_s)
+        self._calls = Calls(self.jobs, self.submit, timeout_s, parallel_calls)
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
@@ -276,6 +278,7 @@ class Shell:
 
     def _finish(self, job: Job, answer: Answer) -> None:
         self.jobs.pop(job.id, None)
+        self._calls.ended(job)
         job.answer(answer)
         self._observer.invocation_ended(job, answer)
         if not self.jobs:
