@@ -33,14 +33,12 @@ class Bindings:
         self._timeout_s = timeout_s
 
     def bind(self, seat: Seat, job: Job) -> None:
-        """Shows a job's code and storage in a worker, unless they are there.
+        """Shows a job's code and storage in a worker.
 
         Raises:
             Mee6Error, OSError: that worker is gone, or a function spoilt its folders.
         """
         flow = job.flow_of or seat.worker
-        if seat.plan is not None and seat.plan.digest == job.plan.digest and seat.bound_flow == flow:
-            return
         seat.plan = job.plan
         seat.bound_flow = flow
         code = {name: self._code[record.sha256] for name, record in job.plan.functions.items()}

@@ -32,14 +32,13 @@ class Calls:
         self._submit = submit
         self._timeout_s = timeout_s
         self._most = most
-        self._fan_outs: dict[str, FanOut[Job]] = {}
+        self.fan_outs: dict[str, FanOut[Job]] = {}
         """Of workflows that have called, by their first invocation."""
 
-    def open_gate(self, seat: Seat) -> None:
-        """Makes the gate of an invocation that begins, where its runtime is served directly and may call."""
-        if seat.is_direct and seat.plan is not None and seat.plan.root.manifest.is_workflow:
-            manifest = seat.plan.root.manifest
-            seat.gate = Gate(manifest.outflows, manifest.max_parallelism, can_stay=False)
+    def open_gate(self, seat: Seat, job: Job) -> None:
+        """Makes the gate of a job that begins, whose runtime is served directly and may call."""
+        manifest = job.plan.root.manifest
+        seat.gate = Gate(manifest.outflows, manifest.max_parallelism, can_stay=False)
 
     def ask(self, seat: Seat, peer: Peer, call: Call) -> None:
         """Has a call of a running function run in another worker."""
@@ -92,11 +91,11 @@ class Calls:
 
     def ended(self, job: Job) -> None:
         """Forgets what a job that has ended still had called; with a workflow's first, the workflow."""
-        fan_out = self._fan_outs.get(job.root)
+        fan_out = self.fan_outs.get(job.root)
         if fan_out is None:
             return
         if not job.parent:
-            del self._fan_outs[job.root]
+            del self.fan_outs[job.root]
             return
         if job.open_calls:
             for size in job.open_calls.values():
@@ -108,19 +107,19 @@ class Calls:
         """That of a job's workflow; None when that has ended."""
         if job.root not in self._jobs:
             return None
-        found = self._fan_outs.get(job.root)
+        found = self.fan_outs.get(job.root)
         if found is None:
-            found = self._fan_outs[job.root] = FanOut(self._most)
+            found = self.fan_outs[job.root] = FanOut(self._most)
         return found
 
     def _go(self, nested: Job) -> None:
         """Has a call run, or wait while its workflow has too many running."""
-        fan_out = self._fan_outs.get(nested.root)
+        fan_out = self.fan_outs.get(nested.root)
         if fan_out is not None and fan_out.ask(len(nested.chain), nested):
             self._submit(nested)
 
     def _answered(self, seat: Seat, peer: Peer, job: Job, nested: Job, answer: Answer) -> None:
-        fan_out = self._fan_outs.get(job.root)
+        fan_out = self.fan_outs.get(job.root)
         if fan_out is not None:
             if (size := job.open_calls.pop(nested.id, None)) is not None:
                 fan_out.ended(size)

@@ -108,7 +108,7 @@ class Node:
         """
         await self._dependencies.open()
         await self.functions_of.load()
-        async with LaneServer(lane_path, self):
+        async with LaneServer(lane_path, self._shell):
             self._capabilities = await self._driver.open(self._shell.hooks())
             writer = asyncio.create_task(self._write_canonical_lines())
             self._spawn(self._sampling.go_on())

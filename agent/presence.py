@@ -29,6 +29,8 @@ class Presence:
         self._owns = owns
         self._tokens: dict[str, Seat] = {}
         self._peers: dict[Peer, Seat] = {}
+        self.seat_of: Callable[[Peer], Seat | None] = self._peers.get
+        """Where a peer sits; None for one whose worker has been ended. Asked for every message."""
 
     def expect(self, seat: Seat) -> str:
         """Makes the token of what is to connect to a worker's seat next."""
@@ -58,10 +60,6 @@ class Presence:
             return seat, ev.WorkerConnected(seat.worker)
         seat.runtime, seat.runtime_pid, seat.is_direct = peer, hello.pid, True
         return seat, ev.WorkerConnected(seat.worker, direct=True)
-
-    def seat_of(self, peer: Peer) -> Seat | None:
-        """Where a peer sits; None for one whose worker has been ended."""
-        return self._peers.get(peer)
 
     def leave(self, peer: Peer) -> Seat | None:
         """Takes note that a peer is gone; where it sat."""

@@ -27,7 +27,7 @@ from agent.peers import Peer
 from agent.presence import Connected, Presence
 from agent.seats import Answer, Job, Seat
 from agent.substrate.base import FunctionRecord
-from agent.verdict import believed, loss
+from agent.verdict import KNOWN_TYPES, believed, loss
 from mee6.errors import Mee6Error, ProtocolError
 from mee6.lane.messages import (
     AnyMessage,
@@ -240,7 +240,8 @@ class Shell:
         seat, job = self._seat_and_job(command)
         if not self._bind(seat, job):
             return
-        self._calls.open_gate(seat)
+        if seat.is_direct and job.plan.root.manifest.is_workflow:
+            self._calls.open_gate(seat, job)
         self._send(seat, Invoke(job.id, job.arg, job.content_type, job.chain))
 
     def _seat_and_job(self, command: ev.Load | ev.Call) -> tuple[Seat, Job]:
@@ -252,7 +253,10 @@ class Shell:
         return seat, job
 
     def _bind(self, seat: Seat, job: Job) -> bool:
-        """Shows the job's code and storage in the worker; False for a worker that is gone."""
+        """Shows the job's code and storage in the worker, unless they are there; False for a worker that is gone."""
+        plan = seat.plan
+        if plan is not None and plan.digest == job.plan.digest and seat.bound_flow == (job.flow_of or seat.worker):
+            return True
         try:
             self._bindings.bind(seat, job)
         except (Mee6Error, OSError, RecursionError) as error:  # a function may have spoilt its worker's folders
@@ -278,7 +282,8 @@ class Shell:
 
     def _finish(self, job: Job, answer: Answer) -> None:
         self.jobs.pop(job.id, None)
-        self._calls.ended(job)
+        if self._calls.fan_outs:
+            self._calls.ended(job)
         job.answer(answer)
         self._observer.invocation_ended(job, answer)
         if not self.jobs:
@@ -371,7 +376,12 @@ class Shell:
         if job is None or peer is not seat.peer:
             return  # the answer to something that was called off
         record = self.core.invocations.get(job.id)
-        report = believed(report, seat, job)
+        if (
+            report.fault is not None
+            or report.content_type not in KNOWN_TYPES
+            or len(report.result) > seat.limits.result_bytes
+        ):
+            report = believed(report, seat, job)
         if report.id == f"load/{job.id}":
             if record is None or record.state is not InvocationState.STARTING:
                 raise ProtocolError(f"worker {seat.worker} reports a load out of turn")

@@ -6,9 +6,11 @@ from typing import Final
 
 from agent.seats import Job, Seat
 from mee6.faults import FROM_PROXIES, FROM_RUNTIMES, bounded, exit_fault
-from mee6.lane.messages import BINARY, Fault, Report
+from mee6.lane.messages import BINARY, JSON, TEXT, Fault, Report
 
 CONTENT_TYPE_CHARS: Final = 255
+KNOWN_TYPES: Final = frozenset({BINARY, JSON, TEXT})
+"""Of results that need no look: nearly all."""
 
 
 def believed(report: Report, seat: Seat, job: Job) -> Report:
