@@ -251,6 +251,42 @@ async def test_workers_of_a_killed_agent_are_removed_by_the_next(tmp_path: Path)
     assert left_behind(tmp_path) == []
 
 
+async def test_frozen_containers_of_a_killed_agent_end_without_its_next_start(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import asyncio, os, sys
+        from pathlib import Path
+        import tests.agent.drivers.test_docker as t
+        t.agent_id_of = lambda base: sys.argv[2]
+        async def main():
+            rig = await t.opened(Path(sys.argv[1]))
+            for name in ("w1", "w2", "w3"):
+                await rig.start(name)
+            await rig.driver.pause("w1")
+            await rig.driver.pause("w2")
+            await rig.driver.stop("w3")
+            print(rig.capabilities.pause, *sorted(os.listdir(Path(sys.argv[1], "state", "thaw"))), flush=True)
+            os.kill(os.getpid(), 9)
+        asyncio.run(main())
+        """
+    )
+    command = [sys.executable, "-c", program, str(tmp_path), agent_id_of(tmp_path)]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=TESTS.parent, capture_output=True, text=True)
+    try:
+        if done.stdout.startswith("api"):
+            pytest.skip("this machine: no freezer that may be written")
+        assert done.stdout.split() == ["cgroup2", "w1", "w2"] or done.stdout.split() == ["cgroup1", "w1.1", "w2.1"]
+        with images.connect() as api:
+
+            def states() -> set[str]:
+                return {one["State"] for one in containers(api, agent_id_of(tmp_path))}
+
+            await until(lambda: states() == {"exited"}, "both have ended")
+    finally:
+        await (await opened(tmp_path)).close()
+    assert left_behind(tmp_path) == []
+
+
 async def test_without_an_engine_it_says_so_and_names_the_process_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
