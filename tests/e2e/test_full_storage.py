@@ -12,6 +12,7 @@ import pytest
 from mee6.errors import FunctionRaised
 from tests.agent.drivers.engines import need_engine
 from tests.support.agents import Agent, write_function
+from tests.support.docker_agents import DockerAgent
 
 pytestmark = pytest.mark.slow
 WRITES: Final = {
@@ -37,9 +38,8 @@ def some_agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
     if request.param == "docker":
         need_engine("python")
         need_engine("nodejs")
-    with Agent.start(
-        driver=request.param, prewarm={"python": 1, "nodejs": 1}, scratch_bytes=8 << 20, start_timeout_s=60.0
-    ) as agent:
+    kind = DockerAgent if request.param == "docker" else Agent
+    with kind.start(prewarm={"python": 1, "nodejs": 1}, scratch_bytes=8 << 20, start_timeout_s=60.0) as agent:
         yield agent
 
 
