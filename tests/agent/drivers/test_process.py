@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -411,6 +412,27 @@ async def test_a_flow_ends_with_its_worker_and_one_that_comes_later_is_seen_by_a
     await isolated.driver.stop("w2")
     assert await early.eval("os.listdir('/mee6/flows')") == ["w1"]
     assert not await early.eval("[line for line in open('/proc/self/mountinfo') if '/mee6/flows/w2' in line]")
+
+
+async def test_what_a_worker_stored_is_freed_in_a_thread_and_not_on_the_loop(
+    isolated: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel frees a file system in memory when its last descriptor is closed, and only then returns."""
+    assert isinstance(isolated.driver, ProcessDriver)
+    await isolated.start("w1")
+    folders = isolated.driver._workers["w1"].folders
+    stores = {os.fstat(fd).st_dev for fd in (folders._act, folders._base)}
+    closed_by: list[int] = []
+
+    def close(fd: int, really: Callable[[int], None] = os.close) -> None:
+        if os.fstat(fd).st_dev in stores:
+            closed_by.append(threading.get_ident())
+        really(fd)
+
+    monkeypatch.setattr(os, "close", close)
+    await isolated.driver.stop("w1")
+    assert len(closed_by) == 3
+    assert threading.get_ident() not in closed_by
 
 
 @pytest.fixture
