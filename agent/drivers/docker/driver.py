@@ -251,7 +251,7 @@ class DockerDriver:
         finally:
             self._watchdog.remove(worker.id, self._freezer(worker))
             worker.let_go()
-            self._storage.remove(worker.id)
+            await asyncio.to_thread(self._storage.remove, worker.id)
 
     # Pausing and limits
 

@@ -82,7 +82,7 @@ class Storage:
         self._flows[worker] = str(place / "flow"), Emptiness()
 
     def remove(self, worker: str) -> None:
-        """Removes a worker's folder; idempotent."""
+        """Removes a worker's folder; idempotent. For a thread: the kernel frees first what was stored there."""
         place = self.folder(worker)
         for mounted in reversed(_mounts_below(place)):
             with suppress(OSError):

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from agent.drivers.base import Hooks, LimitsWorkers, PoolKey, WorkerLimits, Work
 from agent.drivers.docker import driver as module
 from agent.drivers.docker import groups, watch
 from agent.drivers.docker.driver import PAUSE, DockerDriver
+from agent.drivers.process import namespaces
 from agent.drivers.process.group import Freezer
 from mee6.errors import Conflict, Mee6Error, WorkerLost
 from runtimes.catalog import Runtime
@@ -285,6 +287,22 @@ async def test_frozen_containers_of_a_killed_agent_end_without_its_next_start(tm
     finally:
         await (await opened(tmp_path)).close()
     assert left_behind(tmp_path) == []
+
+
+async def test_what_a_worker_stored_is_freed_in_a_thread_and_not_on_the_loop(
+    one: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed_by: list[int] = []
+
+    def unmount(path: str, really: Callable[[str], None] = namespaces.unmount) -> None:
+        freed_by.append(threading.get_ident())
+        really(path)
+
+    await one.start("w1")
+    monkeypatch.setattr(namespaces, "unmount", unmount)
+    await one.driver.stop("w1")
+    assert freed_by
+    assert threading.get_ident() not in freed_by
 
 
 async def test_without_an_engine_it_says_so_and_names_the_process_driver(
