@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from agent.drivers.process.cgroups import Hierarchy, hierarchies
-from mee6.bundle import size_text
 from mee6.errors import Mee6Error
+from mee6.sizes import size_text
 from runtimes.catalog import RUNTIMES
 
 MIN_KERNEL: Final = (5, 12)

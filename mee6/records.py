@@ -1,19 +1,20 @@
 """What a client gets to see: plain frozen records, the same in the console, the command line and scripts.
 
 `mee6.api.records` makes them of the protobuf messages of the same names; the protos say what each field is.
-Times in `_ns` are the agent's monotonic clock; adding `wall_offset_ns` gives nanoseconds since 1970, UTC.
+Times in `_ns` are the agent's monotonic clock; adding `wall_offset_ns` gives nanoseconds since 1970, UTC. Another one
+with some fields changed is made by `msgspec.structs.replace`, dictionaries by `msgspec.to_builtins`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from mee6 import content
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """An invocation's result as bytes."""
 
     id: str
@@ -26,8 +27,7 @@ class Outcome:
         return content.unpack(self.data, self.content_type)
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(msgspec.Struct, frozen=True):
     """One version of a function."""
 
     user: str
@@ -43,8 +43,7 @@ class Function:
     """JSON, normalised."""
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
+class Added(msgspec.Struct, frozen=True):
     """What adding a folder did."""
 
     function: Function
@@ -54,8 +53,7 @@ class Added:
     """Declared dependencies that have not been added yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionStats:
+class FunctionStats(msgspec.Struct, frozen=True):
     """Since the agent started."""
 
     invocations: int
@@ -67,8 +65,7 @@ class FunctionStats:
     p99_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(msgspec.Struct, frozen=True):
     """All about one function."""
 
     function: Function
@@ -83,8 +80,7 @@ class Description:
     """The key of the packages it depends on; empty for none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """One agent."""
 
     id: str
@@ -142,8 +138,7 @@ class Node:
     stopping: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(msgspec.Struct, frozen=True):
     """The workers of one kind that no function has been loaded into."""
 
     name: str
@@ -155,8 +150,7 @@ class Pool:
     failure: str
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(msgspec.Struct, frozen=True):
     """One sandbox."""
 
     id: str
@@ -185,8 +179,7 @@ class Worker:
     started_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True):
     """One call from outside."""
 
     id: str
@@ -201,8 +194,7 @@ class Invocation:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """A part of a step's life: `queued start resume load run`.
 
     There is none for the lease, which takes no time of its own, nor for the handover, which goes on beside these:
@@ -215,8 +207,7 @@ class Span:
     """0 while it is going on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One function's run within an invocation."""
 
     id: str
@@ -233,8 +224,7 @@ class Step:
     invocation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(msgspec.Struct, frozen=True):
     """An invocation with all its steps; the first step first, then by start."""
 
     invocation: Invocation
@@ -244,8 +234,7 @@ class Trace:
     result_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(msgspec.Struct, frozen=True):
     """What a function wrote."""
 
     invocation: str
@@ -256,24 +245,21 @@ class Log:
     dropped_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True):
     """A `Log` and when it was written."""
 
     at_ns: int
     log: Log
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """How far a handover had got when: `requested granted connected confirmed gone`, or `failed`."""
 
     name: str
     at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
+class Handover(msgspec.Struct, frozen=True):
     """A worker's handover, as far as it got."""
 
     worker: str
@@ -287,8 +273,7 @@ class Handover:
     stages: tuple[Stage, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(msgspec.Struct, frozen=True):
     """How a function does; measured about once a second while somebody watches."""
 
     username: str
@@ -309,8 +294,7 @@ class Figures:
     """Now."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionChange:
+class FunctionChange(msgspec.Struct, frozen=True):
     """A function was added, replaced or removed."""
 
     username: str
@@ -324,16 +308,14 @@ class FunctionChange:
 What = Worker | Invocation | Step | Log | Handover | FunctionChange | Node | Figures
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something the platform did."""
 
     at_ns: int
     what: What
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """How things stand; events numbered from `seq` follow."""
 
     seq: int
@@ -350,8 +332,7 @@ class Snapshot:
     """Events that did not come because the watcher was too slow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """Events in order; the first has number `seq`. A jump means some were missed and a `Snapshot` follows."""
 
     seq: int

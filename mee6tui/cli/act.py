@@ -6,18 +6,19 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from mee6.errors import InvalidInput
 from mee6.visible import visible
 from mee6tui.cli import completion, environment, invoke, output, units
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.output import Column, column
-from mee6tui.cli.session import Session, connected, examples, group
+from mee6tui.cli.session import Session, connected
 
 if TYPE_CHECKING:
     from mee6.client import Client, Line, Progress
@@ -92,7 +93,7 @@ def describe(
         "versions": [_row(version) for version in found.versions],
         "missing": list(found.missing),
         "workers": list(found.workers),
-        "stats": asdict(found.stats),
+        "stats": msgspec.to_builtins(found.stats),
         "env": found.env if show_env else dict.fromkeys(found.env),
         "packages": found.packages,
     }
@@ -168,7 +169,7 @@ _COLUMNS = [
 
 
 def _size(count: int) -> str:
-    from mee6.bundle import size_text
+    from mee6.sizes import size_text
 
     return size_text(count)
 

@@ -16,9 +16,13 @@ import typer
 from mee6.config import resolve
 from mee6.errors import InvalidInput
 from mee6tui.cli import completion, failure
-from mee6tui.cli.session import on_terminal
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.root import on_terminal
+
+app = group()
 
 
+@app.command(epilog=examples("mee6 console", "mee6 console --context edge --context lab"))
 def console(
     context: Annotated[
         list[str] | None,

@@ -12,9 +12,13 @@ import typer
 from agent.config import DEFAULT_LISTEN
 from mee6.config import state_path
 from mee6tui.cli import output
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.session import AsJson, Output, session, waiting
 
+app = group()
 
+
+@app.command(epilog=examples("mee6 doctor", "mee6 doctor --driver docker", "mee6 doctor -o json"))
 def doctor(
     driver: Annotated[
         Literal["docker", "process"], typer.Option("--driver", help="What shall make workers.")

@@ -12,7 +12,8 @@ from typing import Annotated, Final, Literal
 import typer
 
 from mee6tui.cli import output, units
-from mee6tui.cli.session import AsJson, Output, examples, group, session
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.session import AsJson, Output, session
 
 app = group("Make the images of Docker workers.")
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from mee6.errors import FunctionError, InvalidInput, Mee6Error
 from mee6.visible import visible
-from mee6tui.cli import completion, output, units, waterfall
-from mee6tui.cli.session import Session, connected, examples
+from mee6tui.cli import completion, output, units
+from mee6tui.cli.groups import examples
+from mee6tui.cli.session import Session, connected
 
 if TYPE_CHECKING:
     from mee6.client import Client
@@ -79,6 +80,8 @@ def invoke(
     elif not isinstance(found, FunctionError):
         write_result(here.form, found)
     if traced is not None:
+        from mee6tui.cli import waterfall
+
         sys.stdout.flush()
         waterfall.draw(traced, sys.stderr, color=here.color and sys.stderr.isatty())
     if isinstance(found, FunctionError):
@@ -196,7 +199,7 @@ def _checked_json(data: bytes) -> bytes:
 
 def _write_log(form: str, line: LogLine, *, alone: bool) -> None:
     if form in {"json", "jsonl", "yaml"}:
-        row = {"at_ns": line.at_ns, **asdict(line.log)}
+        row = {"at_ns": line.at_ns, **msgspec.structs.asdict(line.log)}
         output.show_one("jsonl" if form == "json" else form, row, list)
         return
     prefix = "" if alone else f"{line.log.function} {line.log.invocation} "

@@ -12,6 +12,9 @@ import typer
 from mee6.errors import Conflict, InvalidInput, Mee6Error
 from mee6.manifest import FILE_NAME, NAME_RULE, is_name
 from mee6tui.cli import output
+from mee6tui.cli.groups import examples, group
+
+app = group()
 
 _PYTHON: Final = '''"""{title}"""
 
@@ -77,6 +80,7 @@ _README: Final = """# {name}
 """
 
 
+@app.command(epilog=examples("mee6 init hello", "mee6 init greeter --runtime nodejs --workflow"))
 def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The function's name.")],
     runtime: Annotated[Literal["python", "nodejs"], typer.Option("--runtime", "-r", help="Its language.")] = "python",

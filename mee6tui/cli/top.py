@@ -6,19 +6,23 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from msgspec import to_builtins
 
 from mee6.errors import AgentUnreachable, InvalidInput
 from mee6.records import Batch, Figures, Node, Snapshot, Worker
 from mee6tui.cli import output, units
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.output import Column, column
 from mee6tui.cli.session import Session, connected
 
 if TYPE_CHECKING:
     from mee6.client import Client
+
+app = group()
 
 FIRST_S: Final = 4.0
 """How long the first view waits for a measurement."""
@@ -42,6 +46,7 @@ _FUNCTIONS_BY: Final[dict[str, Callable[[Row], Any]]] = {
 SORTS: Final = tuple(dict.fromkeys((*_WORKERS_BY, *_FUNCTIONS_BY)))
 
 
+@app.command(epilog=examples("mee6 top", "mee6 top --sort memory -n 5 --interval 2s", "mee6 top -o json | jq .workers"))
 @connected
 def top(
     here: Session,
@@ -129,16 +134,16 @@ async def _views(client: Client, rounds: int, interval_s: float, show: Callable[
 
 def _rendered(form: str, view: View, sort: str) -> list[str]:
     assert view.node is not None
-    workers = sorted(map(asdict, view.workers.values()), key=_WORKERS_BY.get(sort, _WORKERS_BY["cpu"]))
-    functions = sorted(map(asdict, view.figures.values()), key=_FUNCTIONS_BY.get(sort, _FUNCTIONS_BY["rate"]))
+    workers = sorted(map(to_builtins, view.workers.values()), key=_WORKERS_BY.get(sort, _WORKERS_BY["cpu"]))
+    functions = sorted(map(to_builtins, view.figures.values()), key=_FUNCTIONS_BY.get(sort, _FUNCTIONS_BY["rate"]))
     if form in {"json", "jsonl"}:
-        value = {"node": asdict(view.node), "workers": workers, "functions": functions}
+        value = {"node": to_builtins(view.node), "workers": workers, "functions": functions}
         return output.as_json(value, indent=0 if form == "jsonl" else 2).splitlines()
     now_ns = view.node.now_ns
     return [
         *_node(view.node),
         "",
-        *output.table([asdict(pool) for pool in view.node.pools], _POOLS),
+        *output.table([to_builtins(pool) for pool in view.node.pools], _POOLS),
         "",
         *output.table([{**row, "now_ns": now_ns} for row in workers], _WORKERS),
         *(["", *output.table(functions, _FUNCTIONS)] if functions else []),

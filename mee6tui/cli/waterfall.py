@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+import msgspec
+
 from mee6.visible import visible
 from mee6tui.cli.units import duration
 from mee6tui.steps import KINDS, Times, in_call_order, times
@@ -106,12 +108,10 @@ def draw(trace: Trace, to: TextIO, *, color: bool = False) -> None:
 
 def record(trace: Trace) -> dict[str, Any]:
     """The trace for `-o json`: the keys of the records, and for each step what is computed of its spans."""
-    from dataclasses import asdict
-
-    plain = asdict(trace)
+    plain: dict[str, Any] = msgspec.to_builtins(trace)
     plain["steps"] = [
         {
-            **asdict(row.step),
+            **msgspec.to_builtins(row.step),
             "depth": row.depth,
             "start_ns": row.times.start_ns,
             "end_ns": row.times.end_ns,

@@ -16,9 +16,10 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
+import msgspec
 from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -731,7 +732,7 @@ class ConsoleApp(App[int]):
     def copy_raw(self, selection: Selection) -> None:
         """Copies the records as JSON."""
         table = self.shown.table(selection.kind)
-        records = [asdict(table[key]) for key in selection.keys if key in table]
+        records = [msgspec.to_builtins(table[key]) for key in selection.keys if key in table]
         self.copy(json.dumps(records[0] if len(records) == 1 else records, indent=2, ensure_ascii=False))
 
     def retry_now(self) -> None:

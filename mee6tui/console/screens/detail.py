@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
 from typing import Any, ClassVar
 
+import msgspec
 from textual.app import ComposeResult
 from textual.widget import Widget
 
@@ -135,7 +135,7 @@ class Detail(Page):
         if record is None:
             return [[("", "text")], [("  it is gone, and no more is known of it; esc goes back", "quiet")]]
         source = self.place.key[0] if self.place.key else ""
-        pairs = [(field.name, self._fact(source, field.name, getattr(record, field.name))) for field in fields(record)]
+        pairs = [(name, self._fact(source, name, getattr(record, name))) for name in record.__struct_fields__]
         known = [(name, text) for name, text in pairs if text]
         width = max(len(_title(name)) for name, _text in known)
         return [[(f"  {_title(name).ljust(width)}  ", "quiet"), (text, _tone(name, text))] for name, text in known]
@@ -196,7 +196,7 @@ class Detail(Page):
     def raw(self) -> str:
         """The record as JSON, for `y`."""
         record = self._record()
-        return json.dumps(asdict(record), indent=2, ensure_ascii=False) if record else ""
+        return json.dumps(msgspec.to_builtins(record), indent=2, ensure_ascii=False) if record else ""
 
 
 def _title(name: str) -> str:
