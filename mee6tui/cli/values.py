@@ -17,7 +17,7 @@ from typer import core
 
 _NUMBERS: Final = {int: re.compile(r"[0-9]{1,18}"), float: re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")}
 _REFUSED: Final = object()
-_full: Final[Callable[[Any], Any]] = core.build_runtime_param  # type: ignore[attr-defined]  # not among its exports
+_full: Final[Any] = getattr(core, "build_runtime_param", None)
 
 
 class _Plain:
@@ -46,11 +46,15 @@ class _Plain:
 
 
 def _built(descriptor: Any) -> Any:
-    read = _reader(descriptor.annotation, descriptor.parameter_info)
+    try:
+        read = _reader(descriptor.annotation, descriptor.parameter_info)
+    except AttributeError:  # of another typer, which all is left to
+        read = None
     return _full(descriptor) if read is None else _Plain(descriptor, read)
 
 
-core.build_runtime_param = _built  # type: ignore[attr-defined]
+if _full is not None:
+    core.build_runtime_param = _built  # type: ignore[attr-defined]  # not among its exports
 
 
 def _reader(kind: Any, told: Any) -> Callable[[Any], Any] | None:

@@ -6,7 +6,9 @@ What talks to an agent takes as long to import as a tenth of the console's start
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
+import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -58,7 +60,9 @@ class Watch:
 
     async def watch(self) -> AsyncGenerator[Item, None]:
         """As `Client.watch`."""
-        await asyncio.to_thread(importlib.import_module, "mee6.client")  # frames are painted meanwhile
+        if "mee6.client" not in sys.modules:
+            await asyncio.to_thread(importlib.import_module, "mee6.client")  # frames are painted meanwhile
+            gc.freeze()  # it stays: the collector need not look at it
         async with aclosing(self._connections[self._name].watch()) as items:
             async for item in items:
                 yield item
