@@ -146,8 +146,9 @@ class ConsoleApp(TellingApp):
         for palette in PALETTES.values():
             self.register_theme(theme_of(palette))
         self._first_theme = theme
-        if theme in self.available_themes:
+        if (first := self.get_theme(theme)) is not None and first.dark:  # as Textual begins
             self.set_reactive(ConsoleApp.theme, theme)  # now, or all styles would be made twice
+            self.stylesheet.set_variables(self.get_css_variables())
 
     # Life
 
@@ -163,7 +164,8 @@ class ConsoleApp(TellingApp):
         """Begins to listen and to paint."""
         if self._first_theme not in self.available_themes:
             self.notify(f"no theme {self._first_theme!r}; using {look.DARK.name}", severity="warning")
-            self.theme = self._first_theme = look.DARK.name
+            self._first_theme = look.DARK.name
+        self.theme = self._first_theme
         self._take_palette()
         self.theme_changed_signal.subscribe(self, lambda _theme: self._take_palette())
         self.go(Place(PAGES[0].NAME))
