@@ -2,7 +2,7 @@
 
 `mee6.api.records` makes them of the protobuf messages of the same names; the protos say what each field is.
 Times in `_ns` are the agent's monotonic clock; adding `wall_offset_ns` gives nanoseconds since 1970, UTC. Another one
-with some fields changed is made by `msgspec.structs.replace`, dictionaries by `msgspec.to_builtins`.
+with some fields changed is made by `msgspec.structs.replace`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,12 @@ from typing import Any
 import msgspec
 
 from mee6 import content
+
+
+def asdict(record: msgspec.Struct) -> dict[str, Any]:
+    """The record as dictionaries, the records within it too."""
+    found: dict[str, Any] = msgspec.to_builtins(record)
+    return found
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from mee6.errors import InvalidInput
+from mee6.records import asdict
 from mee6.visible import visible
 from mee6tui.cli import completion, environment, invoke, output, units
 from mee6tui.cli.groups import examples, group
@@ -93,7 +93,7 @@ def describe(
         "versions": [_row(version) for version in found.versions],
         "missing": list(found.missing),
         "workers": list(found.workers),
-        "stats": msgspec.to_builtins(found.stats),
+        "stats": asdict(found.stats),
         "env": found.env if show_env else dict.fromkeys(found.env),
         "packages": found.packages,
     }

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-import msgspec
 import typer
 
 from agent.config import DEFAULT_LISTEN, AgentConfig
 from mee6.config import state_path
 from mee6.errors import AgentUnreachable, Conflict, InvalidInput, Mee6Error, NotFound, TimedOut
+from mee6.records import asdict
 from mee6tui.cli import daemon, output, policy, units
 from mee6tui.cli.groups import examples, group
 from mee6tui.cli.session import Session, connected, waiting
@@ -159,7 +159,7 @@ def stop(
 def status(here: Session, state_dir: StateDir = None) -> None:
     """Show what the agent can do and does."""
     nodes = _at(here, state_dir).run(_nodes)
-    rows = [msgspec.to_builtins(node) for node in nodes]
+    rows = [asdict(node) for node in nodes]
     if here.form != "table":
         output.show(here.form, rows, [], name="id")
         return
@@ -188,7 +188,7 @@ def change(
     changes = policy.changes(settings)
     node = _at(here, state_dir).run(lambda client: client.configure(**changes))
     if here.form != "table":
-        output.show(here.form, [msgspec.to_builtins(node)], [], name="id")
+        output.show(here.form, [asdict(node)], [], name="id")
         return
     output.write("\n".join(output.facts(_policy(node))))
 
@@ -215,7 +215,7 @@ def drain(
 
     node = _at(here, state_dir).run(work, "waiting for what runs to finish")
     rest = f"; {node.busy} run and {node.queued} wait" if node.busy or node.queued else "; nothing runs"
-    output.show_one(here.form, msgspec.to_builtins(node), lambda: [f"agent {node.id} drains{rest}"], name="id")
+    output.show_one(here.form, asdict(node), lambda: [f"agent {node.id} drains{rest}"], name="id")
 
 
 @app.command(epilog=examples("mee6 agent undrain"))
@@ -223,7 +223,7 @@ def drain(
 def undrain(here: Session, state_dir: StateDir = None) -> None:
     """Have a drained agent take invocations again."""
     node = _at(here, state_dir).run(lambda client: client.undrain())
-    output.show_one(here.form, msgspec.to_builtins(node), lambda: [f"agent {node.id} serves again"], name="id")
+    output.show_one(here.form, asdict(node), lambda: [f"agent {node.id} serves again"], name="id")
 
 
 async def _nodes(client: Client) -> tuple[Node, ...]:

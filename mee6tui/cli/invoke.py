@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from mee6.errors import FunctionError, InvalidInput, Mee6Error
+from mee6.records import asdict
 from mee6.visible import visible
 from mee6tui.cli import completion, output, units
 from mee6tui.cli.groups import examples
@@ -199,7 +199,7 @@ def _checked_json(data: bytes) -> bytes:
 
 def _write_log(form: str, line: LogLine, *, alone: bool) -> None:
     if form in {"json", "jsonl", "yaml"}:
-        row = {"at_ns": line.at_ns, **msgspec.structs.asdict(line.log)}
+        row = {"at_ns": line.at_ns, **asdict(line.log)}
         output.show_one("jsonl" if form == "json" else form, row, list)
         return
     prefix = "" if alone else f"{line.log.function} {line.log.invocation} "

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from msgspec import to_builtins
 
 from mee6.errors import AgentUnreachable, InvalidInput
-from mee6.records import Batch, Figures, Node, Snapshot, Worker
+from mee6.records import Batch, Figures, Node, Snapshot, Worker, asdict
 from mee6tui.cli import output, units
 from mee6tui.cli.groups import examples, group
 from mee6tui.cli.output import Column, column
@@ -134,16 +133,16 @@ async def _views(client: Client, rounds: int, interval_s: float, show: Callable[
 
 def _rendered(form: str, view: View, sort: str) -> list[str]:
     assert view.node is not None
-    workers = sorted(map(to_builtins, view.workers.values()), key=_WORKERS_BY.get(sort, _WORKERS_BY["cpu"]))
-    functions = sorted(map(to_builtins, view.figures.values()), key=_FUNCTIONS_BY.get(sort, _FUNCTIONS_BY["rate"]))
+    workers = sorted(map(asdict, view.workers.values()), key=_WORKERS_BY.get(sort, _WORKERS_BY["cpu"]))
+    functions = sorted(map(asdict, view.figures.values()), key=_FUNCTIONS_BY.get(sort, _FUNCTIONS_BY["rate"]))
     if form in {"json", "jsonl"}:
-        value = {"node": to_builtins(view.node), "workers": workers, "functions": functions}
+        value = {"node": asdict(view.node), "workers": workers, "functions": functions}
         return output.as_json(value, indent=0 if form == "jsonl" else 2).splitlines()
     now_ns = view.node.now_ns
     return [
         *_node(view.node),
         "",
-        *output.table([to_builtins(pool) for pool in view.node.pools], _POOLS),
+        *output.table([asdict(pool) for pool in view.node.pools], _POOLS),
         "",
         *output.table([{**row, "now_ns": now_ns} for row in workers], _WORKERS),
         *(["", *output.table(functions, _FUNCTIONS)] if functions else []),

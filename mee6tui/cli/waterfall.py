@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-import msgspec
-
+from mee6.records import asdict
 from mee6.visible import visible
 from mee6tui.cli.units import duration
 from mee6tui.steps import KINDS, Times, in_call_order, times
@@ -108,10 +107,10 @@ def draw(trace: Trace, to: TextIO, *, color: bool = False) -> None:
 
 def record(trace: Trace) -> dict[str, Any]:
     """The trace for `-o json`: the keys of the records, and for each step what is computed of its spans."""
-    plain: dict[str, Any] = msgspec.to_builtins(trace)
+    plain: dict[str, Any] = asdict(trace)
     plain["steps"] = [
         {
-            **msgspec.to_builtins(row.step),
+            **asdict(row.step),
             "depth": row.depth,
             "start_ns": row.times.start_ns,
             "end_ns": row.times.end_ns,

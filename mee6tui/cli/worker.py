@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from mee6.errors import InvalidInput
+from mee6.records import asdict
 from mee6tui.cli import output, units
 from mee6tui.cli.groups import examples, group
 from mee6tui.cli.session import Session, connected
@@ -40,7 +40,7 @@ def list_workers(here: Session) -> None:
             right=True,
         ),
     ]
-    output.show(here.form, [msgspec.to_builtins(worker) for worker in found], columns, name="id")
+    output.show(here.form, [asdict(worker) for worker in found], columns, name="id")
 
 
 @app.command(epilog=examples("mee6 worker limits w3 --memory 256M", "mee6 worker limits w3 --cpus 0.5"))
@@ -102,7 +102,7 @@ def pause(here: Session, workers: Ids) -> None:
             _said(here, f"worker {worker} is {found[-1].state}", worker)
         return found
 
-    _listed(here, [msgspec.to_builtins(worker) for worker in here.run(work, quiet=True)])
+    _listed(here, [asdict(worker) for worker in here.run(work, quiet=True)])
 
 
 @app.command(epilog=examples("mee6 worker resume w3"))
@@ -120,7 +120,7 @@ def resume(here: Session, workers: Ids) -> None:
             _said(here, f"worker {worker} is {found[-1].state}", worker)
         return found
 
-    _listed(here, [msgspec.to_builtins(worker) for worker in here.run(work, quiet=True)])
+    _listed(here, [asdict(worker) for worker in here.run(work, quiet=True)])
 
 
 def _said(here: Session, text: str, worker: str) -> None:

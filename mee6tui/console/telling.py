@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
-import msgspec
 from textual.app import App
 
+from mee6.records import asdict
 from mee6tui.console import clipboard
 from mee6tui.console.commands import Done, Selection
 from mee6tui.console.look import bytes_
@@ -86,5 +86,5 @@ class TellingApp(App[int]):
     def copy_raw(self, selection: Selection) -> None:
         """Copies the records as JSON."""
         table = self.shown.table(selection.kind)
-        records = [msgspec.to_builtins(table[key]) for key in selection.keys if key in table]
+        records = [asdict(table[key]) for key in selection.keys if key in table]
         self.copy(json.dumps(records[0] if len(records) == 1 else records, indent=2, ensure_ascii=False))

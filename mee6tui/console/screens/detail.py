@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar
 
-import msgspec
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from mee6.records import Invocation, Step
+from mee6.records import Invocation, Step, asdict
 from mee6tui.cli.units import age, duration
 from mee6tui.console import look
 from mee6tui.console.commands import Key, Selection
@@ -198,7 +197,7 @@ class Detail(Page):
     def raw(self) -> str:
         """The record as JSON, for `y`."""
         record = self._record()
-        return json.dumps(msgspec.to_builtins(record), indent=2, ensure_ascii=False) if record else ""
+        return json.dumps(asdict(record), indent=2, ensure_ascii=False) if record else ""
 
 
 def _title(name: str) -> str:
