@@ -71,6 +71,15 @@ class FunctionStats(msgspec.Struct, frozen=True):
     p99_ms: float
 
 
+class Package(msgspec.Struct, frozen=True):
+    """One package that a function depends on."""
+
+    name: str
+    version: str
+    asked: bool
+    """By the function itself, not by another package."""
+
+
 class Description(msgspec.Struct, frozen=True):
     """All about one function."""
 
@@ -84,6 +93,8 @@ class Description(msgspec.Struct, frozen=True):
     """Given when it was added; values are empty unless they were asked for."""
     packages: str
     """The key of the packages it depends on; empty for none."""
+    requirements: tuple[Package, ...] = ()
+    """What they are; those asked for first."""
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -256,6 +267,8 @@ class LogLine(msgspec.Struct, frozen=True):
 
     at_ns: int
     log: Log
+    wall_ns: int = 0
+    """The same moment since 1970, UTC; 0 from an agent that does not tell."""
 
 
 class Stage(msgspec.Struct, frozen=True):

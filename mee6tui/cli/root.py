@@ -24,7 +24,7 @@ COMMANDS: Final = (
     Elsewhere("top", "Show what the agent, its workers and its functions use and do."),
     Elsewhere("worker", "See the workers, in which functions run, and act on them."),
     Elsewhere("image", "Make the images of Docker workers."),
-    Elsewhere("doctor", "Look at what an agent needs of this machine; change nothing."),
+    Elsewhere("doctor", "Look at what `mee6 agent serve` with these options needs of this machine; change nothing."),
     Elsewhere("context", "Name agents, and choose which to talk to."),
     Elsewhere("version", "Show the versions of client and agent."),
     Elsewhere("completion", "Print the script for completion in a shell."),
@@ -51,6 +51,11 @@ class Root(Group):
         if not args and not ctx.resilient_parsing and on_terminal():
             args = ["console"]
         return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """With the exit codes."""
+        super().format_epilog(ctx, formatter)
+        formatter.write(failure.EXIT_CODES)
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; one whose output nobody reads any more ends quietly."""

@@ -1,7 +1,8 @@
 """What every command that talks to an agent shares: its options, the connection, and how it waits.
 
-`@connected` gives a command the options and, as first argument, a `Session`. A command's work runs in an
-event loop of its own; Ctrl-C cancels it, which calls the invocation off, and the exit code is 130.
+`@connected` gives a command the options and, as first argument, a `Session`; `@local` does so for one that needs no
+agent, without the options about it. A command's work runs in an event loop of its own; Ctrl-C cancels it, which calls
+the invocation off, and the exit code is 130.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
-from mee6.config import OUTPUTS, Settings, Value, resolve
+from mee6.config import OUTPUTS, Settings, Value, resolve, resolve_output, state_path
+from mee6.errors import AgentUnreachable
+from mee6tui.cli import failure
 
 if TYPE_CHECKING:  # grpc is imported when a connection is made, not for --help
     from mee6.client import Client
@@ -36,11 +39,28 @@ class Session(msgspec.Struct, frozen=True):
     settings: Settings
     color: bool
     """Whether standard output may be coloured."""
+    quiet: bool = False
+    debug: bool = False
 
     @property
     def form(self) -> str:
         """What `-o` asked for."""
         return self.settings.output.value
+
+    @property
+    def for_people(self) -> bool:
+        """Whether the form is one for people: `table`, or `plain`, the same without anything that moves."""
+        return self.form in {"table", "plain"}
+
+    @property
+    def listing(self) -> str:
+        """The form of a command that lists things: `--quiet` leaves their names."""
+        return "name" if self.quiet and self.for_people else self.form
+
+    def note(self, text: str) -> None:
+        """A word on standard error that is no error: what to do next, what was left out."""
+        if not self.quiet:
+            failure.say(text)
 
     def at(self, address: str) -> Session:
         """The same, with another agent."""
@@ -59,10 +79,31 @@ class Session(msgspec.Struct, frozen=True):
 
         async def connected() -> T:
             async with Client(self.settings.address.value, user=self.settings.user.value) as client:
-                return await work(client)
+                try:
+                    return await work(client)
+                except AgentUnreachable as error:
+                    raise self._unreached(error) from error
 
-        with contextlib.nullcontext() if quiet else waiting(doing or f"waiting for {self.settings.address}"):
+        with (
+            contextlib.nullcontext()
+            if quiet or self.quiet
+            else waiting(doing or f"waiting for {self.settings.address}")
+        ):
             return asyncio.run(connected())
+
+    def _unreached(self, error: AgentUnreachable) -> AgentUnreachable:
+        """With the address of the state folder's own agent, where that is another than the one nobody named."""
+        from mee6tui.cli import daemon
+
+        if self.settings.address.origin != "default" or not daemon.running(state_path()):
+            return error
+        found = daemon.facts(state_path())
+        if found is None or found.listen == self.settings.address.value:
+            return error
+        return AgentUnreachable(
+            f"no agent answers at {self.settings.address.value}; the one on {state_path()} listens on {found.listen}; "
+            f"use it with: export MEE6_ADDRESS={found.listen}"
+        )
 
 
 @contextlib.contextmanager
@@ -104,6 +145,7 @@ Output = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Short for -o json.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="Plain text. [env: NO_COLOR]")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors; of a list, only the names.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the Python traceback of a failure.")]
 
 _SHARED = {
@@ -113,22 +155,33 @@ _SHARED = {
     "output": (Output, None),
     "json": (AsJson, False),
     "no_color": (NoColor, False),
+    "quiet": (Quiet, False),
     "debug": (Debug, False),
 }
+_OF_AN_AGENT = {"address", "user", "context"}
 
 
 def connected(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the shared options; its first parameter becomes the `Session`."""
+    return _sharing(command, _SHARED)
+
+
+def local(command: Callable[..., None]) -> Callable[..., None]:
+    """As `connected`, for a command that talks to no agent, or finds it by its state folder."""
+    return _sharing(command, {name: option for name, option in _SHARED.items() if name not in _OF_AN_AGENT})
+
+
+def _sharing(command: Callable[..., None], options: dict[str, tuple[Any, Any]]) -> Callable[..., None]:
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in _SHARED.items()
+        for name, (annotation, default) in options.items()
     ]
 
     @functools.wraps(command)
-    def wrapped(**options: Any) -> None:
-        said = {name: options.pop(name) for name in _SHARED}
-        command(session(**said), **options)
+    def wrapped(**given: Any) -> None:
+        said = {name: given.pop(name) for name in options}
+        command(session(**said) if "address" in said else _local_session(**said), **given)
 
     own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
     wrapped.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]  # what typer reads
@@ -144,9 +197,20 @@ def session(
     output: str | None = None,
     json: bool = False,
     no_color: bool = False,
-    debug: bool = False,  # noqa: ARG001 - looked at where failures are told
+    quiet: bool = False,
+    debug: bool = False,
 ) -> Session:
     """The session that these options, the environment and the configuration file make."""
     settings = resolve(address=address, user=user, context=context, output=output or ("json" if json else None))
-    color = sys.stdout.isatty() and not no_color and not os.environ.get("NO_COLOR")
-    return Session(settings, color)
+    return Session(settings, _color(no_color=no_color), quiet, debug)
+
+
+def _local_session(*, output: str | None, json: bool, no_color: bool, quiet: bool, debug: bool) -> Session:
+    """A session of a command that needs no agent: works also where the configuration names none that is there."""
+    nobody = Value("", "default")
+    settings = Settings(nobody, nobody, resolve_output(output or ("json" if json else None)))
+    return Session(settings, _color(no_color=no_color), quiet, debug)
+
+
+def _color(*, no_color: bool) -> bool:
+    return sys.stdout.isatty() and not no_color and not os.environ.get("NO_COLOR")
