@@ -27,9 +27,9 @@ from agent.substrate.base import FunctionRecord
 from mee6.api.faults import fault_to_pb
 from mee6.api.v1 import invoker_pb2 as pb
 from mee6.api.v1.invoker_pb2_grpc import InvokerServicer
-from mee6.bundle import size_text
 from mee6.errors import InvalidBundle, InvalidInput, InvocationNotFound, Mee6Error, TooLarge
 from mee6.faults import fault_of
+from mee6.sizes import size_text
 
 ALIVE_S: Final = 5.0
 """How long an upload stream is silent at most."""

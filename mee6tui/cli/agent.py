@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -15,8 +14,10 @@ import typer
 from agent.config import DEFAULT_LISTEN, AgentConfig
 from mee6.config import state_path
 from mee6.errors import AgentUnreachable, Conflict, InvalidInput, Mee6Error, NotFound, TimedOut
+from mee6.records import asdict
 from mee6tui.cli import daemon, output, policy, units
-from mee6tui.cli.session import Session, connected, examples, group, local, waiting
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.session import Session, connected, local, waiting
 
 if TYPE_CHECKING:
     from mee6.client import Client
