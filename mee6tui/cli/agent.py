@@ -65,6 +65,15 @@ def serve(
         typer.Option("--prewarm", metavar="RUNTIME=N", help="Workers kept ready. May be given again."),
     ] = None,
     max_workers: Annotated[int, typer.Option("--max-workers", min=1, help="Workers at once.")] = _DEFAULTS.max_workers,
+    parallel_calls: Annotated[
+        int,
+        typer.Option(
+            "--parallel-calls",
+            min=0,
+            help="Calls of one workflow in other workers at once, at each depth; 0 = the default.",
+            show_default="half of --max-workers, at least 8",
+        ),
+    ] = _DEFAULTS.parallel_calls,
     queue_limit: Annotated[
         int, typer.Option("--queue-limit", min=0, help="Invocations that may wait.")
     ] = _DEFAULTS.queue_limit,
@@ -120,6 +129,7 @@ def serve(
         ceiling=policy.counts("--ceiling", ceiling),
         memory_budget_bytes=units.size(memory_budget),
         max_workers=max_workers,
+        parallel_calls=parallel_calls,
         queue_limit=queue_limit,
         keep_alive_s=units.seconds(keep_alive),
         linger_s=units.seconds(linger),
