@@ -43,10 +43,12 @@ class Calls:
     def ask(self, seat: Seat, peer: Peer, call: Call) -> None:
         """Has a call of a running function run in another worker."""
         job = seat.job
-        if job is None or peer is not seat.peer:
+        if peer is not seat.peer:
             return
-        if not call.id.startswith(f"{job.id}."):
-            raise ProtocolError(f"worker {seat.worker} makes a call {call.id!r} that is not {job.id!r}'s")
+        if job is None or not call.id.startswith(f"{job.id}."):  # a thread's, on its way as its invocation ended
+            why = f"invocation {call.invocation} has ended and can call nothing any more"
+            peer.send(Result(call.id, fault=Fault("call_refused", why)))
+            return
         if call.id in job.open_calls:
             raise ProtocolError(f"worker {seat.worker} makes the call {call.id!r} twice")
         chain = call.chain or job.chain
