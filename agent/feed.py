@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from operator import attrgetter
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -233,6 +234,7 @@ class Batch:
 
     seq: int
     events: list[Stamped]
+    """The same list for all watchers without a filter that are just as far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +258,6 @@ class Filter:
 
     def apply(self, picture: Picture) -> Picture:
         """The part of the picture that the watcher wants; always with the node."""
-        if self == _ALL:
-            return picture
         return Picture(
             picture.node,
             tuple(filter(self.passes, picture.workers)),
@@ -356,7 +356,9 @@ class Feed:
         for number in range(seq, self._flushed):
             stamped = self._ring[number % RING_EVENTS]
             assert stamped is not None
-            key = _key(stamped[1], number)
+            kind = type(stamped[1])
+            identity = _IDENTITIES.get(kind)
+            key = (kind, identity(stamped[1])) if identity else number
             last.pop(key, None)  # takes the place of its last change: a `gone` never precedes what led to it
             last[key] = stamped
         events = list(last.values())
@@ -398,7 +400,7 @@ class Subscription:
 
     def __init__(self, feed: Feed, wanted: Filter, seq: int, skip_snapshot: bool) -> None:
         self._feed = feed
-        self._filter = wanted
+        self._filter = None if wanted == _ALL else wanted
         self._seq = seq
         self._snapshot_due = not skip_snapshot
         self._overtaken = False
@@ -420,14 +422,15 @@ class Subscription:
                 self._snapshot_due = False
                 missed = feed.seq - self._seq if self._overtaken else 0
                 self._seq = feed.seq
-                return Snapshot(self._seq, self._filter.apply(feed.picture()), missed)
+                picture = feed.picture()
+                return Snapshot(self._seq, self._filter.apply(picture) if self._filter else picture, missed)
             if self._seq < feed.flushed:
                 seq, events = self._seq, feed.cut(self._seq)
                 if events is None:
                     self._snapshot_due = self._overtaken = True
                     continue
                 self._seq = feed.flushed
-                if self._filter is not _ALL:
+                if self._filter:
                     events = [stamped for stamped in events if self._filter.passes(stamped[1])]
                 if events:
                     return Batch(seq, events)
@@ -442,20 +445,16 @@ class Subscription:
             self._waiter.set_result(None)
 
 
-def _key(event: Event, number: int) -> object:
-    match event:
-        case WorkerView(id=id) | InvocationView(id=id) | Step(id=id):
-            return type(event), id
-        case HandoverView():
-            return HandoverView, event.worker
-        case FunctionView():
-            return FunctionView, event.user, event.name
-        case NodeView():
-            return NodeView
-        case FiguresView():
-            return FiguresView, event.user, event.function
-        case LogLine():
-            return number  # every line counts
+_IDENTITIES: Final[Mapping[type[Event], Callable[[Any], object]]] = {
+    WorkerView: attrgetter("id"),
+    InvocationView: attrgetter("id"),
+    Step: attrgetter("id"),
+    HandoverView: attrgetter("worker"),
+    FunctionView: attrgetter("user", "name"),
+    NodeView: attrgetter("id"),
+    FiguresView: attrgetter("user", "function"),
+}
+"""What a view is of, within its kind; a log line is not here, since every line counts."""
 
 
 def _function_of(event: Event) -> str:
