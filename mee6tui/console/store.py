@@ -279,8 +279,9 @@ class Store:
         before = self.workers.get(key)
         if worker.state != "gone":
             self.workers[key] = worker
-            self.gone.pop(key, None)
-            self._count_worker(source, before, worker)
+            if before is None or before.state != worker.state or before.pool != worker.pool:
+                self.gone.pop(key, None)
+                self._count_worker(source, before, worker)
         elif before is not None:  # it keeps what it was, with why it went
             went = replace(before, state="gone", reason=worker.reason, invocation="", since_ns=worker.since_ns)
             self.workers[key] = went

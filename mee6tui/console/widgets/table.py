@@ -333,9 +333,8 @@ class LiveTable(LineView, Generic[K, R]):
         super().notify_style_update()
         self._strips.clear()
 
-    def render_line(self, y: int) -> Strip:
+    def line_at(self, y: int, width: int) -> Strip:
         """A line of the table: the titles, or a row."""
-        width = self.inner.width
         if y == 0:
             return self._titles(width)
         place = self.scroll_offset.y + y - 1
