@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
+from textual.strip import Strip
 
 from mee6.errors import InvalidInput
 from mee6tui.console import look
 from mee6tui.console.widgets.columns import Column
-from mee6tui.console.widgets.pool_map import PoolMap
+from mee6tui.console.widgets.pool_map import LINES_A_FRAME, PoolMap
 from mee6tui.console.widgets.table import LiveTable
 
 Row = tuple[str, int, str]
@@ -367,3 +368,31 @@ async def test_a_map_that_was_cleared_is_laid_out_anew_at_once_also_while_time_s
         made.flush(1)
         await pilot.pause()
         assert made.text().splitlines()[1] == "  [B]"
+
+
+@pytest.mark.slow
+async def test_a_frame_paints_a_bounded_number_of_the_maps_lines_and_none_waits_longer_than_the_others() -> None:
+    made: PoolMap[str] = PoolMap()
+    async with shown(made, (200, 50)) as pilot:
+        pools(made, 10_000)
+        made.flush(1)
+        await pilot.pause()
+        painted: list[int] = []
+        original = made._paint
+
+        def paint(line: int, width: int) -> Strip:
+            painted.append(line)
+            return original(line, width)
+
+        made._paint = paint  # type: ignore[method-assign]
+        frames = -(-49 // LINES_A_FRAME)
+        for frame in range(2 * frames):  # all cells change from each frame to the next
+            pools(made, 10_000, "busy" if frame % 2 == 0 else "paused")
+            made.flush(2 + frame)
+            await pilot.pause()
+            assert len(painted) <= LINES_A_FRAME * (frame + 1)
+        assert {painted.count(line) for line in range(1, 50)} == {2, 3}
+        for frame in range(frames):
+            made.flush(20 + frame)
+            await pilot.pause()
+        assert set("".join(made.text().split("\n")[1:]).replace(" ", "")) == {"Z"}
