@@ -102,10 +102,12 @@ async def test_a_stream_with_a_second_picture_lags(busy: list[Recorded]) -> None
     assert sink.store.links["desk"].dropped == 1
 
 
-async def test_an_agent_that_cuts_us_off_is_told_apart() -> None:
+async def test_an_agent_that_cuts_us_off_is_told_apart_also_once_it_is_back(busy: list[Recorded]) -> None:
     sink = Seen()
-    await watched(Script([Exhausted("this watcher does not read")]), sink)
-    assert sink.links[1] == ("cut off", "this watcher does not read")
+    await watched(Script([Exhausted("this watcher does not read")], [busy[0].item]), sink)
+    assert sink.links[:2] == [("connecting", ""), ("cut off", "this watcher does not read")]
+    state, said = sink.links[2]
+    assert (state, said.partition(";")[0]) == ("lagging", "cut off, since nothing was read")
 
 
 async def test_a_long_batch_is_taken_in_by_parts_between_which_others_have_their_turn() -> None:
