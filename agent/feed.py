@@ -2,8 +2,9 @@
 
 The node publishes views; publishing costs a list assignment, and nothing at all while nobody watches. All
 subscriptions read one ring, so a watcher that stalls costs no memory: once the ring has overtaken it, it is
-given a fresh snapshot and goes on from there. Batches are cut every `FLUSH_S`, with only the last of several
-views of the same thing. Knows no protobuf; one event loop.
+given a fresh snapshot and goes on from there. What happens after a pause is delivered after `FLUSH_S`, and where
+something always happens a batch is cut every `STEADY_S`, with only the last of several views of the same thing.
+Knows no protobuf; one event loop.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import msgspec
 from mee6.lane.messages import Step, Stream
 
 FLUSH_S: Final = 0.025
-"""From the first event of a batch to its delivery."""
+"""From the first event of a batch to its delivery, after a pause."""
+STEADY_S: Final = 0.05
+"""From one batch to the next, at least: as often as a console paints. More of them cost each call, and show nothing."""
 RING_EVENTS: Final = 8192
 """How far a watcher may fall behind."""
 RING_LOG_BYTES: Final = 2 << 20
@@ -280,7 +283,7 @@ class Feed:
             published up to then.
     """
 
-    def __init__(self, picture: Callable[[], Picture], flush_s: float = FLUSH_S) -> None:
+    def __init__(self, picture: Callable[[], Picture], flush_s: float = FLUSH_S, steady_s: float = STEADY_S) -> None:
         self.picture = picture
         self.seq = 0
         """The number of the next event."""
@@ -288,6 +291,8 @@ class Feed:
         """Whether anybody subscribes: while not, views for `publish` alone need not be made."""
         self.closed = False
         self._flush_s = flush_s
+        self._steady_s = steady_s
+        self._flushed_at = float("-inf")
         self._ring: list[Stamped | None] = [None] * RING_EVENTS
         self._first = 0
         self._log_bytes = 0
@@ -311,7 +316,9 @@ class Feed:
             while self._log_bytes > RING_LOG_BYTES and self._first < seq:
                 self._forget_first()
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._flush_s, self._flush)
+            loop = asyncio.get_running_loop()
+            due = max(loop.time() + self._flush_s, self._flushed_at + self._steady_s)
+            self._timer = loop.call_at(due, self._flush)
 
     def subscribe(self, wanted: Filter = _ALL, *, skip_snapshot: bool = False) -> Subscription:
         """A watcher's view: a context manager to iterate over.
@@ -385,6 +392,7 @@ class Feed:
 
     def _flush(self) -> None:
         if self._timer is not None:
+            self._flushed_at = self._timer.when()
             self._timer.cancel()
             self._timer = None
         self._flushed = self.seq

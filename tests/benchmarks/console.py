@@ -1,4 +1,4 @@
-"""What does the console cost: a frame at load, event to screen, idle, its start, an hour's memory, warm calls beside?"""
+"""What does the console cost: a frame at load, event to screen, idle, its start, an hour of memory, warm calls beside?"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from mee6tui.console.widgets.columns import GAP, Column, fitted
 from mee6tui.console.widgets.flashes import Flashes
 from mee6tui.console.widgets.line import LineView
 from mee6tui.console.widgets.pieces import fit
-from mee6tui.console.widgets.rows import FEW, Rows
+from mee6tui.console.widgets.rows import Rows
 from mee6tui.console.widgets.table_lines import GUTTER
 
 K = TypeVar("K", bound=Hashable)
@@ -32,6 +32,8 @@ R = TypeVar("R")
 REST_S: Final = 1.0
 """How long after the cursor moved the order stays as it is."""
 TICK_S: Final = 1.0
+STRIPS: Final = 300
+"""Painted rows that are kept, a few screens of them: each takes some 8 KiB with what Textual keeps beside it."""
 
 
 class LiveTable(LineView, Generic[K, R]):
@@ -297,7 +299,7 @@ class LiveTable(LineView, Generic[K, R]):
             return self._row(key, width, "cursor" if self.has_focus else "raised")
         strip = self._strips.get(key)
         if strip is None or strip.cell_length != width:
-            if len(self._strips) > 2 * FEW:
+            if len(self._strips) > STRIPS:
                 self._strips.clear()
             strip = self._strips[key] = self._row(key, width, "flash" if key in self._flashes else "background")
         return strip
