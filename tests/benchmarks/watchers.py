@@ -88,13 +88,16 @@ async def warm(bench: Bench, running: Running, *, rounds: int, calls: int, besid
     )
 
 
-def console(running: Running, *, read: bool = True) -> contextlib.AbstractAsyncContextManager[Terminal]:
+def console(
+    running: Running, *, read: bool = True, seen: Callable[[bytes], None] = lambda _written: None
+) -> contextlib.AbstractAsyncContextManager[Terminal]:
     """`mee6 console` on the agent.
 
     Args:
         read: whether anybody reads its terminal.
+        seen: given what it writes.
     """
-    return terminal("-m", "mee6tui.cli.main", "console", "--address", running.agent.address, read=read)
+    return terminal("-m", "mee6tui.cli.main", "console", "--address", running.agent.address, read=read, seen=seen)
 
 
 @contextlib.asynccontextmanager
