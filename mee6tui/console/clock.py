@@ -99,6 +99,7 @@ class FrameClock:
         self.focused = True
         """Whether the terminal says that it has the focus."""
         self.figures = Figures(fps)
+        self._limit = fps
         self._backlog = backlog
         self._moves = moves
         self._pace = Pace()
@@ -123,8 +124,8 @@ class FrameClock:
             figures.skipped += 1
             figures.fps = max(SLOWEST_FPS, figures.fps * 0.7)
             return False
-        limit = self.target_fps if self.focused else min(BLURRED_FPS, self.target_fps)
-        figures.fps = min(limit, figures.fps * 1.1)
+        before, self._limit = self._limit, self.target_fps if self.focused else min(BLURRED_FPS, self.target_fps)
+        figures.fps = self._limit if before < self._limit else min(self._limit, figures.fps * 1.1)
         began = time.perf_counter()
         self.flush(self.now())
         figures.frames += 1

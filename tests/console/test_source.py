@@ -184,6 +184,9 @@ def test_a_frame_is_left_out_while_earlier_ones_wait_to_be_written() -> None:
     clock.focused = False
     clock.frame()
     assert clock.figures.fps == 2
+    clock.focused = True
+    clock.frame()
+    assert clock.figures.fps == 20, "who looks again is not made to wait"
 
 
 def frames(came: list[float], until: float, fps: float = 20.0, takes: float = 0.01) -> list[float]:
