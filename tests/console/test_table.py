@@ -282,6 +282,37 @@ async def test_a_changed_state_lights_its_row_up_for_a_second() -> None:
         assert flash not in {segment.style.bgcolor for segment in made.render_line(2) if segment.style}
 
 
+async def test_rows_that_only_change_are_not_put_in_order_again_where_that_cannot_be_another() -> None:
+    columns: list[Column[Row]] = [
+        Column("name", "NAME", 8, lambda row: row[0], steady=True),
+        Column("size", "SIZE", 5, lambda row: str(row[1]), lambda row: row[1]),
+    ]
+    made: Table = LiveTable(columns)
+    ordered: list[None] = []
+    original = made.reorder
+    made.reorder = lambda: ordered.append(original())  # type: ignore[method-assign]
+    async with shown(made) as pilot:
+
+        async def orderings(at: float) -> int:
+            ordered.clear()
+            made.put_all({"a": ("a", int(at), "warm"), "b": ("b", -int(at), "warm")})
+            made.flush(at)
+            await pilot.pause()
+            return len(ordered)
+
+        assert await orderings(1) == 1, "they are new"
+        assert await orderings(11) == 0
+        made.put("c", ("c", 0, "warm"))
+        assert await orderings(21) == 1, "one is new"
+        made.set_filter("size=-31")
+        assert await orderings(31) == 1, "another one may match"
+        assert names(made) == ["b"]
+        made.set_filter("")
+        made.sort("size")
+        assert await orderings(41) == 1
+        assert names(made) == ["b", "c", "a"]
+
+
 def pools(made: PoolMap[str], number: int, state: str = "warm") -> None:
     made.group("python", [("desk python", "text")])
     for place in range(number):

@@ -106,8 +106,12 @@ class LiveTable(LineView, Generic[K, R]):
 
     def put(self, key: K, record: R) -> None:
         """Adds or changes a row."""
-        self._rows.put(key, record)
-        self._dirty.add(key)
+        self.put_all({key: record})
+
+    def put_all(self, rows: Mapping[K, R]) -> None:
+        """Adds or changes rows; of thousands at once, at a fraction of what each takes by itself."""
+        self._rows.put(rows)
+        self._dirty.update(rows)
 
     def drop(self, key: K) -> None:
         """Removes a row; one that is not there is no error."""
@@ -217,8 +221,8 @@ class LiveTable(LineView, Generic[K, R]):
         if self._moved:
             self._moved, self._moved_at = False, now
         self._note_flashes(now)
-        for key in self._dirty:
-            self._strips.pop(key, None)
+        for key in self._strips.keys() & self._dirty:
+            del self._strips[key]
         if now - self._moved_at >= REST_S and self._rows.is_due(now):
             before = self.order
             self.reorder()
