@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-DEFAULT_LISTEN = "127.0.0.1:5122"
+DEFAULT_LISTEN: Final = "127.0.0.1:5122"
+DRIVERS: Final = ("process", "docker", "auto")
+"""What may make workers; `auto` is one of the others, see `agent.choice`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,7 @@ class AgentConfig:
 
     state_dir: Path
     driver: str = "process"
-    """What makes workers; a name in `agent.main.DRIVERS`."""
+    """What makes workers; one of `DRIVERS`."""
     listen: str = DEFAULT_LISTEN
     """host:port of gRPC; port 0 takes a free one."""
     prewarm: dict[str, int] = field(default_factory=lambda: {"python": 2, "nodejs": 1})
