@@ -57,7 +57,7 @@ class Console(ConsoleServicer):
         self._node = node
         self._stalled_s = stalled_s
         self._last: tuple[list[Stamped], pb.WatchReply] = ([], pb.WatchReply())
-        """What was converted last, and from what: most watchers are just as far and want the same."""
+        """What was converted last without a filter, and from what: most watchers are just as far and want all."""
 
     async def Watch(self, request: pb.WatchRequest, context: Context) -> None:
         """A snapshot, then batches, until the client leaves or the agent ends."""
@@ -71,7 +71,7 @@ class Console(ConsoleServicer):
             async for item in subscription:
                 try:
                     async with asyncio.timeout(self._stalled_s):
-                        await context.write(self._reply(item))
+                        await context.write(self._reply(item, whole=wanted == Filter()))
                 except TimeoutError:
                     raise Exhausted(
                         f"watcher too slow: it has read nothing for {self._stalled_s:g} s and is cut off; watch again"
@@ -170,13 +170,16 @@ class Console(ConsoleServicer):
         """Takes invocations again."""
         return pb.UndrainReply(node=_node(self._node.undrain()))
 
-    def _reply(self, item: Snapshot | Batch) -> pb.WatchReply:
+    def _reply(self, item: Snapshot | Batch, *, whole: bool) -> pb.WatchReply:
         if isinstance(item, Snapshot):
             return _snapshot(item)
-        if item.events is not self._last[0]:
-            events = [{"at_ns": at_ns, KINDS[type(what)]: _CONVERT[type(what)](what)} for at_ns, what in item.events]
-            self._last = item.events, pb.WatchReply(batch={"seq": item.seq, "events": events})
-        return self._last[1]
+        if item.events is self._last[0]:
+            return self._last[1]
+        events = [{"at_ns": at_ns, KINDS[type(what)]: _CONVERT[type(what)](what)} for at_ns, what in item.events]
+        reply = pb.WatchReply(batch={"seq": item.seq, "events": events})
+        if whole:  # what a filter has left is nobody else's
+            self._last = item.events, reply
+        return reply
 
     def _check_function(self, user: str, name: str) -> None:
         if all(record.name != name for record in self._node.functions(user)):

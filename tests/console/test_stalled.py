@@ -94,8 +94,8 @@ async def rig(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ri
     rig = Rig(node, f"unix:{path}")
     reply = console.Console._reply
 
-    def counted(served: console.Console, item: Any) -> Any:
-        made = reply(served, item)
+    def counted(served: console.Console, item: Any, *, whole: bool) -> Any:
+        made = reply(served, item, whole=whole)
         rig.handed.append(made.ByteSize())
         return made
 

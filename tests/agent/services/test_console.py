@@ -110,7 +110,7 @@ async def test_what_happens_is_converted_once_for_all_who_watch_everything(
     some = rig.console.Watch(pb.WatchRequest(skip_snapshot=True, functions=["echo"]))
     for watch in (*watches, some):
         await watch.initial_metadata()
-    for number in range(2):
+    for number in range(10):  # they are woken in any order
         rig.node.feed.publish(1, InvocationView(f"i{number}", "ann", "echo", 1, "running"))
         replies = [await watch.read() for watch in (*watches, some)]
         assert {reply.batch.events[0].invocation.id for reply in replies} == {f"i{number}"}
