@@ -54,6 +54,8 @@ class FakeAgent:
         self.api = api
         self.functions: dict[tuple[str, str], invoker_pb2.Activity] = {}
         self.env: dict[tuple[str, str], dict[str, str]] = {}
+        self.takes_uploads = threading.Event()
+        self.takes_uploads.set()
         self.lines: list[str] = []
         """Said while a function is added."""
         self.refusals: dict[str, Mee6Error] = {}
@@ -186,6 +188,7 @@ class _Invoker(_Checked, invoker_pb2_grpc.InvokerServicer):
 
     def Upload(self, requests: Iterator[invoker_pb2.UploadRequest], context: Any) -> Any:
         header = next(requests).header
+        self.agent.takes_uploads.wait(30)
         packed = self.agent.folder / "upload.tar"
         packed.write_bytes(b"".join(piece.chunk for piece in requests))
         assert hashlib.sha256(packed.read_bytes()).hexdigest() == header.sha256
