@@ -34,17 +34,19 @@ from agent.history import History, Outcome
 from agent.lanes import LaneServer
 from agent.meter import Meter, used
 from agent.peers import Peer
+from agent.plan import path_of
 from agent.seats import Answer, Job, Seat
 from agent.services.api import NO_ENV, Added, Described, Ticket, silent
 from agent.shell import Shell
 from agent.stats import Stats
+from agent.streams import Pipe
 from agent.substrate.base import FunctionRecord
 from agent.substrate.local import LocalSubstrate
 from agent.views import handover_view, invocation_view, step_of, worker_view
 from mee6.api.faults import API_LEVEL
 from mee6.errors import Conflict, InvalidInput, NotFound, TooLarge
 from mee6.faults import error_of
-from mee6.lane.messages import AnyMessage, Hello, Limits, Log, Steps, Welcome
+from mee6.lane.messages import AnyMessage, Hello, Limits, Log, Request, Steps, Welcome
 from mee6.version import VERSION
 from mee6.visible import visible
 from runtimes.catalog import Runtime
@@ -83,6 +85,8 @@ class Node:
         self._stopping = False
         self._shown = NodeView(self.id, VERSION, API_LEVEL)
         self.listen = config.listen
+        self.http = ""
+        """Where HTTP is served; empty for nowhere."""
         self._runtimes = runtimes
         self._driver = driver
         self._capabilities = Capabilities(driver="", isolation="", pause="", limits="")
@@ -178,6 +182,39 @@ class Node:
 
     def begin(self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None) -> Ticket:
         """Accepts an invocation; see `NodeApi.begin`."""
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        id_ = os.urandom(6).hex()
+        self._accept(id_, user, name, arg, content_type, lambda answer: _settle(outcome, id_, answer), timeout_s)
+        return Ticket(id_, outcome)
+
+    def submit(
+        self,
+        user: str,
+        name: str,
+        arg: bytes,
+        content_type: str,
+        answer: Callable[[Answer], None],
+        timeout_s: float | None = None,
+        request: Request | None = None,
+        pipe: Pipe | None = None,
+    ) -> str:
+        """Accepts an invocation; see `NodeApi.submit`."""
+        id_ = os.urandom(6).hex()
+        self._accept(id_, user, name, arg, content_type, answer, timeout_s, request, pipe)
+        return id_
+
+    def _accept(
+        self,
+        id_: str,
+        user: str,
+        name: str,
+        arg: bytes,
+        content_type: str,
+        answer: Callable[[Answer], None],
+        timeout_s: float | None,
+        request: Request | None = None,
+        pipe: Pipe | None = None,
+    ) -> None:
         if self.draining:
             undone = "" if self._stopping else "; it takes them again after: mee6 agent undrain"
             raise Conflict(f"the agent {'stops' if self._stopping else 'drains'} and takes no invocations{undone}")
@@ -186,9 +223,8 @@ class Node:
         plan = self.functions_of.plan(user, name)
         limit_s = timeout_s or plan.root.manifest.timeout_s or self.config.timeout_s
         now = time.monotonic_ns()
-        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         job = Job(
-            id=os.urandom(6).hex(),
+            id=id_,
             user=user,
             plan=plan,
             arg=arg,
@@ -198,11 +234,12 @@ class Node:
             accepted_ns=now,
             deadline=now + int(limit_s * 1e9),
             flow_of="",
-            answer=lambda answer: _settle(outcome, job.id, answer),
+            answer=answer,
+            request=request,
+            pipe=pipe,
         )
         self.history.accepted(invocation_view(job, None), len(arg), lambda: (invocation_view(job, None), step_of(job)))
         self._shell.submit(job)
-        return Ticket(job.id, outcome)
 
     def cancel(self, id: str) -> None:  # noqa: A002 - the API's word
         """Calls an invocation off; see `NodeApi.cancel`."""
@@ -247,6 +284,10 @@ class Node:
         """A user's functions; see `NodeApi.functions`."""
         return sorted(self.functions_of.of(user).values(), key=lambda record: record.name)
 
+    def function(self, user: str, name: str) -> FunctionRecord:
+        """A user's function; see `NodeApi.function`."""
+        return self.functions_of.plan(user, name).root
+
     async def remove(self, user: str, name: str) -> None:
         """Removes a function; see `NodeApi.remove`."""
         record = self.functions_of.of(user).get(name)
@@ -281,7 +322,8 @@ class Node:
             if seat.plan is not None and (seat.plan.root.user, seat.plan.root.name) == (user, name)
         ]
         versions = await self.functions_of.versions(user, name)
-        return Described(plan.root, versions, plan.missing, tuple(workers), self.stats.of(user, name))
+        url = f"http://{self.http}{path_of(user, name)}" if self.http else ""
+        return Described(plan.root, versions, plan.missing, tuple(workers), self.stats.of(user, name), url)
 
     # -- peers: see agent.peers.PeerHost
 
@@ -340,7 +382,9 @@ class Node:
             self._unwritten.append((job, answer))
 
     def handover_changed(self, worker: Worker, seat: Seat, reason: str) -> None:
-        """Publishes it."""
+        """Counts and publishes it."""
+        if seat.stages[-1][0] == "confirmed":
+            self.stats.handovers += 1
         if self.feed.watched:
             self.feed.publish(time.monotonic_ns(), handover_view(worker, seat, reason))
 
@@ -373,6 +417,10 @@ class Node:
 
     # -- the node as a whole
 
+    def totals(self) -> Stats:
+        """What has been counted; see `NodeApi.totals`."""
+        return self.stats
+
     def info(self) -> NodeView:
         """The node as it is now; see `NodeApi.info`."""
         core = self._shell.core
@@ -394,6 +442,7 @@ class Node:
             runtimes=tuple(name for name, why in missing.items() if not why),
             missing=tuple(why for why in missing.values() if why),
             listen=self.listen,
+            http=self.http,
             started_ns=self._started_ns,
             wall_offset_ns=time.time_ns() - now,
             now_ns=now,

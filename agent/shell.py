@@ -13,6 +13,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -32,9 +33,12 @@ from mee6.lane.messages import (
     AnyMessage,
     AskHandover,
     Call,
+    Chunk,
+    Credit,
     Fault,
     Goodbye,
     Handover,
+    Head,
     Hello,
     Invoke,
     Limits,
@@ -295,7 +299,12 @@ class Shell:
         if seat.is_direct and seat.plan is not None and seat.plan.root.manifest.is_workflow:
             manifest = seat.plan.root.manifest
             seat.gate = Gate(manifest.outflows, manifest.max_parallelism, can_stay=False)
-        self._send(seat, Invoke(job.id, job.arg, job.content_type, job.chain))
+        window = 0
+        if job.pipe is not None:
+            window = job.pipe.open(job.id, partial(self._send, seat))
+        self._send(seat, Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window))
+        if job.pipe is not None:
+            job.pipe.called()
 
     def _seat_and_job(self, command: ev.Load | ev.Call) -> tuple[Seat, Job]:
         seat, job = self.seats[command.worker], self.jobs[command.invocation]
@@ -424,6 +433,8 @@ class Shell:
                 self._reported(seat, peer, message)
             case Call():
                 self._called(seat, peer, message)
+            case Head() | Chunk() | Credit():
+                self._streamed(seat, peer, message)
             case Log():
                 if len(message.text) > self._lane_limits.log_bytes:
                     raise ProtocolError(f"worker {seat.worker} sent more output at once than an invocation may write")
@@ -471,8 +482,20 @@ class Shell:
             with contextlib.suppress(Mee6Error, OSError, RecursionError):  # of one that has just gone
                 self._driver.clear_flow(seat.worker)
         self.tell(ev.Finished(seat.worker, job.id, report.fault is None))
-        self._finish(job, Answer(report.result, report.content_type, report.fault))
+        self._finish(job, Answer(report.result, report.content_type, report.fault, report.response))
         self._show(seat)
+
+    def _streamed(self, seat: Seat, peer: Peer, message: Head | Chunk | Credit) -> None:
+        """Hands on a piece of a result, or room for more of an argument."""
+        job = seat.job
+        if job is None or peer is not seat.peer or message.id != job.id:
+            return  # of something that was called off
+        if job.pipe is None:
+            raise ProtocolError(f"worker {seat.worker} streams what was not asked for in pieces")
+        if isinstance(message, Head):
+            self.tell(ev.DeadlineLifted(job.id))
+            job.deadline = NEVER
+        job.pipe.took(message)
 
     def _believed(self, report: Report, seat: Seat, job: Job) -> Report:
         """The report as far as it can be true: a function may have written it in its runtime's name."""
@@ -487,7 +510,7 @@ class Shell:
             fault = Fault("result_refused", f"{why} of {self._lane_limits.result_bytes}", function=job.name)
             return Report(report.id, fault=fault)
         if len(report.content_type) > CONTENT_TYPE_CHARS or not report.content_type.isprintable():
-            return Report(report.id, report.result, BINARY, handed_over=report.handed_over)
+            return Report(report.id, report.result, BINARY, handed_over=report.handed_over, response=report.response)
         return report
 
     def detach(self, peer: Peer, reason: str) -> None:

@@ -81,6 +81,8 @@ class Description:
     """Given when it was added; values are empty unless they were asked for."""
     packages: str
     """The key of the packages it depends on; empty for none."""
+    url: str = ""
+    """Where it is reached over HTTP; empty where the agent does not serve that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,8 @@ class Node:
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     stopping: bool = False
+    http: str = ""
+    """Where it serves HTTP, as host:port; empty for nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

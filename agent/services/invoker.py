@@ -146,6 +146,7 @@ class Invoker(InvokerServicer):
             ),
             env={name: value if request.show_env else "" for name, value in found.record.env.items()},
             packages=found.record.packages,
+            url=found.url,
         )
 
     async def Cancel(self, request: pb.CancelRequest, _context: Context) -> pb.CancelResponse:

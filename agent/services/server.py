@@ -84,7 +84,7 @@ class Server:
             NotAllowed: it is one that only root may take.
             InvalidInput: the address or the socket's path cannot be used.
         """
-        host, port = _split(self._listen)
+        host, port = split(self._listen)
         _probe(self._listen, host, port)
         server = grpc.aio.server(interceptors=(ErrorsToStatus(),), options=_OPTIONS)
         invoker_pb2_grpc.add_InvokerServicer_to_server(Invoker(self._node), server)  # type: ignore[no-untyped-call]
@@ -95,7 +95,7 @@ class Server:
         try:
             bound = server.add_insecure_port(self._listen)
         except RuntimeError as error:  # taken since it was probed
-            raise _in_use(host, port) from error
+            raise in_use(host, port) from error
         self.address = f"{self._listen.rpartition(':')[0]}:{bound}"
         if self._socket_path is not None:
             _bind_socket(server, self._socket_path)
@@ -122,7 +122,12 @@ class Server:
             self._socket_path.unlink(missing_ok=True)
 
 
-def _split(listen: str) -> tuple[str, int]:
+def split(listen: str) -> tuple[str, int]:
+    """Host and port of an address.
+
+    Raises:
+        InvalidInput: it is none.
+    """
     host, colon, port = listen.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise InvalidInput(f"{listen!r} is not an address; use host:port, as in 127.0.0.1:5122")
@@ -143,14 +148,15 @@ def _probe(listen: str, host: str, port: int) -> None:
         raise InvalidInput(f"cannot listen on {listen!r}: {error.strerror}") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise _in_use(host, port) from error
+            raise in_use(host, port) from error
         if error.errno in (errno.EACCES, errno.EPERM):
             raise NotAllowed(f"port {port} is not for this user; choose one above 1023 with --listen") from error
         raise InvalidInput(f"cannot listen on {listen!r}: {error.strerror}") from error
 
 
-def _in_use(host: str, port: int) -> Conflict:
-    return Conflict(f"port {port} on {host} is in use; is another agent running? choose another with --listen")
+def in_use(host: str, port: int, option: str = "--listen") -> Conflict:
+    """The error for a port that somebody has already; `option` chooses another."""
+    return Conflict(f"port {port} on {host} is in use; is another agent running? choose another with {option}")
 
 
 def _bind_socket(server: grpc.aio.Server, path: Path) -> None:

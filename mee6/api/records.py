@@ -99,6 +99,7 @@ def description(message: invoker_pb2.DescribeResponse) -> records.Description:
         stats=_stats(message.stats),
         env=dict(message.env),
         packages=message.packages,
+        url=message.url,
     )
 
 
