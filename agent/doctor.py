@@ -69,6 +69,8 @@ class Patient:
     state_dir: Path
     driver: Literal["docker", "process"]
     listen: str
+    http: str = ""
+    """Where HTTP is to be served; empty for nowhere."""
 
     def engine(self, found: str, mend: str) -> Finding:
         """A finding about the engine that only the docker driver cannot do without."""
@@ -294,12 +296,18 @@ def _sockets(patient: Patient) -> Iterator[Finding]:
         yield Finding("unix sockets", Level.FAILING, error.strerror or str(error), "set TMPDIR to a local file system")
     else:
         yield Finding("unix sockets", Level.OK, "can be made")
-    host, _, port = patient.listen.rpartition(":")
+    yield _port("port", patient.listen, "mee6 agent status")
+    if patient.http:
+        yield _port("http port", patient.http, "mee6 agent serve --http-listen 127.0.0.1:0")
+
+
+def _port(check: str, listen: str, mend: str) -> Finding:
+    host, _, port = listen.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), 1.0):
-            yield Finding("port", Level.WARNING, f"{patient.listen} is taken: an agent serves?", "mee6 agent status")
+            return Finding(check, Level.WARNING, f"{listen} is taken: an agent serves?", mend)
     except (OSError, ValueError):
-        yield Finding("port", Level.OK, f"{patient.listen} is free")
+        return Finding(check, Level.OK, f"{listen} is free")
 
 
 def _clock(_patient: Patient) -> Iterator[Finding]:

@@ -62,7 +62,7 @@ class Response:
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         content_type: str = "",
     ) -> None:
-        if not isinstance(status, int) or not 200 <= status <= 599:
+        if status not in range(200, 600):
             raise ValueError(f"status {status!r} is not one of an answer: 200 to 599")
         given = list(headers.items() if isinstance(headers, Mapping) else headers)
         self.headers: list[tuple[str, str]] = []

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from agent.config import DEFAULT_LISTEN
+from agent.config import DEFAULT_HTTP_LISTEN, DEFAULT_LISTEN
 from mee6.config import state_path
 from mee6tui.cli import output
 from mee6tui.cli.session import AsJson, Output, session, waiting
@@ -36,7 +36,7 @@ def doctor(
     here = session(output=form, json=json)
     state = (state_dir or state_path()).absolute()
     with waiting("looking"):
-        findings = list(examine(Patient(state, driver, DEFAULT_LISTEN)))
+        findings = list(examine(Patient(state, driver, DEFAULT_LISTEN, DEFAULT_HTTP_LISTEN)))
     columns = [
         output.column("CHECK", "check"),
         output.column("", "level"),

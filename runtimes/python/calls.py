@@ -62,8 +62,6 @@ class LaneBackend:
         self._deadline = monotonic() + function.timeout_s
         self._invocation = invocation
         self._request = None
-        if invocation.window:
-            self.streams.begin(invocation)
 
     def end(self) -> None:
         """It has ended; calls made from now on are refused, and whoever still waits for one is told so."""
@@ -222,6 +220,8 @@ class LaneBackend:
             elif isinstance(message, Chunk | Credit):
                 self.streams.came(message)
             elif not isinstance(message, Result):
+                if isinstance(message, Invoke) and message.window:
+                    self.streams.begin(message)  # what follows it may be pieces of its body
                 self._tasks.append(message)
             elif message.id in self._outcomes:
                 self._outcomes[message.id] = _outcome(message)

@@ -128,6 +128,7 @@ def test_folders_are_added_listed_described_and_removed(on: Run, hello: Path) ->
     assert "hello" in on("act", "ls", "-o", "name").stdout.splitlines()
     described = on("act", "describe", "hello").stdout
     assert "version      2 (added " in described
+    assert "url          http://127.0.0.1:5123/function/hello" in described
     assert on("act", "rm", "hello").stdout == "removed hello\n"
     assert on("act", "describe", "hello").exit_code == 3
 

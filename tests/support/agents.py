@@ -155,6 +155,11 @@ class Agent:
         path = self.state / "agent.id"
         return path.read_text().strip() if path.exists() else "never started"
 
+    @property
+    def http(self) -> str:
+        """The URL of its front door."""
+        return f"http://{json.loads((self.state / 'agent.json').read_text())['http']}"
+
     def client(self, user: str = "default") -> Client:
         """A client of it."""
         return Client(self.address, user=user)

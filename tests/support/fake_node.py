@@ -134,6 +134,8 @@ class FakeNode:
                 asyncio.get_running_loop().call_soon(asked.answer, Answer(b"", "", fault))
             case "full":
                 asked.answer(Answer(b"", "", Fault("exhausted", "too many wait")))
+            case _:  # goes on
+                pass
         return id_
 
     def function(self, user: str, name: str) -> FunctionRecord:
