@@ -37,6 +37,13 @@ def size(text: str) -> int:
     return int(float(found[1]) * (1 << _SIZES[unit]))
 
 
+def size_text(count: int) -> str:
+    """Bytes as `size` reads them: `256M`, `1000`; empty for none."""
+    if not count:
+        return ""
+    return f"{count >> 20}M" if count % (1 << 20) == 0 else str(count)
+
+
 def duration(ns: int) -> str:
     """Nanoseconds in about three digits: `0`, `42us`, `1.25ms`, `310ms`, `12.4s`, `3m20s`."""
     if ns <= 0:

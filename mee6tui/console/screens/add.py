@@ -336,7 +336,7 @@ def _story(added: Added) -> str:
 
 def _select(context: Context, key: Key) -> None:
     """Goes to the functions, with the cursor on the new one as soon as it is there."""
-    from mee6tui.console.screens.tables import TablePage
+    from mee6tui.console.screens.table_page import TablePage
 
     app = context.app
     app.go(Place("functions"))

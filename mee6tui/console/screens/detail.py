@@ -13,12 +13,14 @@ from mee6.records import Invocation, Step
 from mee6tui.cli.units import age, duration
 from mee6tui.console import look
 from mee6tui.console.commands import Key, Selection
+from mee6tui.console.event import kind_of, told
 from mee6tui.console.look import bytes_, clock_time
 from mee6tui.console.screens.page import Page, Place
-from mee6tui.console.screens.tables import Row, kind_of, told
+from mee6tui.console.screens.table_page import Row
 from mee6tui.console.store import Store
+from mee6tui.console.widgets.columns import Column
 from mee6tui.console.widgets.line import Line, Lines
-from mee6tui.console.widgets.table import Column, LiveTable
+from mee6tui.console.widgets.table import LiveTable
 
 FIGURES_S = 0.5
 
