@@ -7,6 +7,7 @@ so a request that names a foreign origin is refused before the function runs, no
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from agent.http.route import Refuse, allowed
@@ -20,8 +21,14 @@ _HEADER_LIST: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{0,2000}")
 Headers = tuple[tuple[str, str], ...]
 
 
-def check(origin: str | None, host: str, http: Http, name: str) -> Headers | Refuse:
-    """What an answer to this origin says, or why there is none."""
+def check(headers: Mapping[str, str], http: Http, name: str) -> Headers | Refuse:
+    """What an answer to this request says of its origin, or why there is none.
+
+    A page's pictures and scripts name no origin, but browsers say that they are fetched for another site's page.
+    """
+    origin, host = headers.get("origin"), headers.get("host", "")
+    if origin is None and headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+        origin = "another site"
     if origin is None:
         return (("Vary", "Origin"),) if http.cors and "*" not in http.cors else ()
     if "*" in http.cors:
@@ -34,6 +41,9 @@ def check(origin: str | None, host: str, http: Http, name: str) -> Headers | Ref
         )
     if origin.partition("://")[2] == host:
         return ()
+    if "://" not in origin:
+        detail = f"pages of {origin[:200]!r} may not call {name!r}; its activity.json can allow all with"
+        return Refuse(403, "not_allowed", f'{detail}: "http": {{"cors": ["*"]}}')
     return Refuse(
         403,
         "not_allowed",

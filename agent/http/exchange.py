@@ -21,6 +21,7 @@ from mee6.faults import error_of
 from mee6.http import EVENTS
 from mee6.lane.messages import JSON, Request
 from mee6.lane.messages import Head as ResultHead
+from mee6.manifest import BY_HTTP
 
 if TYPE_CHECKING:
     from agent.http.connection import Connection
@@ -34,8 +35,9 @@ class Exchange:
     """One request."""
 
     __slots__ = (
-        "_answered", "_body", "_body_bytes", "_connection", "_cors", "_door", "_head", "_held", "_id", "_ignored",
-        "_is_chunked", "_keep", "_over", "_owed", "_pipe", "_refused", "_started_ns", "_target", "is_whole",
+        "_answered", "_body", "_body_bytes", "_connection", "_cors", "_door", "_head", "_held", "_http", "_id",
+        "_ignored", "_is_chunked", "_keep", "_over", "_owed", "_pipe", "_refused", "_started_ns", "_target",
+        "is_whole",
     )  # fmt: skip
 
     def __init__(self, door: Door, connection: Connection, head: Head) -> None:
@@ -47,6 +49,8 @@ class Exchange:
         self._target: ToFunction | ToFixed | None = None
         self._refused: Refuse | None = None
         """What to answer once the body is out of the way."""
+        self._http = BY_HTTP
+        """How the function that is asked for is reached."""
         self._cors: cors.Headers = ()
         self._body: list[bytes] = []
         self._body_bytes = 0
@@ -77,7 +81,7 @@ class Exchange:
             return  # its end follows at once
         self._connection.wait(Phase.BODY, self._door.body_s)
         target = self._target
-        if isinstance(target, ToFunction) and self._streams_body(target):
+        if isinstance(target, ToFunction) and self._http.body == "stream" and head.method != "OPTIONS":
             self._submit(target)
         if "expect" in head.headers and not self._answered:
             self._connection.write(answers.CONTINUE)
@@ -98,10 +102,10 @@ class Exchange:
         if isinstance(found, ToFixed):
             return refused_method(head.method, ("GET", "HEAD"))
         try:
-            http = door.node.function(found.user, found.name).manifest.http
+            self._http = http = door.node.function(found.user, found.name).manifest.http
         except Mee6Error as error:
             return Refuse(error.http, error.code, error.message)
-        granted = cors.check(headers.get("origin"), host, http, found.name)
+        granted = cors.check(headers, http, found.name)
         if isinstance(granted, Refuse):
             return granted
         self._cors = granted
@@ -110,9 +114,6 @@ class Exchange:
         if http.body == "whole" and head.length is not None and head.length > door.body_bytes:
             return self._too_large()
         return None
-
-    def _streams_body(self, target: ToFunction) -> bool:
-        return self._door.node.function(target.user, target.name).manifest.http.body == "stream"
 
     def _too_large(self) -> Refuse:
         return Refuse(413, "too_large", f"the body is over the limit of {self._door.body_bytes} bytes")
@@ -168,17 +169,16 @@ class Exchange:
         match self._target:
             case ToFixed() as fixed:
                 self._answer(*self._door.fixed(fixed))
-            case ToFunction() as target if self._head.method == "OPTIONS":
-                self._preflight(target)
+            case ToFunction() if self._head.method == "OPTIONS":
+                self._preflight()
             case ToFunction() as target:
                 self._submit(target)
             case None:
                 pass
 
-    def _preflight(self, target: ToFunction) -> None:
-        http = self._door.node.function(target.user, target.name).manifest.http
+    def _preflight(self) -> None:
         asked = self._head.headers.get("access-control-request-headers")
-        headers = cors.preflight(self._cors, asked, http)
+        headers = cors.preflight(self._cors, asked, self._http)
         self._cors = ()
         self._answer(204, headers, b"")
 
@@ -200,7 +200,7 @@ class Exchange:
             self._refuse(refusal)
             return
         headers = head.headers
-        streams = self._streams_body(target)
+        streams = self._http.body == "stream"
         try:
             if streams:
                 data, content_type = b"", JSON

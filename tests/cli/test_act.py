@@ -140,7 +140,7 @@ def test_every_form_holds_the_same_keys(on: Run) -> None:
     assert whole == lines == yaml.safe_load(on("act", "ls", "-o", "yaml").stdout)
     assert {frozenset(row) for row in whole} == {frozenset(keys)}
     assert json.loads(on("act", "describe", "echo", "--json").stdout).keys() == keys | {
-        "versions", "missing", "workers", "stats", "env", "packages",
+        "versions", "missing", "workers", "stats", "env", "packages", "url",
     }  # fmt: skip
 
 

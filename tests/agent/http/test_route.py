@@ -95,6 +95,11 @@ def test_on_loopback_other_names_are_refused_unless_they_were_given(host: str) -
 APP = "https://app.example"
 
 
+def said(origin: str | None, **more: str) -> dict[str, str]:
+    named = {"origin": origin} if origin is not None else {}
+    return {"host": "localhost:5123", **named, **{name.replace("_", "-"): value for name, value in more.items()}}
+
+
 @pytest.mark.parametrize(
     ("origin", "allowed_", "wanted"),
     [
@@ -105,26 +110,34 @@ APP = "https://app.example"
     ],
 )
 def test_an_origin_that_may_is_told_so(origin: str | None, allowed_: list[str], wanted: object) -> None:
-    assert cors.check(origin, "localhost:5123", Http(cors=allowed_), "f") == wanted
+    assert cors.check(said(origin), Http(cors=allowed_), "f") == wanted
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:9", f"{APP}.evil", "https://app"])
 def test_a_foreign_origin_is_refused_before_the_function_runs(origin: str) -> None:
-    refusal = cors.check(origin, "localhost:5123", Http(cors=[APP]), "f")
+    refusal = cors.check(said(origin), Http(cors=[APP]), "f")
     assert isinstance(refusal, Refuse)
     assert refusal.status == 403
     assert "activity.json" in refusal.detail
 
 
+@pytest.mark.parametrize(("mode", "refused"), [("no-cors", True), ("cors", True), ("navigate", False)])
+def test_a_foreign_page_cannot_have_a_function_called_as_a_picture(mode: str, refused: bool) -> None:
+    fetched = said(None, sec_fetch_site="cross-site", sec_fetch_mode=mode)
+    assert isinstance(cors.check(fetched, Http(), "f"), Refuse) is refused
+    assert not isinstance(cors.check(fetched, Http(cors=["*"]), "f"), Refuse)
+    assert cors.check(said(None, sec_fetch_site="same-origin", sec_fetch_mode=mode), Http(), "f") == ()
+
+
 def test_a_preflight_says_what_may_be_sent() -> None:
     http = Http(cors=[APP], methods=["POST"])
-    granted = cors.check(APP, "localhost", http, "f")
+    granted = cors.check(said(APP), http, "f")
     assert isinstance(granted, tuple)
-    said = dict(cors.preflight(granted, "content-type, x-a", http))
-    assert said["Access-Control-Allow-Origin"] == APP
-    assert said["Access-Control-Allow-Methods"] == "POST, OPTIONS"
-    assert said["Access-Control-Allow-Headers"] == "content-type, x-a"
-    assert said["Vary"] == "Origin"
+    answer = dict(cors.preflight(granted, "content-type, x-a", http))
+    assert answer["Access-Control-Allow-Origin"] == APP
+    assert answer["Access-Control-Allow-Methods"] == "POST, OPTIONS"
+    assert answer["Access-Control-Allow-Headers"] == "content-type, x-a"
+    assert answer["Vary"] == "Origin"
     assert "Access-Control-Allow-Headers" not in dict(cors.preflight(granted, "a\r\nb: c", http))
     assert dict(cors.preflight((), None, Http())) == {"Allow": ", ".join(allowed(Http()))}
     assert set(METHODS) < set(allowed(Http()))
