@@ -493,6 +493,8 @@ class Shell:
         if job.pipe is None:
             raise ProtocolError(f"worker {seat.worker} streams what was not asked for in pieces")
         if isinstance(message, Head):
+            if not _is_content_type(message.content_type):
+                message = Head(message.id, BINARY, message.response)
             self.tell(ev.DeadlineLifted(job.id))
             job.deadline = NEVER
         job.pipe.took(message)
@@ -509,7 +511,7 @@ class Shell:
             why = f"the result of {job.name!r} is {len(report.result)} bytes, over the limit"
             fault = Fault("result_refused", f"{why} of {self._lane_limits.result_bytes}", function=job.name)
             return Report(report.id, fault=fault)
-        if len(report.content_type) > CONTENT_TYPE_CHARS or not report.content_type.isprintable():
+        if not _is_content_type(report.content_type):
             return Report(report.id, report.result, BINARY, handed_over=report.handed_over, response=report.response)
         return report
 
@@ -643,6 +645,11 @@ class Shell:
         seat.stages.append((stage, time.monotonic_ns()))
         if worker := self.core.fleet.workers.get(seat.worker):
             self._observer.handover_changed(worker, seat, reason)
+
+
+def _is_content_type(text: str) -> bool:
+    """Whether it could be one; a function may have written it."""
+    return len(text) <= CONTENT_TYPE_CHARS and text.isprintable()
 
 
 def _nowhere(_record: FunctionRecord) -> str:
