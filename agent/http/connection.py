@@ -89,6 +89,8 @@ class Connection(asyncio.Protocol):
         self._drained = True
         if self._exchange is not None:
             self._exchange.writable()
+        elif self._queue:
+            self._work()
 
     # -- requests
 
@@ -116,8 +118,8 @@ class Connection(asyncio.Protocol):
                     exchange.broken(Refuse(event.status, "invalid_input", event.detail))
                 break  # its turn comes after the answer that is due
             if type(event) is Head:
-                if exchange is not None:
-                    break
+                if exchange is not None or not self._drained:
+                    break  # who does not read answers gets no more of them
                 queue.popleft()
                 self._exchange = Exchange(self._door, self, event)
                 self._exchange.begin()

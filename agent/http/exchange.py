@@ -208,6 +208,7 @@ class Exchange:
                 body = self._body
                 came = argument(body[0] if len(body) == 1 else b"".join(body), headers)
                 data, content_type, headers = came.data, came.content_type, came.headers
+                body.clear()
             door.inflight += 1
             self._held = True
             self._pipe = Pipe(self)
@@ -305,7 +306,13 @@ class Exchange:
             self._owed += len(data)
 
     def room(self) -> None:
-        """The function takes more of the body."""
+        """The function takes more of the body: whoever is waited for has moved."""
+        if self._answered:
+            return
+        if not self.is_whole:
+            self._connection.wait(Phase.BODY, self._door.body_s)
+        elif self._is_chunked:
+            self._connection.wait(Phase.STREAM, self._door.idle_s)
         self._connection.room()
 
     def writable(self) -> None:
@@ -319,6 +326,9 @@ class Exchange:
 
     def overdue(self) -> None:
         """Nothing has come or gone for too long."""
+        if self.is_full and not self._is_chunked:  # it is the function that does not read, whose own limit holds
+            self._connection.wait(Phase.BODY, self._door.body_s)
+            return
         if self._is_chunked:
             self._finish()
             self._connection.abort()

@@ -9,8 +9,8 @@ from tests.proxy.play import Play, function
 
 REQUEST = Request("POST", "/a", "b=1", streams=True)
 FIRST = Invoke("i", b"arg", "text/plain", ["f"], REQUEST, 1000)
-UP = [Head("i", "text/plain"), Chunk("i", b"piece"), Credit("i", 7)]
-DOWN = [Chunk("i", b"body"), Credit("i", 7), Chunk("i", b"", last=True)]
+UP: list[Head | Chunk | Credit] = [Head("i", "text/plain"), Chunk("i", b"piece"), Credit("i", 7)]
+DOWN: list[Chunk | Credit] = [Chunk("i", b"body"), Credit("i", 7), Chunk("i", b"", last=True)]
 
 
 def playing() -> tuple[Play, int]:

@@ -325,6 +325,32 @@ async def test_a_connection_that_asks_nothing_is_closed(rig: Rig, monkeypatch: p
     assert await client.ends() == b""
 
 
+async def test_who_asks_much_and_reads_nothing_is_answered_no_more(rig: Rig) -> None:
+    client = await rig.client(limit=1)
+    for _ in range(64):
+        client.ask("/function/echo", "x" * 500_000)
+    seen = -1
+    while len(rig.node.asked) != seen:
+        seen = len(rig.node.asked)
+        await asyncio.sleep(0.2)
+    assert seen < 50
+    client.reader._limit = 1 << 20  # type: ignore[attr-defined]
+    for _ in range(64):
+        assert len((await client.answer())[2]) == 500_000
+
+
+async def test_a_function_that_takes_its_time_with_a_body_is_waited_for(rig: Rig) -> None:
+    rig.function("slow", body="stream")
+    client = await rig.client()
+    total = 4 << 20
+    client.send(f"POST /function/slow HTTP/1.1\r\n{HOST}Content-Length: {total}\r\n\r\n".encode() + b"z" * total)
+    asked = await rig.asked()
+    await asyncio.sleep(3 * rig.door.body_s)
+    assert not rig.node.cancelled
+    asked.answer(Answer(b"late", "text/plain"))
+    assert (await client.answer())[2] == b"late"
+
+
 async def test_garbage_after_a_request_is_told_of_after_its_answer(rig: Rig) -> None:
     client = await rig.client()
     client.ask("/function/slow", "x")
