@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-DEFAULT_LISTEN = "127.0.0.1:5122"
-DEFAULT_HTTP_LISTEN = "127.0.0.1:5123"
-OFF = "off"
+DEFAULT_LISTEN: Final = "127.0.0.1:5122"
+DEFAULT_HTTP_LISTEN: Final = "127.0.0.1:5123"
+OFF: Final = "off"
+DRIVERS: Final = ("process", "docker", "auto")
+"""What may make workers; `auto` is one of the others, see `agent.choice`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,7 @@ class AgentConfig:
 
     state_dir: Path
     driver: str = "process"
-    """What makes workers; a name in `agent.main.DRIVERS`."""
+    """What makes workers; one of `DRIVERS`."""
     listen: str = DEFAULT_LISTEN
     """host:port of gRPC; port 0 takes a free one."""
     http_listen: str = ""

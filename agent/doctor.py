@@ -17,14 +17,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from agent.choice import AUTO, choose
+from agent.config import DEFAULT_HTTP_LISTEN
 from agent.drivers.process.cgroups import Hierarchy, hierarchies
+from agent.listening import SOCKET_PATH_BYTES, probe, split_listen
 from mee6.bundle import size_text
-from mee6.errors import Mee6Error
+from mee6.errors import Conflict, Mee6Error
 from runtimes.catalog import RUNTIMES
 
 MIN_KERNEL: Final = (5, 12)
@@ -32,7 +35,6 @@ MIN_KERNEL: Final = (5, 12)
 MIN_API: Final = (1, 41)
 MIN_FREE_BYTES: Final = 1 << 30
 MIN_FREE_FILES: Final = 10_000
-SOCKET_PATH_BYTES: Final = 107
 _ENGINE_S: Final = 3.0
 _TRY_S: Final = 10.0
 _FLAGS: Final = {"user": 0x10000000, "mount": 0x20000, "pid": 0x20000000, "net": 0x40000000, "ipc": 0x8000000}
@@ -64,13 +66,21 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """What is looked at."""
+    """What is looked at: what `mee6 agent serve` would be told."""
 
     state_dir: Path
-    driver: Literal["docker", "process"]
+    driver: str
+    """`process` or `docker`; or `auto` until it is `settled`."""
     listen: str
     http: str = ""
     """Where HTTP is to be served; empty for nowhere."""
+
+    def settled(self) -> tuple[Patient, list[Finding]]:
+        """The patient with the driver that `auto` takes here, and what there is to say of that."""
+        if self.driver != AUTO:
+            return self, []
+        driver, why = choose()
+        return replace(self, driver=driver), [Finding("driver", Level.OK, f"auto takes {driver}: {why}")]
 
     def engine(self, found: str, mend: str) -> Finding:
         """A finding about the engine that only the docker driver cannot do without."""
@@ -288,7 +298,7 @@ def _room(check: str, place: Path, mend: str) -> Iterator[Finding]:
         yield Finding(check, Level.OK, found)
 
 
-def _sockets(patient: Patient) -> Iterator[Finding]:
+def _sockets(_patient: Patient) -> Iterator[Finding]:
     try:
         with tempfile.TemporaryDirectory(prefix="m6d") as folder, socket.socket(socket.AF_UNIX) as unix:
             unix.bind(str(Path(folder, "s")))
@@ -296,18 +306,38 @@ def _sockets(patient: Patient) -> Iterator[Finding]:
         yield Finding("unix sockets", Level.FAILING, error.strerror or str(error), "set TMPDIR to a local file system")
     else:
         yield Finding("unix sockets", Level.OK, "can be made")
-    yield _port("port", patient.listen, "mee6 agent status")
+
+
+def _ports(patient: Patient) -> Iterator[Finding]:
+    yield _port(patient, "port", "listen", patient.listen)
     if patient.http:
-        yield _port("http port", patient.http, "mee6 agent serve --http-listen 127.0.0.1:0")
+        yield _port(patient, "http port", "http", patient.http)
 
 
-def _port(check: str, listen: str, mend: str) -> Finding:
-    host, _, port = listen.rpartition(":")
+def _port(patient: Patient, check: str, key: str, listen: str) -> Finding:
+    """Whether an address can be had; `key` is its name in what an agent says of itself."""
+    option = "--listen" if key == "listen" else "--http-listen"
+    elsewhere = f"mee6 agent serve {option} 127.0.0.1:0"
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), 1.0):
-            return Finding(check, Level.WARNING, f"{listen} is taken: an agent serves?", mend)
-    except (OSError, ValueError):
-        return Finding(check, Level.OK, f"{listen} is free")
+        host, port = split_listen(listen)
+        probe(listen, host, port, option)
+    except Conflict:
+        if _serves_at(patient, key, listen):
+            return Finding(check, Level.OK, f"{listen} is taken, by the agent of this state folder")
+        level = Level.FAILING if key == "listen" or listen != DEFAULT_HTTP_LISTEN else Level.WARNING
+        return Finding(check, level, f"{listen} is taken by another program", elsewhere)
+    except Mee6Error as error:
+        return Finding(check, Level.FAILING, error.message, elsewhere)
+    return Finding(check, Level.OK, "a free one will be taken" if port == 0 else f"{listen} is free")
+
+
+def _serves_at(patient: Patient, key: str, listen: str) -> bool:
+    """Whether the agent of the state folder says that it listens there."""
+    try:
+        said = json.loads((patient.state_dir / "agent.json").read_text())
+        return bool(said[key].rpartition(":")[2] == listen.rpartition(":")[2])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _clock(_patient: Patient) -> Iterator[Finding]:
@@ -324,7 +354,7 @@ def _clock(_patient: Patient) -> Iterator[Finding]:
 
 
 _CHECKS: Final[tuple[Callable[[Patient], Iterator[Finding]], ...]] = (
-    _kernel, _python, _node, _packages, _namespaces, _cgroups, _engine, _state, _sockets, _clock,
+    _kernel, _python, _node, _packages, _namespaces, _cgroups, _engine, _state, _sockets, _ports, _clock,
 )  # fmt: skip
 
 

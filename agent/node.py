@@ -42,6 +42,7 @@ from agent.stats import Stats
 from agent.streams import Pipe
 from agent.substrate.base import FunctionRecord
 from agent.substrate.local import LocalSubstrate
+from agent.syntax import Syntax
 from agent.views import handover_view, invocation_view, step_of, worker_view
 from mee6.api.faults import API_LEVEL
 from mee6.errors import Conflict, InvalidInput, NotFound, TooLarge
@@ -75,7 +76,9 @@ class Node:
         self.id = agent_id(config.state_dir)
         self._dependencies = _dependencies(self.id, config, driver)
         limits = WorkerLimits(config.memory_bytes, config.cpus, config.pids, config.open_files, config.scratch_bytes)
-        self.functions_of = Functions(substrate, runtimes, config.bundle_limit_bytes, self._dependencies, limits)
+        self.functions_of = Functions(
+            substrate, runtimes, config.bundle_limit_bytes, self._dependencies, limits, _syntax(driver)
+        )
         self.history = History(config.kept_invocations, config.kept_bytes)
         self.feed = Feed(self._picture)
         self.stats = Stats()
@@ -258,9 +261,10 @@ class Node:
         size: int,
         env: Mapping[str, str] = NO_ENV,
         say: Callable[[str], None] = silent,
+        check: bool = True,
     ) -> Added:
         """Adds a function; see `NodeApi.add`."""
-        return self._added(await self.functions_of.add(user, act_name, packed, sha256, size, env, say))
+        return self._added(await self.functions_of.add(user, act_name, packed, sha256, size, env, say, check))
 
     async def add_folder(
         self,
@@ -269,9 +273,10 @@ class Node:
         folder: Path,
         env: Mapping[str, str] = NO_ENV,
         say: Callable[[str], None] = silent,
+        check: bool = True,
     ) -> Added:
         """Adds a function; see `NodeApi.add_folder`."""
-        return self._added(await self.functions_of.add_folder(user, act_name, folder, env, say))
+        return self._added(await self.functions_of.add_folder(user, act_name, folder, env, say, check))
 
     def _added(self, added: Added) -> Added:
         if not added.unchanged:
@@ -322,8 +327,9 @@ class Node:
             if seat.plan is not None and (seat.plan.root.user, seat.plan.root.name) == (user, name)
         ]
         versions = await self.functions_of.versions(user, name)
+        packages = await self.functions_of.requirements(plan.root)
         url = f"http://{self.http}{path_of(user, name)}" if self.http else ""
-        return Described(plan.root, versions, plan.missing, tuple(workers), self.stats.of(user, name), url)
+        return Described(plan.root, versions, plan.missing, tuple(workers), self.stats.of(user, name), packages, url)
 
     # -- peers: see agent.peers.PeerHost
 
@@ -651,6 +657,12 @@ class Node:
                 "id=%s user=%s function=%s version=%d worker=%s start=%s via=%s state=%s %s",
                 job.id, job.user, job.name, step.version, step.worker, step.start, step.via, step.state, times,
             )  # fmt: skip
+
+
+def _syntax(driver: Driver) -> Syntax:
+    if not isinstance(driver, KnowsLanguages):
+        return Syntax()
+    return Syntax(lambda language: driver.language_version(language) or None)
 
 
 def _dependencies(agent: str, config: AgentConfig, driver: Driver) -> Dependencies:

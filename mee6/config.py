@@ -133,7 +133,7 @@ def load(path: Path) -> ConfigFile:
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not valid TOML: {error}") from error
+        raise InvalidInput(f"{path} is not valid TOML: {error}; mend it, or remove it") from error
     unknown = sorted(data.keys() - {"current", "context"})
     _demand(not unknown, path, f"unknown key {', '.join(unknown)}; use 'current' and [context.NAME]")
     current, tables = data.get("current", ""), data.get("context", {})
@@ -179,17 +179,27 @@ def resolve(
     settings = Settings(
         address=pick(address, "address", DEFAULT_ADDRESS),
         user=pick(user, "user", DEFAULT_USER),
-        output=pick(output, "output", DEFAULT_OUTPUT),
+        output=resolve_output(output, env),
         context=Value(name, named_by) if name else None,
         read_only=chosen.read_only,
     )
     check_address(settings.address)
     if not is_name(settings.user.value):
         raise InvalidInput(f"user {settings.user.value!r} (from {settings.user.origin}) is not allowed: {NAME_RULE}")
-    if settings.output.value not in OUTPUTS:
-        wrong = settings.output
-        raise InvalidInput(f"no output {wrong.value!r} (from {wrong.origin}); use one of: {', '.join(OUTPUTS)}")
     return settings
+
+
+def resolve_output(flag: str | None, env: Mapping[str, str] = os.environ) -> Value:
+    """The form of output that was asked for.
+
+    Raises:
+        InvalidInput: there is none of that name.
+    """
+    asked = (flag, "--output"), (env.get("MEE6_OUTPUT"), "MEE6_OUTPUT"), (DEFAULT_OUTPUT, "default")
+    value, origin = _first(*asked)
+    if value not in OUTPUTS:
+        raise InvalidInput(f"no output {value!r} (from {origin}); use one of: {', '.join(OUTPUTS)}")
+    return Value(value, origin)
 
 
 def check_address(address: Value) -> None:
@@ -201,6 +211,8 @@ def check_address(address: Value) -> None:
     text = address.value
     host, _, port = text.rpartition(":")
     is_socket = text.startswith("unix:") and len(text) > len("unix:")
+    if "/" in host and not is_socket:
+        raise InvalidInput(f"address {text!r} (from {address.origin}) is no HOST:PORT; leave out what stands around it")
     if not is_socket and not (host and port.isdecimal() and 0 < int(port) < 65536):
         raise InvalidInput(f"address {text!r} (from {address.origin}) is neither HOST:PORT nor unix:/PATH")
 

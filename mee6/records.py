@@ -68,6 +68,16 @@ class FunctionStats:
 
 
 @dataclass(frozen=True, slots=True)
+class Package:
+    """One package that a function depends on."""
+
+    name: str
+    version: str
+    asked: bool
+    """By the function itself, not by another package."""
+
+
+@dataclass(frozen=True, slots=True)
 class Description:
     """All about one function."""
 
@@ -81,6 +91,8 @@ class Description:
     """Given when it was added; values are empty unless they were asked for."""
     packages: str
     """The key of the packages it depends on; empty for none."""
+    requirements: tuple[Package, ...] = ()
+    """What they are; those asked for first."""
     url: str = ""
     """Where it is reached over HTTP; empty where the agent does not serve that."""
 
@@ -266,6 +278,8 @@ class LogLine:
 
     at_ns: int
     log: Log
+    wall_ns: int = 0
+    """The same moment since 1970, UTC; 0 from an agent that does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

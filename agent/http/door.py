@@ -23,8 +23,8 @@ from agent.http import answers
 from agent.http.connection import Connection
 from agent.http.phase import BODY_S
 from agent.http.route import Refuse, Routes, ToFixed, refused_host
+from agent.listening import in_use, split_listen
 from agent.services.api import NodeApi
-from agent.services.server import in_use, split
 from mee6.errors import InvalidInput, NotAllowed
 
 OPTION: Final = "--http-listen"
@@ -103,12 +103,12 @@ class Door:
         try:
             return await self._serve(DEFAULT_HTTP_LISTEN)
         except Exception as error:
-            host = split(DEFAULT_HTTP_LISTEN)[0]
+            host = split_listen(DEFAULT_HTTP_LISTEN)[0]
             _log.info("HTTP takes a free port: %s", error)
             return await self._serve(f"{host}:0")
 
     async def _serve(self, listen: str) -> asyncio.Server:
-        host, port = split(listen)
+        host, port = split_listen(listen)
         loop = asyncio.get_running_loop()
         try:
             return await loop.create_server(

@@ -40,6 +40,7 @@ _handover: Final = _maker(records.Handover, stages=_each(_stage))
 _figures: Final = _maker(records.Figures)
 _change: Final = _maker(records.FunctionChange)
 _stats: Final = _maker(records.FunctionStats)
+_package: Final = _maker(records.Package)
 
 _pool: Final = _maker(records.Pool)
 worker: Final = _worker
@@ -99,6 +100,7 @@ def description(message: invoker_pb2.DescribeResponse) -> records.Description:
         stats=_stats(message.stats),
         env=dict(message.env),
         packages=message.packages,
+        requirements=tuple(_package(package) for package in message.requirements),
         url=message.url,
     )
 

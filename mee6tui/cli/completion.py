@@ -45,6 +45,7 @@ def contexts(incomplete: str) -> list[str]:
 
 def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell to complete in.")],
+    debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of a failure.")] = False,  # noqa: ARG001 - looked at where failures are told
 ) -> None:
     """Print the script for completion in a shell."""
     import typer.completion

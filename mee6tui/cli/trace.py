@@ -25,7 +25,7 @@ def trace(
     it went through the worker's proxy or, after a handover, directly. A bar is light until the step ran.
     """
     found = here.run(lambda client: client.trace(identity), "fetching the trace")
-    if here.form == "table":
+    if here.for_people:
         waterfall.draw(found, sys.stdout, color=here.color)
     elif here.form == "name":
         output.write(found.invocation.id)

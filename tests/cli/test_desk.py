@@ -38,6 +38,20 @@ def test_every_command_has_help_with_an_example_in_80_columns(mee6: Run, path: t
     assert not [line for line in result.stdout.splitlines() if len(line) > 90]
 
 
+@pytest.mark.parametrize(("path", "command"), LEAVES, ids=[" ".join(path) for path, _ in LEAVES])
+def test_every_command_takes_the_options_that_all_take(path: tuple[str, ...], command: Any) -> None:
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert "--debug" in options
+    if path not in {("console",), ("demo",), ("completion",)}:  # which print no records
+        assert {"--output", "-o", "--json", "--no-color", "--quiet", "-q"} <= options
+
+
+def test_help_ends_with_the_exit_codes_and_a_version_is_told_as_other_programs_do(mee6: Run) -> None:
+    assert "141 nobody reads on." in mee6("--help").stdout
+    assert mee6("--version", "--no").exit_code == 2
+    assert mee6("--version").stdout.startswith("client  mee6 ")
+
+
 @pytest.mark.parametrize("path", [(), ("act",), ("agent",), ("context",)])
 def test_a_group_alone_shows_its_help(mee6: Run, path: tuple[str, ...]) -> None:
     result = mee6(*path)

@@ -270,7 +270,7 @@ async def test_a_folder_is_checked_before_it_is_sent_and_the_new_function_is_sel
     ("manifest", "says"),
     [
         ('{"name": "x",\n "runtime" "python"}', "✗ activity.json, line 2, column 12: expecting ':' delimiter"),
-        ('{"name": "x", "runtime": "python", "colour": 1}', "unknown field `colour`"),
+        ('{"name": "x", "runtime": "python", "colour": 1}', "no key 'colour'; there are: name"),
         ('{"name": "-", "runtime": "python"}', "name '-' is not allowed"),
         (None, "no activity.json in"),
     ],
