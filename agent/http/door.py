@@ -25,7 +25,7 @@ from agent.http.phase import BODY_S
 from agent.http.route import Refuse, Routes, ToFixed, refused_host
 from agent.listening import in_use, split_listen
 from agent.services.api import NodeApi
-from mee6.errors import InvalidInput, NotAllowed
+from mee6.errors import InvalidInput, Mee6Error, NotAllowed
 
 OPTION: Final = "--http-listen"
 LOOK_S: Final = 1.0
@@ -102,7 +102,7 @@ class Door:
             return await self._serve(self._listen)
         try:
             return await self._serve(DEFAULT_HTTP_LISTEN)
-        except Exception as error:
+        except Mee6Error as error:
             host = split_listen(DEFAULT_HTTP_LISTEN)[0]
             _log.info("HTTP takes a free port: %s", error)
             return await self._serve(f"{host}:0")
