@@ -235,7 +235,13 @@ class _Invoker(_Checked, invoker_pb2_grpc.InvokerServicer):
         shown = {name: value if request.show_env else "" for name, value in env.items()}
         key = "python-3.11-abc" if self.agent.packages else ""
         return invoker_pb2.DescribeResponse(
-            activity=found, versions=[found], workers=["w1"], env=shown, packages=key, requirements=self.agent.packages
+            activity=found,
+            versions=[found],
+            workers=["w1"],
+            env=shown,
+            packages=key,
+            requirements=self.agent.packages,
+            url="http://127.0.0.1:5123/function/" + request.actName,
         )
 
     def Remove(self, request: invoker_pb2.RemoveRequest, context: Any) -> Any:
@@ -271,7 +277,7 @@ class _Console(_Checked, console_pb2_grpc.ConsoleServicer):
             pause="cgroup2", limits="cgroup2", notes=["no bubblewrap"], runtimes=["python"],
             missing=["runtime 'nodejs' needs 'node', which is not on PATH"], listen=self.agent.address,
             workers=3, paused=2, busy=1, max_workers=64, rss_bytes=64 << 20, pid=4242, state_dir="/state",
-            invocations=7, failures=1,
+            invocations=7, failures=1, http="127.0.0.1:5123",
         )  # fmt: skip
         return console_pb2.NodesReply(nodes=[node])
 
