@@ -117,8 +117,9 @@ async def test_only_a_running_functions_own_calls_are_taken(tmp_path: Path) -> N
         await play.add("caller", dependencies={"callee": {"outflow": "always"}})
         await play.add("callee")
         _outcome, peer, task = await play.running("caller")
-        with pytest.raises(ProtocolError, match="is not"):
-            play.calls(peer, Invoke("someone", b"", "", []), 1, "callee")
+        stray = play.calls(peer, Invoke("ended", b"", "", []), 1, "callee")
+        refused = await peer.gets(Result)
+        assert (refused.id, refused.fault and refused.fault.code) == (stray, "call_refused")
         play.calls(peer, task, 1, "callee")
         with pytest.raises(ProtocolError, match="twice"):
             play.calls(peer, task, 1, "callee")
