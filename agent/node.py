@@ -41,7 +41,7 @@ from agent.stats import Stats
 from agent.substrate.base import FunctionRecord
 from agent.substrate.local import LocalSubstrate
 from agent.syntax import Syntax
-from agent.views import handover_view, invocation_view, step_of, worker_view
+from agent.views import circumstances_of, handover_view, invocation_view, step_of, worker_view
 from mee6.api.faults import API_LEVEL
 from mee6.errors import Conflict, InvalidInput, NotFound, TooLarge
 from mee6.faults import error_of
@@ -205,6 +205,7 @@ class Node:
         )
         self.history.accepted(invocation_view(job, None), len(arg), lambda: (invocation_view(job, None), step_of(job)))
         self._shell.submit(job)
+        self._note_circumstances(job)
         return Ticket(job.id, outcome)
 
     def cancel(self, id: str) -> None:  # noqa: A002 - the API's word
@@ -315,8 +316,13 @@ class Node:
         if self.feed.watched:
             self.feed.publish(time.monotonic_ns(), worker_view(None, seat, reason))
 
+    def _note_circumstances(self, job: Job) -> None:
+        if (found := circumstances_of(job)) is not None:
+            self.history.found(job.id, found)
+
     def invocation_changed(self, job: Job) -> None:
         """Remembers a call, and publishes it; a workflow's first is looked at where it is asked for."""
+        self._note_circumstances(job)
         if not job.parent and not self.feed.watched:
             return
         step = step_of(job)

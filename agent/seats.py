@@ -48,6 +48,8 @@ class Job:
     caller: str = ""
     """The invocation in whose worker that step ran; empty for a workflow's first."""
     seat: Seat | None = None
+    held_ns: int = 0
+    """How long its caller's gate kept it back before it was accepted."""
     record: Invocation | None = None
     """The core's record, which outlives its end here."""
     open_calls: dict[str, int] = field(default_factory=dict)

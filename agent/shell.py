@@ -195,6 +195,8 @@ class Shell:
         manifest = job.plan.root.manifest
         pool = PoolKey(manifest.runtime, manifest.network, manifest.limits)
         self.tell(ev.Submitted(job.id, job.plan.digest, pool, len(job.chain), job.deadline, job.caller))
+        if job.record is None:  # it waits
+            job.record = self.core.invocations.get(job.id)
 
     async def close(self) -> None:
         """Ends all workers and waits for it, as long as the driver's bounds allow."""
@@ -585,11 +587,13 @@ class Shell:
         job.open_bytes -= job.open_calls.pop(call, 0)
         peer.send(Result(call, answer.result, answer.content_type, answer.fault))
         if seat.gate is not None:
-            self._let_go(seat, [call for call, _place in seat.gate.done(call)])
+            self._let_go(seat, [call for call, _place in seat.gate.done(call)], time.monotonic_ns())
 
-    def _let_go(self, seat: Seat, calls: list[str]) -> None:
+    def _let_go(self, seat: Seat, calls: list[str], now: int = 0) -> None:
+        """Submits calls that may go; `now` where they had to wait for it."""
         for call in calls:
             if nested := seat.held_calls.pop(call, None):
+                nested.held_ns = now - nested.accepted_ns if now else 0
                 self.submit(nested)
 
     # -- hooks of the driver

@@ -12,7 +12,9 @@ import time
 from typing import Any, Final
 
 import grpc.aio
+import msgspec
 
+from agent.core.circumstances import Circumstances
 from agent.feed import (
     KINDS,
     Event,
@@ -31,6 +33,7 @@ from agent.feed import (
 from agent.history import root_of
 from agent.policy import Changes
 from agent.services.api import NodeApi, user_name
+from agent.usual import Usual, usual
 from mee6.api.v1 import console_pb2 as pb
 from mee6.api.v1.console_pb2_grpc import ConsoleServicer
 from mee6.errors import Exhausted, FunctionNotFound, InvalidInput, InvocationNotFound
@@ -119,6 +122,9 @@ class Console(ConsoleServicer):
             wall_offset_ns=self._node.info().wall_offset_ns,
             arg_bytes=record.arg_bytes,
             result_bytes=record.result_bytes,
+            incomplete=record.incomplete,
+            circumstances=(_circumstances(step, found) for step, found in record.circumstances.items()),
+            usual=map(_usual, usual(record.trace, history.like(record)) if request.usual else ()),
         )
 
     async def Nodes(self, _request: pb.NodesRequest, _context: Context) -> pb.NodesReply:
@@ -240,6 +246,28 @@ def _invocation(view: InvocationView) -> pb.Invocation:
         ended_ns=view.ended_ns,
         error=view.error,
     )
+
+
+def _circumstances(step: str, found: Circumstances) -> pb.Circumstances:
+    return pb.Circumstances(
+        step=step,
+        holding=found.holding,
+        ended=found.ended,
+        ended_ago_ns=found.ended_ago,
+        ready=found.ready,
+        starting=found.starting,
+        floor=found.floor,
+        ahead=found.ahead,
+        leased=found.leased,
+        limit=found.limit,
+        hindered=found.hindered or "",
+        lost=found.lost,
+        held_ns=found.held,
+    )
+
+
+def _usual(found: Usual) -> pb.Usual:
+    return pb.Usual(**msgspec.structs.asdict(found))
 
 
 def _step(step: Step) -> pb.Step:

@@ -17,6 +17,7 @@ from mee6tui.cli import (
     context,
     demo,
     doctor,
+    explain,
     image,
     scaffold,
     top,
@@ -45,6 +46,7 @@ app.command(epilog=examples("mee6 console", "mee6 console --context edge --conte
 app.add_typer(agent.app, name="agent")
 app.add_typer(act.app, name="act")
 app.command(epilog=examples("mee6 trace", "mee6 trace 0c4f", "mee6 trace -o json"))(trace.trace)
+app.command(epilog=examples("mee6 explain", "mee6 explain 0c4f", "mee6 explain -o json"))(explain.explain)
 app.command(
     epilog=examples(
         "mee6 watch",

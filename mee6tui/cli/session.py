@@ -37,6 +37,7 @@ _ORDER = (
     "agent",
     "act",
     "trace",
+    "explain",
     "watch",
     "top",
     "worker",
