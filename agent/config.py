@@ -24,6 +24,8 @@ class AgentConfig:
     """Workers to keep ready for each runtime, paused and connected."""
     max_workers: int = 64
     """Workers at once, for each depth of calls in use (see `agent.core.capacity`)."""
+    parallel_calls: int = 0
+    """Calls of one workflow in other workers at once, for each depth; 0 = what `agent.policy.parallel_calls` says."""
     queue_limit: int = 4096
     """Invocations that may wait for a worker before new ones are refused."""
     keep_alive_s: float = 600.0

@@ -25,8 +25,8 @@ from typing import Any, Final
 from agent.choice import AUTO, choose
 from agent.drivers.process.cgroups import Hierarchy, hierarchies
 from agent.listening import SOCKET_PATH_BYTES, probe, split_listen
-from mee6.bundle import size_text
 from mee6.errors import Conflict, Mee6Error
+from mee6.sizes import size_text
 from runtimes.catalog import RUNTIMES
 
 MIN_KERNEL: Final = (5, 12)

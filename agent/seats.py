@@ -48,14 +48,14 @@ class Job:
     caller: str = ""
     """The invocation in whose worker that step ran; empty for a workflow's first."""
     seat: Seat | None = None
+    held_by: str = ""
+    """What kept it back before it was submitted: `parallelism` of its caller, or `fan-out` of the workflow."""
     held_ns: int = 0
-    """How long its caller's gate kept it back before it was accepted."""
+    """How long."""
     record: Invocation | None = None
     """The core's record, which outlives its end here."""
     open_calls: dict[str, int] = field(default_factory=dict)
     """Calls it made that have not ended, with the bytes of their arguments."""
-    open_bytes: int = 0
-    """The sum of those."""
 
     @property
     def root(self) -> str:
@@ -86,9 +86,9 @@ class Seat:
 
     worker: str
     pool: PoolKey
-    token: str
-    """The one-time token of what is to connect next; empty when nothing is."""
     limits: Limits
+    token: str = ""
+    """The one-time token of what is to connect next; empty when nothing is."""
     proxy: Peer | None = None
     runtime: Peer | None = None
     """The runtime's own lane, after a handover or on the way to one."""

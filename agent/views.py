@@ -113,5 +113,5 @@ def circumstances_of(job: Job) -> Circumstances | None:
     found = job.record.circumstances if job.record is not None else None
     if job.held_ns:
         found = found or Circumstances()
-        found.held = job.held_ns
+        found.held, found.held_by = job.held_ns, job.held_by
     return found

@@ -13,21 +13,23 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import grpc
 import grpc.aio
 
-from mee6 import bundle, config, content
+from mee6 import config, content
 from mee6.api import records as convert
 from mee6.api.faults import API_KEY, API_LEVEL, fault_from_pb, from_rpc_error
 from mee6.api.v1 import console_pb2, console_pb2_grpc, invoker_pb2, invoker_pb2_grpc
-from mee6.bundle import Bundle
 from mee6.errors import ProtocolError, TimedOut
 from mee6.faults import error_of
 from mee6.manifest import MAX_TIMEOUT_S
 from mee6.records import Added, Batch, Description, Function, LogLine, Node, Outcome, Snapshot, Trace, Worker
 from mee6.stream import InvokeStream
+
+if TYPE_CHECKING:
+    from mee6.bundle import Bundle
 
 MESSAGE_LIMIT_BYTES: Final = 32 << 20
 METADATA: Final = ((API_KEY, str(API_LEVEL)),)
@@ -152,6 +154,8 @@ class Client:
             check: has the agent look whether its code can be read; nothing of it is run.
             on_line: told how far the packages are.
         """
+        from mee6 import bundle
+
         try:
             async with bundle.packed_aside(Path(folder)) as packed:
                 pieces = _pieces(packed, name, user or self.user, env or {}, check, on_progress)

@@ -1,19 +1,26 @@
 """What a client gets to see: plain frozen records, the same in the console, the command line and scripts.
 
 `mee6.api.records` makes them of the protobuf messages of the same names; the protos say what each field is.
-Times in `_ns` are the agent's monotonic clock; adding `wall_offset_ns` gives nanoseconds since 1970, UTC.
+Times in `_ns` are the agent's monotonic clock; adding `wall_offset_ns` gives nanoseconds since 1970, UTC. Another one
+with some fields changed is made by `msgspec.structs.replace`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from mee6 import content
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+def asdict(record: msgspec.Struct) -> dict[str, Any]:
+    """The record as dictionaries, the records within it too."""
+    found: dict[str, Any] = msgspec.to_builtins(record)
+    return found
+
+
+class Outcome(msgspec.Struct, frozen=True):
     """An invocation's result as bytes."""
 
     id: str
@@ -26,8 +33,7 @@ class Outcome:
         return content.unpack(self.data, self.content_type)
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(msgspec.Struct, frozen=True):
     """One version of a function."""
 
     user: str
@@ -43,8 +49,7 @@ class Function:
     """JSON, normalised."""
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
+class Added(msgspec.Struct, frozen=True):
     """What adding a folder did."""
 
     function: Function
@@ -54,8 +59,7 @@ class Added:
     """Declared dependencies that have not been added yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionStats:
+class FunctionStats(msgspec.Struct, frozen=True):
     """Since the agent started."""
 
     invocations: int
@@ -67,8 +71,7 @@ class FunctionStats:
     p99_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
+class Package(msgspec.Struct, frozen=True):
     """One package that a function depends on."""
 
     name: str
@@ -77,8 +80,7 @@ class Package:
     """By the function itself, not by another package."""
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(msgspec.Struct, frozen=True):
     """All about one function."""
 
     function: Function
@@ -95,8 +97,7 @@ class Description:
     """What they are; those asked for first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """One agent."""
 
     id: str
@@ -154,8 +155,7 @@ class Node:
     stopping: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(msgspec.Struct, frozen=True):
     """The workers of one kind that no function has been loaded into."""
 
     name: str
@@ -167,8 +167,7 @@ class Pool:
     failure: str
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(msgspec.Struct, frozen=True):
     """One sandbox."""
 
     id: str
@@ -197,8 +196,7 @@ class Worker:
     started_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True):
     """One call from outside."""
 
     id: str
@@ -213,8 +211,7 @@ class Invocation:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """A part of a step's life: `queued start resume load run`.
 
     There is none for the lease, which takes no time of its own, nor for the handover, which goes on beside these:
@@ -227,8 +224,7 @@ class Span:
     """0 while it is going on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One function's run within an invocation."""
 
     id: str
@@ -245,8 +241,7 @@ class Step:
     invocation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(msgspec.Struct, frozen=True):
     """An invocation with all its steps; the first step first, then by start."""
 
     invocation: Invocation
@@ -261,8 +256,7 @@ class Trace:
     """Only where it was asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(msgspec.Struct, frozen=True):
     """What a step found that was accepted while no idle worker held its function."""
 
     step: str
@@ -284,11 +278,12 @@ class Circumstances:
     lost: int = 0
     """Workers it was given that ended before its function was called."""
     held_ns: int = 0
-    """How long its caller's `maxParallelism` kept it back; its first `queued` span."""
+    """How long it was kept back before it was accepted; its first `queued` span."""
+    held_by: str = ""
+    """By what: `parallelism` of its caller, or `fan-out` of its workflow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usual:
+class Usual(msgspec.Struct, frozen=True):
     """How long a part of a function's runs usually takes; a run that had no such part counts as 0."""
 
     function: str
@@ -303,8 +298,7 @@ class Usual:
     had_p50_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(msgspec.Struct, frozen=True):
     """What a function wrote."""
 
     invocation: str
@@ -315,8 +309,7 @@ class Log:
     dropped_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True):
     """A `Log` and when it was written."""
 
     at_ns: int
@@ -325,16 +318,14 @@ class LogLine:
     """The same moment since 1970, UTC; 0 from an agent that does not tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """How far a handover had got when: `requested granted connected confirmed gone`, or `failed`."""
 
     name: str
     at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
+class Handover(msgspec.Struct, frozen=True):
     """A worker's handover, as far as it got."""
 
     worker: str
@@ -348,8 +339,7 @@ class Handover:
     stages: tuple[Stage, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(msgspec.Struct, frozen=True):
     """How a function does; measured about once a second while somebody watches."""
 
     username: str
@@ -370,8 +360,7 @@ class Figures:
     """Now."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionChange:
+class FunctionChange(msgspec.Struct, frozen=True):
     """A function was added, replaced or removed."""
 
     username: str
@@ -385,16 +374,14 @@ class FunctionChange:
 What = Worker | Invocation | Step | Log | Handover | FunctionChange | Node | Figures
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something the platform did."""
 
     at_ns: int
     what: What
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """How things stand; events numbered from `seq` follow."""
 
     seq: int
@@ -411,8 +398,7 @@ class Snapshot:
     """Events that did not come because the watcher was too slow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """Events in order; the first has number `seq`. A jump means some were missed and a `Snapshot` follows."""
 
     seq: int

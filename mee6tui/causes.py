@@ -80,6 +80,11 @@ def of(part: str, scene: Scene) -> Told:
 
 def _queued(scene: Scene) -> Told:
     found, step, node = scene.found, scene.step, scene.node
+    if found.held_by == "fan-out":
+        return (
+            "its workflow had as many calls in other workers under way as one may have at a depth",
+            "mee6 agent serve --parallel-calls N, with a greater N",
+        )
     if scene.caller is not None and found.held_ns:
         most, caller = scene.parallelism or "as many as it may", scene.caller.function
         return (

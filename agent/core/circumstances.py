@@ -50,7 +50,9 @@ class Circumstances:
     lost: int = 0
     """Workers it was given that ended before its function was called."""
     held: int = 0
-    """How long its caller's `maxParallelism`, or the worker it might have stayed in, kept it back before."""
+    """How long it was kept back before it was accepted."""
+    held_by: str = ""
+    """By what: `parallelism` of its caller, or `fan-out` of its workflow."""
 
 
 @dataclass(slots=True)

@@ -21,15 +21,15 @@ import grpc.aio
 import msgspec
 
 from agent.services.api import Added, NodeApi, function_name, silent, user_name
-from agent.services.invocation import begin, response
+from agent.services.invocation import begin, hint, response
 from agent.services.invoke_stream import InvokeStream
 from agent.substrate.base import FunctionRecord
 from mee6.api.faults import fault_to_pb
 from mee6.api.v1 import invoker_pb2 as pb
 from mee6.api.v1.invoker_pb2_grpc import InvokerServicer
-from mee6.bundle import size_text
 from mee6.errors import InvalidBundle, InvalidInput, InvocationNotFound, Mee6Error, TooLarge
 from mee6.faults import fault_of
+from mee6.sizes import size_text
 
 ALIVE_S: Final = 5.0
 """How long an upload stream is silent at most."""
@@ -48,13 +48,15 @@ class Invoker(InvokerServicer):
     def __init__(self, node: NodeApi) -> None:
         self._node = node
 
-    async def Invoke(self, request: pb.InvokeRequest, _context: Context) -> pb.InvokeResponse:
+    async def Invoke(self, request: pb.InvokeRequest, context: Context) -> pb.InvokeResponse:
         """Runs a function once; a client that hangs up calls it off."""
         ticket = begin(self._node, request)
         if request.detach:
             return pb.InvokeResponse(id=ticket.id)
         try:
-            return response(await ticket.outcome, as_text=not request.content_type)
+            outcome = await ticket.outcome
+            await hint(context, outcome)
+            return response(outcome, as_text=not request.content_type)
         except asyncio.CancelledError:
             with contextlib.suppress(InvocationNotFound):
                 self._node.cancel(ticket.id)
@@ -167,7 +169,7 @@ class Invoker(InvokerServicer):
         self._node.cancel(request.id)
         return pb.CancelResponse()
 
-    async def Result(self, request: pb.ResultRequest, _context: Context) -> pb.InvokeResponse:
+    async def Result(self, request: pb.ResultRequest, context: Context) -> pb.InvokeResponse:
         """The outcome of an invocation, waiting for it at most `wait_s`."""
         if not 0 <= request.wait_s <= MAX_WAIT_S:
             raise InvalidInput(
@@ -175,7 +177,9 @@ class Invoker(InvokerServicer):
             )
         if not request.id:
             raise InvalidInput("give the id of an invocation; see: mee6 trace")
-        return response(await self._node.history.outcome(request.id, request.wait_s), as_text=False)
+        outcome = await self._node.history.outcome(request.id, request.wait_s)
+        await hint(context, outcome)
+        return response(outcome, as_text=False)
 
     async def _receive(self, context: Context, header: pb.UploadHeader, file: IO[bytes]) -> None:
         digest, size = hashlib.sha256(), 0

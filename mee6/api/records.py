@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from mee6 import records
 from mee6.api.v1 import console_pb2, invoker_pb2
 from mee6.errors import ProtocolError
 
-R = TypeVar("R")
+R = TypeVar("R", bound=msgspec.Struct)
 
 
 def _maker(record: type[R], **special: Callable[[Any], Any]) -> Callable[[Any], R]:
     """Copies the fields of one name; `special` says how those that are not scalars are turned."""
-    names = [field.name for field in fields(record)]  # type: ignore[arg-type]  # always a dataclass
+    names = record.__struct_fields__
     take = attrgetter(*names)
     if not special:
         return lambda message: record(*take(message))

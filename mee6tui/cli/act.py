@@ -6,7 +6,6 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mee6.errors import InvalidCode, InvalidInput
+from mee6.records import asdict
 from mee6.visible import visible
 from mee6tui.cli import completion, environment, invoke, output, units
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.output import Column, column
-from mee6tui.cli.session import Session, connected, examples, group
+from mee6tui.cli.session import Session, connected
 from mee6tui.cli.several import Several, say
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ _COLUMNS = [
 
 
 def _size(count: int) -> str:
-    from mee6.bundle import size_text
+    from mee6.sizes import size_text
 
     return size_text(count)
 

@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -15,8 +14,10 @@ import typer
 from agent.config import DEFAULT_LISTEN, AgentConfig
 from mee6.config import state_path
 from mee6.errors import AgentUnreachable, Conflict, InvalidInput, Mee6Error, NotFound, TimedOut
+from mee6.records import asdict
 from mee6tui.cli import daemon, output, policy, units
-from mee6tui.cli.session import Session, connected, examples, group, local, waiting
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.session import Session, connected, local, waiting
 
 if TYPE_CHECKING:
     from mee6.client import Client
@@ -64,6 +65,15 @@ def serve(
         typer.Option("--prewarm", metavar="RUNTIME=N", help="Workers kept ready. May be given again."),
     ] = None,
     max_workers: Annotated[int, typer.Option("--max-workers", min=1, help="Workers at once.")] = _DEFAULTS.max_workers,
+    parallel_calls: Annotated[
+        int,
+        typer.Option(
+            "--parallel-calls",
+            min=0,
+            help="Calls of one workflow in other workers at once, at each depth; 0 = the default.",
+            show_default="half of --max-workers, at least 8",
+        ),
+    ] = _DEFAULTS.parallel_calls,
     queue_limit: Annotated[
         int, typer.Option("--queue-limit", min=0, help="Invocations that may wait.")
     ] = _DEFAULTS.queue_limit,
@@ -119,6 +129,7 @@ def serve(
         ceiling=policy.counts("--ceiling", ceiling),
         memory_budget_bytes=units.size(memory_budget),
         max_workers=max_workers,
+        parallel_calls=parallel_calls,
         queue_limit=queue_limit,
         keep_alive_s=units.seconds(keep_alive),
         linger_s=units.seconds(linger),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from mee6 import config
 from mee6.config import ConfigFile, Context, Value
 from mee6.errors import Conflict, InvalidInput, NotFound
 from mee6.manifest import NAME_RULE, is_name
 from mee6tui.cli import completion, output
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.output import Column, column
-from mee6tui.cli.session import Session, connected, examples, group, local
+from mee6tui.cli.session import Session, connected, local
 
 app = group("Name agents, and choose which to talk to.")
 

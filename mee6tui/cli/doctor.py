@@ -11,9 +11,13 @@ import typer
 from agent.config import DEFAULT_LISTEN
 from mee6.config import state_path
 from mee6tui.cli import failure, output
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.session import Session, local, waiting
 
+app = group()
 
+
+@app.command(epilog=examples("mee6 doctor", "mee6 doctor --driver docker", "mee6 doctor -o json"))
 @local
 def doctor(
     here: Session,

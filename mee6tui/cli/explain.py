@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Final
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from mee6tui.cli import output
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.output import Column
 from mee6tui.cli.session import Session, connected
 
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from mee6.records import Node, Trace
     from mee6tui.explain import Explanation, Facts
 
+app = group()
+
 ROWS: Final = 12
 """Parts in the table; the others are summed up."""
 MOST_FUNCTIONS: Final = 64
 """Looked up, of one invocation's."""
 
 
+@app.command(epilog=examples("mee6 explain", "mee6 explain 0c4f", "mee6 explain -o json"))
 @connected
 def explain(
     here: Session,
@@ -36,6 +39,8 @@ def explain(
     Each part of the chain of steps that its result waited for, against how long it usually takes in the runs that are
     remembered; why it was cold or had to wait; and what would have avoided it. What is as usual needs no reason.
     """
+    import asyncio
+
     from mee6tui.explain import explain as reasons
 
     async def work(client: Client) -> tuple[Trace, dict[str, Facts], Node]:

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from mee6tui.cli import output, units
-from mee6tui.cli.session import Session, examples, group, local
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.session import Session, local
 
 app = group("Make the images of Docker workers.")
 

@@ -11,8 +11,9 @@ import typer
 
 from mee6.errors import FunctionError, InvalidInput, Mee6Error
 from mee6.visible import visible
-from mee6tui.cli import completion, log_lines, output, units, waterfall
-from mee6tui.cli.session import Session, connected, examples
+from mee6tui.cli import completion, log_lines, output, units
+from mee6tui.cli.groups import examples
+from mee6tui.cli.session import Session, connected
 
 if TYPE_CHECKING:
     from mee6.client import Client
@@ -86,6 +87,8 @@ def invoke(
     elif not isinstance(found, FunctionError):
         write_result(here.form, found)
     if traced is not None:
+        from mee6tui.cli import waterfall
+
         sys.stdout.flush()
         waterfall.draw(traced, sys.stderr, color=here.color and sys.stderr.isatty())
     if isinstance(found, FunctionError):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from mee6.errors import InvalidInput
+from mee6.records import asdict
 from mee6.visible import visible
 from mee6tui.cli import output, units
 

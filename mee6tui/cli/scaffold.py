@@ -11,7 +11,10 @@ import typer
 from mee6.errors import Conflict, InvalidInput, Mee6Error
 from mee6.manifest import FILE_NAME, NAME_RULE, is_name
 from mee6tui.cli import output
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.session import Session, local
+
+app = group()
 
 _PYTHON: Final = '''"""{title}"""
 
@@ -77,6 +80,7 @@ _README: Final = """# {name}
 """
 
 
+@app.command(epilog=examples("mee6 init hello", "mee6 init greeter --runtime nodejs --workflow"))
 @local
 def init(
     here: Session,

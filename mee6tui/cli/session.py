@@ -14,11 +14,11 @@ import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import msgspec
 import typer
-from typer.core import TyperGroup
+from msgspec.structs import replace
 
 from mee6.config import OUTPUTS, Settings, Value, resolve, resolve_output, state_path
 from mee6.errors import AgentUnreachable
@@ -29,30 +29,11 @@ if TYPE_CHECKING:  # grpc is imported when a connection is made, not for --help
 
 T = TypeVar("T")
 
-_PROGRAM = "mee6"
-_ORDER = (
-    "console",
-    "demo",
-    "init",
-    "agent",
-    "act",
-    "trace",
-    "explain",
-    "watch",
-    "top",
-    "worker",
-    "image",
-    "doctor",
-    "context",
-    "version",
-    "completion",
-)
 SLOW_S = 0.8
 """After which a wait shows that it is one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(msgspec.Struct, frozen=True):
     """One run of one command."""
 
     settings: Settings
@@ -233,97 +214,3 @@ def _local_session(*, output: str | None, json: bool, no_color: bool, quiet: boo
 
 def _color(*, no_color: bool) -> bool:
     return sys.stdout.isatty() and not no_color and not os.environ.get("NO_COLOR")
-
-
-def on_terminal() -> bool:
-    """Whether there is a terminal that can be drawn on."""
-    drawable = os.environ.get("TERM", "dumb") not in {"dumb", ""}
-    return drawable and sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
-
-
-def examples(*lines: str) -> str:
-    """An epilog for `--help`; click leaves a paragraph that opens with a backspace as it is."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-class Group(TyperGroup):
-    """A group of commands whose bare name shows its help."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Takes no arguments for a question."""
-        if not args and not ctx.resilient_parsing and not self.invoke_without_command:
-            typer.echo(ctx.get_help())
-            raise typer.Exit(0)
-        return super().parse_args(ctx, args)
-
-
-class Root(Group):
-    """The `mee6` command itself: where failures are told and become exit codes."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Takes no arguments, on a terminal, for the console; and what other programs are asked for their version."""
-        if args == ["--version"]:
-            args = ["version"]
-        if not args and not ctx.resilient_parsing and on_terminal():
-            args = ["console"]
-        return super().parse_args(ctx, args)
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """In the order of `_ORDER`, whether groups or not."""
-        del ctx
-        return sorted(self.commands, key=_ORDER.index)
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """With the exit codes."""
-        super().format_epilog(ctx, formatter)
-        formatter.write(failure.EXIT_CODES)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Runs the command; one whose output nobody reads any more ends quietly."""
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            raise typer.Exit(_unread()) from None
-        return result
-
-    def main(self, args: Any = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:
-        """Runs a command line and exits; the name is always ours, however it was started."""
-        del prog_name
-        said = list(sys.argv[1:] if args is None else args)
-        extra["standalone_mode"] = False
-        try:
-            if os.environ.get("_MEE6_COMPLETE"):
-                _prepare_completion()
-            code = super().main(said, _PROGRAM, **extra)
-            sys.stdout.flush()
-        except BrokenPipeError:  # of --help
-            code = _unread()
-        except Exception as error:
-            code = failure.tell(error, debug="--debug" in said or bool(os.environ.get("MEE6_DEBUG")))
-        except KeyboardInterrupt:
-            code = failure.INTERRUPTED
-        sys.exit(code if isinstance(code, int) else 0)
-
-
-def _unread() -> int:
-    """Ends quietly for whoever does not read on, as in `mee6 ... | head`; the exit code."""
-    with contextlib.suppress(OSError, ValueError):  # or the interpreter would try to write the rest, and complain
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    return failure.UNREAD
-
-
-def _prepare_completion() -> None:
-    """Has typer know its shells, which it does by itself only for apps that install their completion."""
-    import typer.completion
-
-    made: Any = typer.completion
-    made.completion_init()
-
-
-def group(help: str, **settings: Any) -> typer.Typer:  # noqa: A002 - typer's own word
-    """A typer app in the house's manner: plain help that is quick to make."""
-    settings.setdefault("cls", Group)
-    return typer.Typer(help=help, add_completion=False, rich_markup_mode=None, **settings)

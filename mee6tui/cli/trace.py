@@ -8,9 +8,13 @@ from typing import Annotated
 import typer
 
 from mee6tui.cli import output, waterfall
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.session import Session, connected
 
+app = group()
 
+
+@app.command(epilog=examples("mee6 trace", "mee6 trace 0c4f", "mee6 trace -o json"))
 @connected
 def trace(
     here: Session,

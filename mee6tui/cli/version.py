@@ -7,9 +7,13 @@ from typing import Any
 from mee6.errors import AgentUnreachable
 from mee6.version import VERSION
 from mee6tui.cli import failure, output
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.session import Session, connected
 
+app = group()
 
+
+@app.command(epilog=examples("mee6 version", "mee6 version -o json"))
 @connected
 def version(here: Session) -> None:
     """Show the versions of client and agent.

@@ -16,17 +16,27 @@ import typer
 from mee6.errors import AgentUnreachable, Exhausted, InvalidInput, Mee6Error
 from mee6.records import Batch, Event, Snapshot, What, Worker
 from mee6tui.cli import completion, failure
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.sentences import KINDS, sentence, subject
 from mee6tui.cli.session import Session, connected
 
 if TYPE_CHECKING:
     from mee6.client import Client
 
+app = group()
+
 FIRST_WAIT_S: Final = 0.5
 LAST_WAIT_S: Final = 5.0
 """Between attempts to reach an agent that is gone; doubled from the first to the last."""
 
 
+@app.command(
+    epilog=examples(
+        "mee6 watch",
+        "mee6 watch --kind worker --kind handover",
+        "mee6 watch -o jsonl --function echo --reconnect | jq .",
+    )
+)
 @connected
 def watch(
     here: Session,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mee6.errors import InvalidInput
+from mee6.records import asdict
 from mee6tui.cli import output, units
-from mee6tui.cli.session import Session, connected, examples, group
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.session import Session, connected
 from mee6tui.cli.several import Several, say
 
 if TYPE_CHECKING:

@@ -6,8 +6,10 @@ one all the while. Nothing here knows what a page shows.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -110,7 +112,7 @@ class ConsoleApp(TellingApp):
         if tape is not None:
             now = tape.now
         self.sources = list(sources)
-        self.clients = dict(clients or {})
+        self.clients: Mapping[str, Client] = clients or {}
         self.flags = dict(flags or {})
         self.read_only = dict(read_only or {})
         self.recall = Recall()
@@ -129,6 +131,11 @@ class ConsoleApp(TellingApp):
         self.clock = FrameClock(self.flush, self._backlog, lambda: self.page.moves, now=now, fps=fps)
         self.palette: Palette = replace(look.DARK, ascii=ascii_only)
         self.page: Page
+        self._opening = False
+        """Whether a page is being opened; keys that come meanwhile are held, since they may be meant for it."""
+        self._held: deque[events.Key] = deque()
+        self._opened = asyncio.Event()
+        """The first page has been painted."""
         self._pages: dict[str, Page] = {}
         self.trail = Trail()
         self._moment = Moment(self.store, self.history, tape, now, self._show)
@@ -139,6 +146,9 @@ class ConsoleApp(TellingApp):
         for palette in PALETTES.values():
             self.register_theme(theme_of(palette))
         self._first_theme = theme
+        if (first := self.get_theme(theme)) is not None and first.dark:  # as Textual begins
+            self.set_reactive(ConsoleApp.theme, theme)  # now, or all styles would be made twice
+            self.stylesheet.set_variables(self.get_css_variables())
 
     # Life
 
@@ -167,6 +177,8 @@ class ConsoleApp(TellingApp):
         self.run_worker(self.clock.run(), name="clock", group="clock", exit_on_error=True)
 
     async def _listen(self, source: Source) -> None:
+        if self.tape is None:
+            await self._opened.wait()  # nothing comes before the first page is painted, and connecting takes a while
         try:
             await source.run(self.sink)
         except Exception as error:  # a console that shows two agents does not end with one of them
@@ -213,8 +225,12 @@ class ConsoleApp(TellingApp):
     async def on_event(self, event: events.Event) -> None:
         """A key that is not typed is obeyed before the next is looked at: that may be meant for what this one opens.
 
-        Textual sends a burst of keys to whatever had the focus before the first of them was obeyed.
+        Textual sends a burst of keys to whatever had the focus before the first of them was obeyed. While a page is
+        being opened keys are held, also those from before the console was drawn.
         """
+        if isinstance(event, events.Key) and not event.is_forwarded and self._opening:
+            self._held.append(event)
+            return
         if isinstance(event, events.Key) and not event.is_forwarded and self.app_focus and not self._types:
             obeyed = await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
             if obeyed:
@@ -275,20 +291,36 @@ class ConsoleApp(TellingApp):
         self.page = page
         page.open(place)
         page.show_store(self.shown)
+        self._opening = True
         self.call_after_refresh(self._entered, page)
 
-    def _entered(self, page: Page) -> None:
+    async def _entered(self, page: Page) -> None:
+        if page.main is not None and not page.main.is_mounted:
+            self.call_after_refresh(self._entered, page)  # it is on its way
+            return
         for widget in [page, *page.query("*")]:
             if isinstance(widget, Painted) and widget.palette != self.palette:
                 widget.set_palette(self.palette)
-        if page is self.page:
-            self.attend()
         self.hurry()
+        self._opened.set()
+        if page is not self.page:
+            return
+        self.attend()
+        self._opening = False
+        if self._held:
+            page.flush(self.now())  # what the keys may point at
+        while self._held and not self._opening:
+            await self.on_event(self._held.popleft())
 
     def attend(self) -> None:
         """Gives the keys to the page, unless something is being typed."""
-        if self.page.main is not None and not self._prompt.is_open:
-            self.page.main.focus()
+        main = self.page.main
+        if main is None or self._prompt.is_open:
+            return
+        if main.is_mounted:
+            main.screen.set_focus(main)  # at once: what is pressed next is meant for it
+        else:
+            main.focus()
 
     def travel(self, by: int) -> None:
         """Goes back or forward in history."""

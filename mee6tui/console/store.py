@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Final
 from weakref import ReferenceType, ref
 
 import msgspec
+from msgspec.structs import replace as changed
 
 from mee6.records import (
     Batch,
@@ -124,6 +126,8 @@ class Store:
     """Workers that are gone, and since when."""
     offsets_ns: dict[str, int] = field(default_factory=dict)
     """The agent's clock minus this machine's, estimated from the least delayed event."""
+    _left: int = 0
+    """Of the invocations, when the oldest were forgotten last."""
     _readers: dict[str, list[ReferenceType[Changes]]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
 
     # Readers
@@ -279,10 +283,11 @@ class Store:
         before = self.workers.get(key)
         if worker.state != "gone":
             self.workers[key] = worker
-            self.gone.pop(key, None)
-            self._count_worker(source, before, worker)
+            if before is None or before.state != worker.state or before.pool != worker.pool:
+                self.gone.pop(key, None)
+                self._count_worker(source, before, worker)
         elif before is not None:  # it keeps what it was, with why it went
-            went = replace(before, state="gone", reason=worker.reason, invocation="", since_ns=worker.since_ns)
+            went = changed(before, state="gone", reason=worker.reason, invocation="", since_ns=worker.since_ns)
             self.workers[key] = went
             self.gone[key] = now
             self._count_worker(source, before, went)
@@ -335,7 +340,7 @@ class Store:
                 failed=invocation.state in FAILED,
                 cold=invocation.start == "cold",
             )
-        if len(self.invocations) > INVOCATIONS:
+        if len(self.invocations) > max(INVOCATIONS, self._left + INVOCATIONS // 10):
             self._forget_invocations()
 
     def _step(self, source: str, step: Step) -> None:
@@ -347,12 +352,13 @@ class Store:
             self._forget_steps()
 
     def _forget_invocations(self) -> None:
-        """Drops the oldest tenth of those that have ended."""
-        old = [key for key, invocation in self.invocations.items() if invocation.ended_ns][: INVOCATIONS // 10]
-        for key in old:
+        """Drops the oldest of those that have ended until a tenth is free; where too many go on, looks again later."""
+        ended = (key for key, invocation in self.invocations.items() if invocation.ended_ns)
+        for key in list(islice(ended, len(self.invocations) - INVOCATIONS * 9 // 10)):
             del self.invocations[key]
             self._mark("invocation", key)
             self._drop_steps(key)
+        self._left = len(self.invocations)
 
     def _forget_steps(self) -> None:
         """Drops the steps of the invocations that were first heard of, until a tenth is free."""

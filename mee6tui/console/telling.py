@@ -7,11 +7,11 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, Final, Literal
 
 from textual.app import App
 
+from mee6.records import asdict
 from mee6tui.console import clipboard
 from mee6tui.console.commands import Done, Selection
 from mee6tui.console.look import bytes_

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from mee6.api import records as convert
 from mee6.api.v1 import console_pb2 as pb
@@ -100,8 +101,10 @@ SLOW_CALLEE = trace(
 )  # fmt: skip
 HELD = trace(
     CALLER, step("i7.1", "f", ("queued", 10, 80), ("run", 80, 90), worker="w2"),
-    usual=(*usual("g", run=20), *usual("f", run=10)), circumstances=(Circumstances("i7.1", held_ns=70 * MS),),
+    usual=(*usual("g", run=20), *usual("f", run=10)),
+    circumstances=(Circumstances("i7.1", held_ns=70 * MS, held_by="parallelism"),),
 )  # fmt: skip
+SPREAD = replace(HELD, circumstances=(Circumstances("i7.1", held_ns=70 * MS, held_by="fan-out"),))
 STAYED = trace(
     CALLER, step("i7.1", "f", ("queued", 10, 80), ("run", 80, 90), via="proxy"),
     usual=(*usual("g", run=20), *usual("f", run=10)),
@@ -135,6 +138,8 @@ CASES = [
     Case("queued, its worker was lost", queued(lost=1), "queued", "f", "longer", "1 worker it was given", "mee6 agent"),
     Case("queued behind maxParallelism", HELD, "queued", "f", "longer", "g had 2 calls in other workers under way",
          '"maxParallelism": 4 in the activity.json of g'),
+    Case("queued behind its workflow's bound", SPREAD, "queued", "f", "longer", "its workflow had as many calls",
+         "mee6 agent serve --parallel-calls"),
     Case("queued in its caller's worker", STAYED, "queued", "f", "longer", "another call ran in worker w1",
          '"outflow": "always" for f in the activity.json of g'),
     Case("cold in its caller's worker", STAYED_COLD, "start", "f", "longer", "no spare python process",

@@ -441,7 +441,7 @@ class TraceReply(_message.Message):
     def __init__(self, invocation: _Optional[_Union[Invocation, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., wall_offset_ns: _Optional[int] = ..., arg_bytes: _Optional[int] = ..., result_bytes: _Optional[int] = ..., incomplete: _Optional[bool] = ..., circumstances: _Optional[_Iterable[_Union[Circumstances, _Mapping]]] = ..., usual: _Optional[_Iterable[_Union[Usual, _Mapping]]] = ...) -> None: ...
 
 class Circumstances(_message.Message):
-    __slots__ = ("step", "holding", "ended", "ended_ago_ns", "ready", "starting", "floor", "ahead", "leased", "limit", "hindered", "lost", "held_ns")
+    __slots__ = ("step", "holding", "ended", "ended_ago_ns", "ready", "starting", "floor", "ahead", "leased", "limit", "hindered", "lost", "held_ns", "held_by")
     STEP_FIELD_NUMBER: _ClassVar[int]
     HOLDING_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
@@ -455,6 +455,7 @@ class Circumstances(_message.Message):
     HINDERED_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
     HELD_NS_FIELD_NUMBER: _ClassVar[int]
+    HELD_BY_FIELD_NUMBER: _ClassVar[int]
     step: str
     holding: int
     ended: str
@@ -468,7 +469,8 @@ class Circumstances(_message.Message):
     hindered: str
     lost: int
     held_ns: int
-    def __init__(self, step: _Optional[str] = ..., holding: _Optional[int] = ..., ended: _Optional[str] = ..., ended_ago_ns: _Optional[int] = ..., ready: _Optional[int] = ..., starting: _Optional[int] = ..., floor: _Optional[int] = ..., ahead: _Optional[int] = ..., leased: _Optional[int] = ..., limit: _Optional[int] = ..., hindered: _Optional[str] = ..., lost: _Optional[int] = ..., held_ns: _Optional[int] = ...) -> None: ...
+    held_by: str
+    def __init__(self, step: _Optional[str] = ..., holding: _Optional[int] = ..., ended: _Optional[str] = ..., ended_ago_ns: _Optional[int] = ..., ready: _Optional[int] = ..., starting: _Optional[int] = ..., floor: _Optional[int] = ..., ahead: _Optional[int] = ..., leased: _Optional[int] = ..., limit: _Optional[int] = ..., hindered: _Optional[str] = ..., lost: _Optional[int] = ..., held_ns: _Optional[int] = ..., held_by: _Optional[str] = ...) -> None: ...
 
 class Usual(_message.Message):
     __slots__ = ("function", "version", "part", "samples", "had", "p50_ns", "p95_ns", "had_p50_ns")

@@ -17,10 +17,10 @@ from textual.widgets import Button, DirectoryTree, Input, Static
 from textual.widgets._directory_tree import DirEntry
 from textual.widgets._tree import TreeNode
 
-from mee6.bundle import size_text
 from mee6.errors import Mee6Error
 from mee6.manifest import FILE_NAME
 from mee6.records import Added
+from mee6.sizes import size_text
 from mee6tui.console import folder, shell
 from mee6tui.console.commands import Context, Key
 from mee6tui.console.folder import Checked

@@ -16,7 +16,7 @@ class Events(TablePage):
     """All that happened."""
 
     NAME, TITLE, KEY, KIND = "events", "events", "0", "event"
-    HELP = "All that the agents did, newest first. Of several changes within 25 ms only the last is told."
+    HELP = "All that the agents did, newest first. Of several changes within 50 ms only the last is told."
     SORT, CLI, EMPTY = "-number", "mee6 watch", "nothing has happened yet"
 
     def __init__(self) -> None:

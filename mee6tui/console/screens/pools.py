@@ -79,16 +79,17 @@ class Pools(Page):
         """Hands what has changed to the map; the figures twice a second."""
         store = self.store
         if self._changes:
-            known = self.map.signs
-            changed = self._changes.take()
-            if new := sorted((key for key in changed if key not in known), key=natural):  # in their order
-                changed = new + [key for key in changed if key in known]
-            for key in changed:
-                worker = store.workers.get(key)
+            workers, signs, change = store.workers, look.WORKERS, self.map.change
+            new = []
+            for key in self._changes.take():
+                worker = workers.get(key)
                 if worker is None:
                     self.map.drop(key)
-                else:
-                    self.map.put(key, self._group(key[0], worker.pool), look.WORKERS.get(worker.state, look.UNKNOWN))
+                elif not change(key, (key[0], worker.pool), signs.get(worker.state, look.UNKNOWN)):
+                    new.append(key)
+            for key in sorted(new, key=natural):  # in their order
+                worker = workers[key]
+                self.map.put(key, self._group(key[0], worker.pool), signs.get(worker.state, look.UNKNOWN))
         if now - self._figured_at >= FIGURES_S:
             self._figured_at = now
             self._show_figures(store)

@@ -78,12 +78,14 @@ class TablePage(Page):
         if self._changes:
             store, table = self.store, self.table
             read = self.reader(store)
+            changed: dict[Key, Row] = {}
             for key in self._changes.take():
                 record = read(key)
                 if record is None:
                     table.drop(key)
                 else:
-                    table.put(key, (key, record))
+                    changed[key] = (key, record)
+            table.put_all(changed)
             if (len(store.nodes) > 1) != self._several:
                 self._set_columns(store)
         self.table.flush(now)

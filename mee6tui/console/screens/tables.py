@@ -26,7 +26,7 @@ class Workers(TablePage):
     def columns(self) -> list[Column[Row]]:
         """What a worker is."""
         return [
-            Column("worker", "WORKER", 8, lambda row: row[1].id, sort=lambda row: numbered(row[1].id)),
+            Column("worker", "WORKER", 8, lambda row: row[1].id, sort=lambda row: numbered(row[1].id), steady=True),
             self.state(look.WORKERS),
             Column("function", "FUNCTION", 16, lambda row: row[1].function or row[1].reason, grows=True, flashes=True),
             Column("for", "FOR", 5, self._for, sort=lambda row: -row[1].since_ns, tone=quiet, right=True, priority=2),
@@ -144,7 +144,7 @@ class Invocations(TablePage):
     def columns(self) -> list[Column[Row]]:
         """What an invocation is."""
         return [
-            Column("began", "BEGAN", 8, self._began, lambda row: row[1].accepted_ns, tone=quiet),
+            Column("began", "BEGAN", 8, self._began, lambda row: row[1].accepted_ns, tone=quiet, steady=True),
             Column("function", "FUNCTION", 16, lambda row: row[1].function, grows=True),
             self.state(look.INVOCATIONS),
             Column("took", "TOOK", 7, self._took, self._took_ns, right=True),

@@ -33,6 +33,8 @@ class Column(Generic[R]):
     """Takes the room that is left."""
     flashes: bool = False
     """A change of its text lights the row up for a second."""
+    steady: bool = False
+    """What it is sorted by stays as it is for as long as there is the row."""
 
 
 def fitted(columns: Sequence[Column[R]], room: int) -> list[tuple[Column[R], int]]:

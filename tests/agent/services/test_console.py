@@ -11,6 +11,7 @@ import pytest
 from agent.core.circumstances import Circumstances, Hindrance
 from agent.feed import RING_EVENTS, FiguresView, FunctionView, HandoverView, InvocationView, LogLine, WorkerView
 from agent.history import Outcome
+from agent.services import console
 from agent.services.server import Server
 from mee6.api.faults import from_rpc_error
 from mee6.api.v1 import console_pb2 as pb
@@ -93,6 +94,30 @@ async def test_every_kind_of_event_reaches_a_watcher_whole(rig: Rig) -> None:
         prewarmed=7, warm=8, queued=9, running=10,
     )  # fmt: skip
     watch.cancel()
+
+
+async def test_what_happens_is_converted_once_for_all_who_watch_everything(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted: list[InvocationView] = []
+    convert = console._CONVERT[InvocationView]
+
+    def counted(view: InvocationView) -> object:
+        converted.append(view)
+        return convert(view)
+
+    monkeypatch.setitem(console._CONVERT, InvocationView, counted)
+    watches = [rig.console.Watch(pb.WatchRequest(skip_snapshot=True)) for _ in range(3)]
+    some = rig.console.Watch(pb.WatchRequest(skip_snapshot=True, functions=["echo"]))
+    for watch in (*watches, some):
+        await watch.initial_metadata()
+    for number in range(10):  # they are woken in any order
+        rig.node.feed.publish(1, InvocationView(f"i{number}", "ann", "echo", 1, "running"))
+        replies = [await watch.read() for watch in (*watches, some)]
+        assert {reply.batch.events[0].invocation.id for reply in replies} == {f"i{number}"}
+        assert len(converted) == 2 * (number + 1), "once for three, and once for whom a filter makes a batch of its own"
+    for watch in (*watches, some):
+        watch.cancel()
 
 
 def test_every_field_of_a_node_has_its_place_in_the_proto(rig: Rig) -> None:
@@ -210,13 +235,13 @@ async def test_a_trace_shows_the_steps_of_an_invocation(rig: Rig) -> None:
 
 async def test_a_trace_tells_what_its_steps_found_and_where_it_is_asked_for_what_is_usual(rig: Rig) -> None:
     _first, _second, id_ = [await invoke(rig, arg="four") for _ in range(3)]
-    rig.node.history.found(id_, Circumstances(1, "too old", 5, 2, 3, 4, 6, 7, 8, Hindrance.MEMORY, 9, 10))
+    rig.node.history.found(id_, Circumstances(1, "too old", 5, 2, 3, 4, 6, 7, 8, Hindrance.MEMORY, 9, 10, "fan-out"))
     reply = await rig.console.Trace(pb.TraceRequest(id=id_))
     assert list(reply.usual) == []
     assert list(reply.circumstances) == [
         pb.Circumstances(
             step=id_, holding=1, ended="too old", ended_ago_ns=5, ready=2, starting=3, floor=4, ahead=6, leased=7,
-            limit=8, hindered="memory", lost=9, held_ns=10,
+            limit=8, hindered="memory", lost=9, held_ns=10, held_by="fan-out",
         )
     ]  # fmt: skip
     usual = (await rig.console.Trace(pb.TraceRequest(id=id_, usual=True))).usual
