@@ -20,7 +20,7 @@ NAMES: Final = {
     "resume": "the resume",
     "load": "the load",
     "run": "the run",
-    "answer": "the answer",
+    "agent": "the agent",
 }
 
 Told = tuple[str, str]

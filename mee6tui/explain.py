@@ -52,7 +52,7 @@ class Finding:
     """One part of one step."""
 
     part: str
-    """As `Span.kind`; `run` is the function's own code, without the steps it called."""
+    """As `Span.kind`, where `run` is the function's own code, without the steps it called; or `agent`, its own work."""
     step: str
     function: str
     took_ns: int
@@ -156,14 +156,18 @@ def critical_path(trace: Trace, end: int) -> Iterator[Piece]:
             below.setdefault(step.parent, []).append(step)
     for called in below.values():
         called.sort(key=lambda step: -_end(step, end))
-    yield from _path(root, min((span.start_ns for span in root.spans), default=end), end, end, below)
+    accepted = trace.invocation.accepted_ns
+    first = min((span.start_ns for span in root.spans), default=end)
+    yield from _path(root, first, end, end, below)
+    if accepted < first:
+        yield Piece(root, "agent", accepted, first)
 
 
 def _path(step: Step, start: int, until: int, now: int, below: Mapping[str, list[Step]]) -> Iterator[Piece]:
     """Of one step between two moments."""
     last = max((span.end_ns or now for span in step.spans), default=until)
     if not step.parent and step.spans and last < until:
-        yield Piece(step, "answer", last, until)
+        yield Piece(step, "agent", last, until)
     for span in reversed(step.spans):
         begin, cursor = max(start, span.start_ns), min(until, span.end_ns or now)
         if span.kind == "run":
@@ -201,7 +205,7 @@ def _enough(usual: Usual | None) -> bool:
 def _compared(step: Step, part: str, length: int, took: int, usual: Usual | None) -> Finding:
     samples = usual.samples if usual else 0
     share = length / took if took > 0 else 0.0
-    if part == "answer":  # the agent's own way back, which is compared with nothing
+    if part == "agent":  # its own work, before and after, which is compared with nothing
         return Finding(part, step.id, step.function, length, share, None, None, samples, "usual")
     if usual is None or not _enough(usual):
         return Finding(part, step.id, step.function, length, share, None, None, samples, "unknown")
@@ -225,7 +229,7 @@ def _nothing(step: Step) -> Circumstances:
 
 def _notes(trace: Trace, functions: Mapping[str, Facts], pieces: list[Piece], whole: Usual | None) -> Iterator[Note]:
     call = trace.invocation
-    last = next((piece for piece in pieces if piece.part != "answer"), None)
+    last = next((piece for piece in pieces if piece.part != "agent"), None)
     where = f"in {causes.NAMES[last.part]} of {last.step.function}" if last else "before it began"
     error = call.error.splitlines()[0] if call.error else "without a word"
     match call.state:

@@ -252,12 +252,12 @@ def test_the_chain_that_the_result_waited_for_is_what_ended_last() -> None:
         step("i7.3", "c", ("start", 4, 6), ("run", 6, 9)),
         step("i7.3.1", "d", ("run", 7, 8)),
     )
-    whole = trace(step("i7", "g", ("queued", 0, 0.5), ("run", 0.5, 10)), *calls, ended=11)
+    whole = trace(step("i7", "g", ("queued", 0.2, 0.5), ("run", 0.5, 10)), *calls, ended=11)
     pieces = [
         (one.step.function, one.part, one.start_ns / MS, one.end_ns / MS) for one in critical_path(whole, 11 * MS)
     ]
     assert pieces == [
-        ("g", "answer", 10, 11),
+        ("g", "agent", 10, 11),
         ("g", "run", 9, 10),
         ("c", "run", 8, 9),
         ("d", "run", 7, 8),
@@ -265,7 +265,8 @@ def test_the_chain_that_the_result_waited_for_is_what_ended_last() -> None:
         ("c", "start", 4, 6),
         ("a", "run", 1, 4),
         ("g", "run", 0.5, 1),
-        ("g", "queued", 0, 0.5),
+        ("g", "queued", 0.2, 0.5),
+        ("g", "agent", 0, 0.2),
     ]
 
 
