@@ -187,6 +187,7 @@ class NodeView(View, frozen=True):
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     stopping: bool = False
+    http: str = ""
 
 
 Event = WorkerView | InvocationView | Step | LogLine | HandoverView | FunctionView | NodeView | FiguresView

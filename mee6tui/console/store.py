@@ -78,6 +78,9 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     line: LogLine
 
 
+_LIVE: Final = frozenset({"live", "lagging"})
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """How a source is doing."""
@@ -91,6 +94,8 @@ class Link:
     dropped: int = 0
     """Events that did not come, since the console was too slow."""
     events: int = 0
+    away_since: float | None = None
+    """When it was last live: what is known of it is as of then. None = it is live, or never was."""
 
 
 @dataclass
@@ -152,9 +157,20 @@ class Store:
         table: dict[Key, Any] = getattr(self, f"{kind}s")
         return table
 
+    def away_since(self, source: str) -> float | None:
+        """Since when nothing is heard of it any more, in seconds, monotonic; None where that is not so."""
+        link = self.links.get(source)
+        return link.away_since if link else None
+
+    @property
+    def all_away(self) -> bool:
+        """Whether nothing is heard of any agent that was heard of."""
+        return bool(self.nodes) and all(self.away_since(source) is not None for source in self.nodes)
+
     def agent_now(self, source: str, now: float) -> int:
-        """The time on the agent's monotonic clock, in nanoseconds."""
-        return int(now * 1e9) + self.offsets_ns.get(source, 0)
+        """The time on the agent's monotonic clock, in nanoseconds; it stands still while nothing is heard of it."""
+        away = self.away_since(source)
+        return int((now if away is None else min(now, away)) * 1e9) + self.offsets_ns.get(source, 0)
 
     def wall_ns(self, source: str, at_ns: int) -> int:
         """A time of the agent's clock as nanoseconds since 1970, UTC."""
@@ -199,7 +215,13 @@ class Store:
 
     def link(self, source: str, **news: Any) -> None:
         """Notes how a source is doing: fields of `Link`."""
-        self.links[source] = replace(self.links.get(source, Link("connecting")), **news)
+        before = self.links.get(source, Link("connecting"))
+        link = replace(before, **news)
+        if link.state in _LIVE:
+            link = replace(link, away_since=None)
+        elif before.state in _LIVE:
+            link = replace(link, away_since=link.since)
+        self.links[source] = link
         self._mark("link", (source, ""))
 
     def tick(self, now: float) -> None:
@@ -274,7 +296,7 @@ class Store:
     def _node(self, source: str, node: Node, now: float) -> None:
         self.nodes[source] = node
         self._mark("node", (source, node.id))
-        at_s = self.agent_now(source, now) / 1e9
+        at_s = now + self.offsets_ns.get(source, 0) / 1e9
         for name in GAUGES:
             self.gauges.setdefault((source, name), Gauge()).put(at_s, float(getattr(node, name)))
 

@@ -15,6 +15,8 @@ const { LoadError, raised, notLoaded, lineOf, tracebackOf } = require("./faults.
 const { load, provide } = require("./loader.js");
 const { Output } = require("./output.js");
 const { Scratch } = require("./scratch.js");
+const { Streams, gathered } = require("./streams.js");
+const { Response, isStream } = require("./http.js");
 
 const NAME = "nodejs";
 const LANE_FD = 3;
@@ -26,13 +28,17 @@ class Invocation {
   #calls = 0;
   #waiting = new Map(); // call id -> resolve
 
-  constructor({ id, chain }, loaded, lane, scratch) {
+  constructor({ id, chain, arg, request, window }, loaded, lane, scratch) {
     this.#scratch = scratch;
     this.id = id;
     this.chain = chain;
     this.loaded = loaded;
     this.lane = lane;
     this.deadline = Number(process.hrtime.bigint()) / 1e9 + loaded.timeoutS;
+    this.window = window;
+    this.came = request;
+    this.streams = new Streams(id, lane, window, request?.streams ?? false);
+    this.arg = arg;
   }
 
   /** The path of the invocation's own folder. */
@@ -112,6 +118,9 @@ class Runtime {
         return this.#invoke(message, lane);
       case "result":
         return this.#invocation?.answered(message);
+      case "chunk":
+      case "credit":
+        return this.#invocation?.streams.took(message);
       case "handover":
         return void this.#handedOver(message);
       case "goodbye":
@@ -214,7 +223,8 @@ class Runtime {
     let arg;
     try {
       this.#scratch.enter();
-      arg = unpack(message.arg, message.contentType);
+      invocation.arg = message.arg.length > 0 ? Buffer.from(message.arg) : message.arg; // the lane reads on into its own
+      arg = unpack(invocation.arg, message.contentType);
     } catch (error) {
       const code = error.code === "invalid_input" ? error.code : "internal";
       this.#report(invocation, { fault: { code, message: `cannot run '${name}': ${error.message}`, function: name } });
@@ -239,21 +249,42 @@ class Runtime {
 
   #returned(invocation, value) {
     const { name } = invocation.loaded;
-    const refused = (message) => ({ fault: { code: "result_refused", message, function: name } });
+    const answer = value instanceof Response ? value : { body: value, contentType: "", onTheLane: () => null };
+    const response = answer.onTheLane();
+    if (!isStream(answer.body)) {
+      this.#answered(invocation, answer.body, answer.contentType, response);
+      return;
+    }
+    const failed = (thrown) => this.#report(invocation, { fault: raised(thrown, name) });
+    if (invocation.window > 0) {
+      invocation.streams.send(answer.body, answer.contentType, response).then((refusal) => {
+        if (refusal === null) this.#report(invocation, {});
+        else this.#report(invocation, refused(name, `'${name}' gave what cannot be sent: ${lineOf(refusal)}`));
+      }, failed);
+    } else {
+      gathered(answer.body).then(
+        (whole) => this.#answered(invocation, whole, answer.contentType, response),
+        failed,
+      );
+    }
+  }
+
+  #answered(invocation, value, type, response) {
+    const { name } = invocation.loaded;
     let packed;
     try {
       packed = pack(value);
     } catch (error) {
-      this.#report(invocation, refused(`'${name}' returned what cannot be sent: ${lineOf(error)}`));
+      this.#report(invocation, refused(name, `'${name}' returned what cannot be sent: ${lineOf(error)}`));
       return;
     }
     const [result, contentType] = packed;
     const limit = Math.min(this.#limits.resultBytes, MAX_PAYLOAD_BYTES);
     if (result.length > limit) {
       const size = `${result.length} bytes, over the limit of ${limit}`;
-      this.#report(invocation, refused(`the result of '${name}' is ${size}`));
+      this.#report(invocation, refused(name, `the result of '${name}' is ${size}`));
     } else {
-      this.#report(invocation, { result, contentType });
+      this.#report(invocation, { result, contentType: type || contentType, response });
     }
   }
 
@@ -263,6 +294,7 @@ class Runtime {
     this.#invocation = null;
     invocation.lane.send("report", { id: invocation.id, ...outcome });
     invocation.lane.flush();
+    invocation.streams.end();
     this.#scratch.leave();
   }
 
@@ -290,6 +322,8 @@ class Runtime {
     this.#lane.close(() => process.exit(status));
   }
 }
+
+const refused = (name, message) => ({ fault: { code: "result_refused", message, function: name } });
 
 function withResolvers() {
   const made = {};

@@ -17,11 +17,13 @@ from typing import Final, NoReturn
 from mee6.content import pack, unpack
 from mee6.errors import CallRefused, InvalidInput, ProtocolError, TooLarge
 from mee6.faults import error_of
+from mee6.http import Body, Request
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
-from mee6.lane.messages import AnyMessage, Call, Function, Goodbye, Invoke, Result
+from mee6.lane.messages import AnyMessage, Call, Chunk, Credit, Function, Goodbye, Invoke, Result
 from mee6.sdk import CallTo, Context, Outcome, outside
 from runtimes.python.scratch import Scratch
+from runtimes.python.streams import Streams
 
 MAX_ARG_BYTES: Final = MAX_FRAME_BYTES - (64 << 10)
 
@@ -49,6 +51,8 @@ class LaneBackend:
         self._sleepers = 0
         self._outcomes: dict[str, Outcome | None] = {}
         """Of blocking calls: None until it is there."""
+        self.streams = Streams(self)
+        self._request: Request | None = None
         self._futures: dict[str, asyncio.Future[Outcome]] = {}
 
     def begin(self, invocation: Invoke, function: Function) -> None:
@@ -57,10 +61,12 @@ class LaneBackend:
         self._function = function
         self._deadline = monotonic() + function.timeout_s
         self._invocation = invocation
+        self._request = None
 
     def end(self) -> None:
         """It has ended; calls made from now on are refused, and whoever still waits for one is told so."""
         self._invocation = None
+        self.streams.end()
         if not self._outcomes and not self._futures:
             return
         with self._turn:
@@ -98,7 +104,8 @@ class LaneBackend:
         for message in messages:
             outcomes[message.id] = None
         self.lane.send(*messages)
-        self._wait([message.id for message in messages])
+        wanted = [message.id for message in messages]
+        self.until(lambda: all(outcomes[number] is not None for number in wanted))
         self._restore()
         return [outcomes.pop(message.id) or Outcome() for message in messages]
 
@@ -135,6 +142,20 @@ class LaneBackend:
             self.folders.named(invocation.id)  # who knows the id may look for the folder of that name
         return Context(invocation.id, function.name, function.version, tuple(invocation.chain), self._deadline)
 
+    def request(self) -> Request:
+        """See `mee6.sdk.Backend`."""
+        invocation = self._invocation
+        if invocation is None:
+            raise outside("request")
+        if self._request is None:
+            came = invocation.request
+            if came is None:
+                self._request = Request(body=Body(invocation.arg))
+            else:
+                body = Body(source=self.streams) if came.streams else Body(invocation.arg)
+                self._request = Request(came.method, came.path, came.query, came.headers, body)
+        return self._request
+
     def readable(self) -> None:
         """Takes what the lane has, without waiting; for an event loop."""
         with self._turn:
@@ -159,12 +180,13 @@ class LaneBackend:
             messages.append(Call(f"{invocation.id}.{self._count}", invocation.id, name, data, kind))
         return messages
 
-    def _wait(self, wanted: list[str]) -> None:
-        outcomes, turn = self._outcomes, self._turn
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Reads, or waits while another thread does, until something holds that what is read brings about."""
+        turn = self._turn
         while True:
             with turn:
                 while True:
-                    if all(outcomes[number] is not None for number in wanted):
+                    if holds():
                         return
                     if not self._reading:
                         break
@@ -195,7 +217,11 @@ class LaneBackend:
         for message in messages:
             if isinstance(message, Goodbye):
                 self._on_end()
+            elif isinstance(message, Chunk | Credit):
+                self.streams.came(message)
             elif not isinstance(message, Result):
+                if isinstance(message, Invoke) and message.window:
+                    self.streams.begin(message)  # what follows it may be pieces of its body
                 self._tasks.append(message)
             elif message.id in self._outcomes:
                 self._outcomes[message.id] = _outcome(message)

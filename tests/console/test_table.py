@@ -10,7 +10,7 @@ from textual.strip import Strip
 
 from mee6.errors import InvalidInput
 from mee6tui.console import look
-from mee6tui.console.widgets.columns import Column
+from mee6tui.console.widgets.columns import GROWN, Column, fitted
 from mee6tui.console.widgets.pool_map import LINES_A_FRAME, PoolMap
 from mee6tui.console.widgets.table import LiveTable
 
@@ -399,6 +399,17 @@ async def test_a_map_that_was_cleared_is_laid_out_anew_at_once_also_while_time_s
         made.flush(1)
         await pilot.pause()
         assert made.text().splitlines()[1] == "  [B]"
+
+
+def test_a_column_that_grows_stays_near_the_next_and_the_last_takes_the_rest() -> None:
+    name: Column[Row] = Column("name", "NAME", 6, lambda row: row[0], grows=True)
+    size: Column[Row] = Column("size", "SIZE", 5, lambda row: str(row[1]), right=True)
+    state: Column[Row] = Column("state", "STATE", 8, lambda row: row[2], priority=1, grows=True)
+    assert [width for _column, width in fitted([name, size], 40)] == [33, 5]
+    assert [width for _column, width in fitted([name, size], 200)] == [GROWN, 5]
+    assert [width for _column, width in fitted([name, size, state], 60)] == [24, 5, 27]
+    assert [width for _column, width in fitted([name, size, state], 200)] == [GROWN, 5, 200 - GROWN - 5 - 4]
+    assert [width for _column, width in fitted([name, size, state], 15)] == [8, 5]
 
 
 @pytest.mark.slow

@@ -23,6 +23,10 @@ class Events(TablePage):
         self._recent: dict[Key, Happened] = {}
         super().__init__()
 
+    def is_old_row(self, row: Row) -> bool:  # noqa: ARG002 - whatever it is
+        """What happened has happened."""
+        return False
+
     def columns(self) -> list[Column[Row]]:
         """What an event is."""
         return [

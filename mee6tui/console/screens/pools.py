@@ -13,7 +13,7 @@ from mee6.records import Node, Worker
 from mee6tui.cli.units import age
 from mee6tui.console import look
 from mee6tui.console.commands import Key, Selection
-from mee6tui.console.look import bytes_, count, milliseconds, rate
+from mee6tui.console.look import bytes_, clock_time, count, milliseconds, rate
 from mee6tui.console.meter import SECONDS, Gauge, Meter, quantiles
 from mee6tui.console.screens.page import Page
 from mee6tui.console.store import Changes, Store
@@ -58,6 +58,11 @@ class Pools(Page):
         yield self.map
         yield self.legend
         yield self.describe
+
+    @property
+    def is_old(self) -> bool:
+        """Once all agents are away."""
+        return self.store.all_away
 
     @property
     def main(self) -> Widget | None:
@@ -132,6 +137,9 @@ class Pools(Page):
             here = {state: number for (s, p, state), number in states.items() if (s, p) == (source, pool)}
             total = sum(number for state, number in here.items() if state != "gone")
             line = [(f"{source} ", "quiet"), (pool, "*text"), (f"  {total:,}", "text")]
+            if (away := store.away_since(source)) is not None:
+                ago_ns = int((self.console.now() - away) * 1e9)
+                line.append((f"  as of {clock_time(self.console.wall_ns() - ago_ns)}", "*warning"))
             node = store.nodes.get(source)
             kept = next((kept for kept in node.pools if kept.name == pool), None) if node else None
             if kept is not None:

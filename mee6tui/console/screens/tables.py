@@ -156,6 +156,10 @@ class Invocations(TablePage):
             Column("error", "ERROR", 16, _first_error, tone=lambda _row: "error", priority=2, grows=True),
         ]
 
+    def is_old_row(self, row: Row) -> bool:
+        """One that has ended is what it is."""
+        return not row[1].ended_ns and super().is_old_row(row)
+
     def _began(self, row: Row) -> str:
         return clock_time(self.store.wall_ns(row[0][0], row[1].accepted_ns))
 

@@ -7,7 +7,7 @@ and move around them. While the cursor moves the order stays as it is, and rows 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from rich.segment import Segment
@@ -87,6 +87,8 @@ class LiveTable(LineView, Generic[K, R]):
         self.cursor: K | None = None
         self.marks: dict[K, None] = {}
         self.empty = empty
+        self.is_old: Callable[[R], bool] = lambda _record: False
+        """Whether a row is shown faded, since it is as it was some time ago."""
         self._cell = 0
         self._ticking = ticking
         self._dirty: set[K] = set()
@@ -319,7 +321,7 @@ class LiveTable(LineView, Generic[K, R]):
 
     def _row(self, key: K, width: int, ground: str) -> Strip:
         record = self.rows.get(key)
-        dead = record is None
+        faded = "faint" if record is None else "quiet" if self.is_old(record) else ""
         under = key == self.cursor
         return table_lines.row(
             self._columns_in(width),
@@ -328,7 +330,7 @@ class LiveTable(LineView, Generic[K, R]):
             self.palette,
             ground,
             sign="●" if key in self.marks else "▌" if under else " ",
-            dead=dead,
+            faded=faded,
             cell=self._cell if under and self.has_focus else -1,
         )
 
