@@ -71,7 +71,8 @@ def popularity(functions: int) -> list[float]:
     """The shares of so many functions in their calls, the least called first: the log-normal's quantiles."""
     normal = NormalDist(0, SIGMA)
     rates = [exp(normal.inv_cdf((number + 0.5) / functions)) for number in range(functions)]
-    return [rate / sum(rates) for rate in rates]
+    total = sum(rates)
+    return [rate / total for rate in rates]
 
 
 def _sources(rate: float, random: Random) -> Iterator[Times]:

@@ -118,11 +118,12 @@ async def _of_functions(
 async def _of_urls(stack: contextlib.AsyncExitStack, targets: Sequence[Target], request: Request) -> list[Sender]:
     import aiohttp
 
+    says_what = {"Content-Type": request.content_type} if request.data or request.method != "GET" else {}
     session = await stack.enter_async_context(
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=request.connections),
             timeout=aiohttp.ClientTimeout(total=request.timeout_s),
-            headers={"Content-Type": request.content_type, **(request.headers or {})},
+            headers={**says_what, **(request.headers or {})},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
     )

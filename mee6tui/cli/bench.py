@@ -31,7 +31,7 @@ _ARRIVALS: Final = ("poisson", "uniform", "azure")
         "mee6 bench echo --rate 200 --duration 30s",
         "mee6 bench echo=9 pinger=1 --arrivals azure --rate 100 --svg latency.svg",
         "mee6 bench echo --closed 4",
-        "mee6 bench http://127.0.0.1:8080/ http://127.0.0.1:9090/ --rate 200",
+        "mee6 bench echo http://127.0.0.1:5123/function/echo --arg foo",
         "mee6 bench echo -o json | jq .latency_ms",
     )
 )

@@ -46,7 +46,8 @@ async def test_a_stall_shows_in_all_the_calls_it_kept_waiting() -> None:
     closed = Figures("closed", [Tally("it")], callers=1)
     answered = 0
     await closed_loop(closed, [send], [1.0], Random(1), 0.2, 0.0, kind_of)
-    assert sum(count for value, count in _values(closed.tallies[0]) if value > 20 * MS) <= 2
+    (tally,) = closed.tallies
+    assert sum(count for value, count in _values(tally) if value > 20 * MS) < tally.latency.count / 10
 
 
 def _values(tally: Tally) -> list[tuple[int, int]]:
@@ -77,9 +78,9 @@ async def test_what_is_beyond_the_bound_is_not_sent_and_said(monkeypatch: pytest
     monkeypatch.setattr(load, "MOST_UNDER_WAY", 3)
 
     async def send() -> None:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
 
-    figures = await opened(send, rate=200, duration_s=0.05)
+    figures = await opened(send, rate=1000, duration_s=0.01)
     assert (figures.latency.count, figures.errors) == (3, {UNSENT: 7})
 
 
