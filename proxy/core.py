@@ -19,6 +19,8 @@ from mee6.lane.messages import (
     Goodbye,
     Handover,
     Hello,
+    Hops,
+    Introduced,
     Invoke,
     Load,
     Log,
@@ -46,6 +48,7 @@ from proxy.events import (
     SendRuntime,
     Ticked,
 )
+from proxy.lanes import Lanes
 from proxy.load import ANSWER_NS, LoadEvent, LoadState, PendingLoad, may_leave
 from proxy.plan import Plan
 from proxy.step import LocalStep, Trace
@@ -72,6 +75,7 @@ class Proxy:
         self._trace = Trace(self._do)
         self._crew = Crew(language, self.plan, self._do)
         self._calls = Calls(self.plan, self._crew, self._trace, self._do)
+        self._lanes = Lanes(self._crew, self._calls, self._trace, self._do)
         self._load: PendingLoad | None = None
         self._welcome: Welcome | None = None
         self._connected = False
@@ -118,6 +122,7 @@ class Proxy:
         """Asserts what must always hold; for tests."""
         self._crew.check()
         self._calls.check()
+        self._lanes.check()
 
     def _taken(self) -> list[Command]:
         commands = self._commands.copy()
@@ -141,6 +146,7 @@ class Proxy:
         elif isinstance(message, Welcome):
             self._welcome = message
             self._trace.worker = message.worker
+            self._lanes.act = message.act if message.direct else ""
             for runtime in self.runtimes.values():
                 if runtime.state is not _S.SPAWNING:
                     self._do(SendRuntime(runtime.id, message))
@@ -247,12 +253,17 @@ class Proxy:
         elif isinstance(message, Log):
             self._trace.flush()  # whose output it is, the agent must know by then
             self._do(SendAgent(message))
+        elif isinstance(message, Hops):
+            self._lanes.told(runtime, message, now_ns)
+        elif isinstance(message, Introduced):
+            self._lanes.answered(runtime, message)
         elif isinstance(message, Hello) and runtime.state is _S.SPAWNING:
             self._greeted(runtime, message, now_ns)
 
     def _greeted(self, runtime: Runtime, hello: Hello, now_ns: int) -> None:
         runtime.take(_E.CONNECTED)
         runtime.pid = runtime.pid or hello.pid
+        runtime.direct = hello.direct
         if self._welcome is not None:
             self._do(SendRuntime(runtime.id, self._welcome))
         if not self._connected:
@@ -315,6 +326,7 @@ class Proxy:
                 fault = Fault("function_exited", f"the process of {name!r} {why}", function=name)
             else:
                 fault = exit_fault(name, runtime.status)
+            self._lanes.explain(runtime, fault)
             if load is not None:
                 load.runtime = None
                 self._advance(load, LoadEvent.FAILED, now_ns, fault)

@@ -105,6 +105,21 @@ class Step(Frame, frozen=True, gc=False):
     spans: list[Span] = []
 
 
+class Hop(Frame, frozen=True, gc=False):
+    """A call over a direct lane, as its caller or its callee tells the proxy of it."""
+
+    lane: int
+    """The number that `Introduce` gave it."""
+    id: str
+    """The callee's step id."""
+    start_ns: int
+    end_ns: int = 0
+    """0 while it goes on."""
+    code: str = ""
+    """Of its fault; empty where it went well, or goes on."""
+    error: str = ""
+
+
 class Hello(Message, frozen=True, gc=False):
     """proxy or runtime -> server, first frame on a lane: who I am."""
 
@@ -114,6 +129,8 @@ class Hello(Message, frozen=True, gc=False):
     runtime: str
     pid: int = 0
     protocol: int = PROTOCOL
+    direct: bool = False
+    """A runtime that understands `Introduce`."""
 
 
 class Welcome(Message, frozen=True, gc=False):
@@ -123,6 +140,8 @@ class Welcome(Message, frozen=True, gc=False):
     limits: Limits = Limits()
     act: str = "/act"
     """The worker's storage as seen from inside: `rsc/NAME`, `flow`, `cur`, `<invocation id>`."""
+    direct: bool = True
+    """For a proxy: it may introduce its runtimes to each other."""
 
 
 class Load(Message, frozen=True, gc=False):
@@ -142,6 +161,8 @@ class Invoke(Message, frozen=True, gc=False):
     content_type: str
     chain: list[str]
     """Function names from the workflow's first down to this one; its length is the depth."""
+    above: list[Hop] = []
+    """On a direct lane: the direct calls above this one, outermost first; the proxy may not have been told of them."""
 
 
 class Report(Message, frozen=True, gc=False):
@@ -153,6 +174,10 @@ class Report(Message, frozen=True, gc=False):
     fault: Fault | None = None
     handed_over: bool = False
     """Only for a `Load` reported by a proxy: the runtime has connected to the agent."""
+    below: list[Hop] = []
+    """On a direct lane: calls that ended below this one, of which the proxy has yet to be told."""
+    told: bool = False
+    """On a direct lane: the proxy knows of this call, and must be told at once that it has ended."""
 
 
 class Call(Message, frozen=True, gc=False):
@@ -194,6 +219,34 @@ class Steps(Message, frozen=True, gc=False):
     steps: list[Step]
 
 
+class Introduce(Message, frozen=True, gc=False):
+    """proxy -> runtime: have a direct lane.
+
+    Without a function, await a caller at the address, and answer with `Introduced`. With one, connect there: calls of
+    that function may go over it. Without an address, there is no such lane any more.
+    """
+
+    lane: int
+    address: str = ""
+    """A Unix socket's path, as seen inside the worker; for one connection."""
+    function: str = ""
+
+
+class Introduced(Message, frozen=True, gc=False):
+    """runtime -> proxy: the callee of a direct lane awaits its caller, or (either side) there is no such lane here."""
+
+    lane: int
+    ready: bool
+
+
+class Hops(Message, frozen=True, gc=False):
+    """runtime -> proxy: calls over direct lanes that began or ended, outer ones before inner ones; batched."""
+
+    hops: list[Hop]
+    lost: bool = False
+    """The lane of the last has ended and brought no outcome: it comes as the call's `Result`."""
+
+
 class AskHandover(Message, frozen=True, gc=False):
     """proxy -> agent, once after a `Load`: my runtime could be yours. Answered by `Handover`, granted or refused.
 
@@ -216,4 +269,20 @@ class Goodbye(Message, frozen=True, gc=False):
     """server -> peer: you are no longer needed; leave at once."""
 
 
-AnyMessage = Hello | Welcome | Load | Invoke | Report | Call | Result | Log | Steps | AskHandover | Handover | Goodbye
+AnyMessage = (
+    Hello
+    | Welcome
+    | Load
+    | Invoke
+    | Report
+    | Call
+    | Result
+    | Log
+    | Steps
+    | Introduce
+    | Introduced
+    | Hops
+    | AskHandover
+    | Handover
+    | Goodbye
+)

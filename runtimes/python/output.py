@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from codecs import getincrementaldecoder
+from collections.abc import Callable
 from time import monotonic_ns
 from typing import Final
 
@@ -34,6 +35,8 @@ class Output:
     def __init__(self, lane: BlockingLane, limit: int) -> None:
         self.lane = lane
         self.limit = limit
+        self.preface: Callable[[], None] = lambda: None
+        """Sends what has to go before output."""
         self._lock = threading.RLock()
         self._pending: list[Log] = []
         self._pending_bytes = 0
@@ -117,6 +120,7 @@ class Output:
     def _send(self, now: int) -> None:
         self._sent_ns = now
         try:
+            self.preface()
             self.lane.send(*self._take())
         except OSError:
             return  # the lane has ended, and with it this process soon
