@@ -88,7 +88,7 @@ class LaneBackend:
         """An invocation begins, called over a direct lane or by the proxy."""
         self._count = 0
         self._open.clear()
-        self._untold.begin(invocation, edge)
+        self._untold.begin(invocation, edge.number if edge is not None else 0)
         self._function = function
         self._deadline = monotonic() + function.timeout_s
         self._invocation = invocation
@@ -246,7 +246,7 @@ class LaneBackend:
         data, kind = _packed(*call)
         self._count += 1
         number = f"{invocation.id}.{self._count}"
-        self._untold.calls(edge, number)
+        self._untold.calls(edge.number, number)
         try:
             edge.send(Invoke(number, data, kind, [*invocation.chain, call.name], self._untold.above))
         except OSError:  # the callee had ended before

@@ -162,16 +162,16 @@ class Untold:
         self.call_told = False
         self._below: list[Hop] = []
 
-    def begin(self, invocation: Invoke, edge: Edge | None) -> None:
-        """An invocation begins, called by way of `edge` or of the proxy."""
-        self.above = [] if edge is None else [*invocation.above, Hop(edge.number, invocation.id, monotonic_ns())]
+    def begin(self, invocation: Invoke, lane: int) -> None:
+        """An invocation begins, called over a direct lane, or by the proxy: 0."""
+        self.above = [*invocation.above, Hop(lane, invocation.id, monotonic_ns())] if lane else []
         self.told = False
         self.call = None
         self._below = []
 
-    def calls(self, edge: Edge, number: str) -> None:
+    def calls(self, lane: int, number: str) -> None:
         """A direct call begins."""
-        self.call = Hop(edge.number, number, monotonic_ns())
+        self.call = Hop(lane, number, monotonic_ns())
         self.call_told = False
 
     def due_s(self) -> float | None:

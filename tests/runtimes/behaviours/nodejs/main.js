@@ -20,6 +20,10 @@ const behaviours = {
     process.kill(process.pid, "SIGKILL");
     return new Promise(() => {});
   },
+  kill_its_caller: ({ pid }) => {
+    process.kill(pid, "SIGKILL");
+    return behaviours.never();
+  },
   large: ({ size }) => "x".repeat(size),
   unserialisable: () => () => {},
   nothing: () => null,
@@ -70,6 +74,22 @@ const behaviours = {
   call_and_leave: ({ name, arg = null }) => {
     Box.invoke(name, arg);
     return new Promise((resolve) => setTimeout(resolve, 10, "left"));
+  },
+  call_in_turn: async ({ calls }) => {
+    const found = [];
+    for (const [name, arg] of calls) found.push(await Box.invoke(name, arg));
+    return found;
+  },
+  call_in_turn_async: (arg) => behaviours.call_in_turn(arg),
+  call_after_a_call_that_goes_on: async ({ first, second, arg }) => {
+    const begun = Box.invoke(first, arg);
+    const after = await Box.invoke(second, 2);
+    return [await begun, after];
+  },
+  pause: ({ s }) => new Promise((resolve) => setTimeout(resolve, s * 1000, s)),
+  call_and_leave_at_once: ({ name, arg = null }) => {
+    Box.invoke(name, arg);
+    return "left";
   },
   leave_something_running: () => {
     setInterval(() => {}, 3600_000);

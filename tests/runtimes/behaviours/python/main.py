@@ -45,6 +45,11 @@ def kill_its_parent(_arg):
     os.kill(int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
 
 
+def kill_its_caller(arg):
+    os.kill(arg["pid"], signal.SIGKILL)
+    time.sleep(3600)
+
+
 def large(arg):
     return "x" * arg["size"]
 
@@ -106,6 +111,27 @@ def call(arg):
     return mee6.invoke(arg["name"], arg.get("arg"))
 
 
+def call_in_turn(arg):
+    return [mee6.invoke(name, one) for name, one in arg["calls"]]
+
+
+def call_in_turn_async(arg):
+    async def one_after_the_other():
+        return [await mee6.aio.invoke(name, one) for name, one in arg["calls"]]
+
+    return one_after_the_other()
+
+
+def call_after_a_call_that_goes_on(arg):
+    async def both():
+        first = asyncio.ensure_future(mee6.aio.invoke(arg["first"], arg["arg"]))
+        await asyncio.sleep(0)
+        second = await mee6.aio.invoke(arg["second"], 2)
+        return [await first, second]
+
+    return both()
+
+
 def call_async(arg):
     return mee6.aio.invoke(arg["name"], arg.get("arg"))
 
@@ -140,6 +166,20 @@ def call_and_leave(arg):
         task = asyncio.ensure_future(mee6.aio.invoke(arg["name"], arg.get("arg")))
         await asyncio.sleep(0.01)
         hasty.task = task
+        return "left"
+
+    return hasty()
+
+
+def pause(arg):
+    time.sleep(arg["s"])
+    return arg["s"]
+
+
+def call_and_leave_at_once(arg):
+    async def hasty():
+        hasty.task = asyncio.ensure_future(mee6.aio.invoke(arg["name"], arg.get("arg")))
+        await asyncio.sleep(0)
         return "left"
 
     return hasty()
