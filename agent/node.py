@@ -100,6 +100,7 @@ class Node:
             limits,
             Limits(config.result_limit_bytes, config.log_limit_bytes),
             config.timeout_s,
+            config.direct_lanes,
         )
 
     @contextlib.asynccontextmanager

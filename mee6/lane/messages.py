@@ -96,7 +96,7 @@ class Step(Frame, frozen=True, gc=False):
     start: str
     """`cold`, `prewarmed` or `warm`; empty until a runtime was found."""
     via: str
-    """`proxy` or `direct` (agent to runtime, after a handover); empty until known."""
+    """`proxy`, `direct` (agent to runtime, after a handover) or `lane` (runtime to runtime); empty until known."""
     state: str
     """A state of `agent.core.invocation`: queued, starting, running, succeeded, failed, ..."""
     pid: int = 0
@@ -178,6 +178,8 @@ class Report(Message, frozen=True, gc=False):
     """On a direct lane: calls that ended below this one, of which the proxy has yet to be told."""
     told: bool = False
     """On a direct lane: the proxy knows of this call, and must be told at once that it has ended."""
+    put_back: bool = False
+    """On a direct lane: `cur` is the caller's again."""
 
 
 class Call(Message, frozen=True, gc=False):

@@ -172,8 +172,8 @@ function decodeInvoke(a) {
 }
 
 /** Report: peer -> server: the outcome of the `Load` or `Invoke` with this id; `fault` is None when it went well. */
-function encodeReport({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, handedOver = false, below = [], told = false }) {
-  return ["report", id, result, contentType, fault && encodeFault(fault), handedOver, below.map(encodeHop), told];
+function encodeReport({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, handedOver = false, below = [], told = false, putBack = false }) {
+  return ["report", id, result, contentType, fault && encodeFault(fault), handedOver, below.map(encodeHop), told, putBack];
 }
 
 function decodeReport(a) {
@@ -186,6 +186,7 @@ function decodeReport(a) {
     handedOver: a.length > 5 ? a[5] : false,
     below: a.length > 6 ? a[6].map(decodeHop) : [],
     told: a.length > 7 ? a[7] : false,
+    putBack: a.length > 8 ? a[8] : false,
   };
 }
 

@@ -79,10 +79,10 @@ class Invocation {
   }
 
   /** Takes the `Report` of a direct call. */
-  reported({ id, result, contentType, fault, below, told }) {
+  reported({ id, result, contentType, fault, below, told, putBack }) {
     if (id !== this.untold.call) return;
     this.untold.ended(fault, below, told);
-    this.answered({ id, result, contentType, fault });
+    this.answered({ id, result, contentType, fault }, putBack);
   }
 
   /** A direct lane has ended; what was under way on it is answered by the proxy. */
@@ -101,7 +101,7 @@ class Invocation {
   }
 
   /** Takes the `Result` of a call; one that nobody waits for is dropped. */
-  answered({ id, result, contentType, fault }) {
+  answered({ id, result, contentType, fault }, putBack = false) {
     const resolve = this.#waiting.get(id);
     if (resolve === undefined) return;
     this.#waiting.delete(id);
@@ -110,7 +110,7 @@ class Invocation {
       if (this.#waiting.size === 0) this.#idle?.();
       return;
     }
-    this.#scratch.enter(); // the callee may have run in this worker
+    if (!putBack) this.#scratch.enter(); // the callee may have run in this worker
     try {
       resolve({ value: fault === null ? unpack(result, contentType) : null, fault });
     } catch (error) {

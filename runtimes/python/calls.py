@@ -77,7 +77,8 @@ class LaneBackend:
         self._function: Function | None = None
         self._deadline = 0.0
         self._count = 0
-        self._turn = threading.Condition()  # a finalizer that prints may run while it is held
+        self._lock = threading.RLock()  # a finalizer that prints may run while it is held
+        self._turn = threading.Condition(self._lock)
         self._reading = False
         self._sleepers = 0
         self._outcomes: dict[str, Outcome | None] = {}
@@ -119,17 +120,17 @@ class LaneBackend:
         if logs:
             self.preface()
             self.lane.send(*logs)
-        below = untold.take_below()
+        below, is_back = untold.take_below(), self.folders is not None and self.folders.put_back()
         with suppress(OSError):  # the caller has gone, and the proxy will see to it
             edge.send(
-                Report(report.id, report.result, report.content_type, report.fault, below=below, told=untold.told)
+                Report(report.id, report.result, report.content_type, report.fault, False, below, untold.told, is_back)
             )
 
     def preface(self) -> None:
         """Tells the proxy what it must know before output of a direct call reaches it."""
         untold = self._untold
         if untold.above and not untold.told:
-            with self._turn:
+            with self._lock:
                 self._tell()
 
     def close(self) -> None:
@@ -163,7 +164,7 @@ class LaneBackend:
             outcome = self._run_directly(calls[0])
             if outcome is not None:
                 return [outcome]
-        with self._turn:
+        with self._lock:
             messages = self._messages(calls)
             outcomes = self._outcomes
             for message in messages:
@@ -181,7 +182,7 @@ class LaneBackend:
             if begun is not None:
                 return [begun]
         futures: list[asyncio.Future[Outcome]] = []
-        with self._turn:
+        with self._lock:
             messages = self._messages(calls)
             for message in messages:
                 future: asyncio.Future[Outcome] = loop.create_future()
@@ -213,7 +214,7 @@ class LaneBackend:
 
     def readable(self) -> None:
         """Takes what the lane has, without waiting; for an event loop."""
-        with self._turn:
+        with self._lock:
             if self._reading:  # a thread does it
                 return
             messages = self.lane.receive_now()
@@ -257,7 +258,7 @@ class LaneBackend:
         return edge, number
 
     def _run_directly(self, call: CallTo) -> Outcome | None:
-        with self._turn:
+        with self._lock:
             begun = self._begin_directly(call)
             if begun is None:
                 return None
@@ -265,7 +266,7 @@ class LaneBackend:
             self._outcomes[number] = None
             self._thread_calls = True
         report = self._reply(edge)
-        with self._turn:
+        with self._lock:
             self._thread_calls = False
             outcome = self._answered(edge, number, report)
             if outcome is not None:
@@ -273,7 +274,8 @@ class LaneBackend:
         if outcome is None:
             self._wait([number])
             outcome = self._outcomes.pop(number) or Outcome()
-        self._restore()
+        if report is None or not report.put_back:
+            self._restore()
         return outcome
 
     def _reply(self, edge: Edge) -> Report | None:
@@ -285,7 +287,7 @@ class LaneBackend:
             except ProtocolError:
                 return None
             except BlockingIOError:
-                with self._turn:
+                with self._lock:
                     self._tell()
                 edge.wait()
 
@@ -306,7 +308,7 @@ class LaneBackend:
         return _outcome(report, fault)
 
     def _start_directly(self, call: CallTo, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Outcome] | None:
-        with self._turn:
+        with self._lock:
             begun = self._begin_directly(call)
             if begun is None:
                 return None
@@ -321,7 +323,7 @@ class LaneBackend:
         return future
 
     def _answer_readable(self, edge: Edge) -> None:
-        with self._turn:
+        with self._lock:
             call = self._untold.call
             if self._thread_calls or call is None or call.lane != edge.number:
                 if not self._thread_calls:
@@ -345,7 +347,7 @@ class LaneBackend:
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Has the proxy know of a direct call that takes long; one timer for many calls."""
-        with self._turn:
+        with self._lock:
             left_s = self._untold.due_s()
             self._sweeping = left_s is not None and left_s > 0
             if left_s is not None and left_s > 0:
@@ -379,7 +381,7 @@ class LaneBackend:
                 continue
             over = next(edge for edge in self._edges.values() if edge.number == call.lane)
             report = self._reply(over)
-            with self._turn:
+            with self._lock:
                 self._thread_calls = False
                 self._settle_call(over, report)
 

@@ -51,6 +51,7 @@ class Output:
         self._wide = tuple(_text_stream(sink, line_buffering=False) for sink in self._sinks)
         """What stands in `sys` once the limit is reached."""
         self._touched = False
+        self._widened = False
 
     def install(self) -> None:
         """Puts the streams in the place of the process's own; a child of the function gets plain ones back."""
@@ -70,7 +71,7 @@ class Output:
 
     def end(self) -> list[Log]:
         """What has not been sent yet, to go out before the invocation's report."""
-        for stream in self._streams + self._wide:
+        for stream in self._streams + self._wide if self._widened else self._streams:
             try:
                 stream.flush()
             except ValueError:  # the function closed it
@@ -131,6 +132,7 @@ class Output:
 
     def _overflow(self, size: int) -> None:
         if not self._dropped:
+            self._widened = True
             self._swap(self._streams, self._wide)
         self._dropped += size
 

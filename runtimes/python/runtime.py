@@ -132,7 +132,10 @@ class _Runtime:
             self._backend.report(Report(message.id, fault=fault), [], edge)
             return
         if self._scratch is not None:
-            self._scratch.enter()
+            if edge is None:
+                self._scratch.enter()
+            else:
+                self._scratch.swap_in()
         self._output.begin(message.id)
         try:
             value = main(arg)
