@@ -101,6 +101,7 @@ class Node:
             Limits(config.result_limit_bytes, config.log_limit_bytes),
             config.timeout_s,
             config.direct_lanes,
+            config.one_core,
         )
 
     @contextlib.asynccontextmanager

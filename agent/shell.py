@@ -117,6 +117,7 @@ class Shell:
         lane_limits: Limits,
         timeout_s: float,
         direct_lanes: bool,
+        one_core: bool,
     ) -> None:
         self.core = scheduler
         self._driver = driver
@@ -128,6 +129,7 @@ class Shell:
         self._lane_limits = lane_limits
         self._timeout_s = timeout_s
         self._direct_lanes = direct_lanes
+        self._one_core = one_core
         self.seats: dict[str, Seat] = {}
         self.jobs: dict[str, Job] = {}
         self._tokens: dict[str, Seat] = {}
@@ -402,7 +404,8 @@ class Shell:
         else:
             seat.runtime, seat.runtime_pid, seat.is_direct = peer, hello.pid, True
             self._soon(ev.WorkerConnected(seat.worker, direct=True))
-        return Welcome(seat.worker, self._lane_limits, self._driver.act_path(seat.worker), self._direct_lanes)
+        act = self._driver.act_path(seat.worker)
+        return Welcome(seat.worker, self._lane_limits, act, self._direct_lanes, self._one_core)
 
     def _soon(self, event: ev.WorkerConnected | ev.RuntimeConnected) -> None:
         """Tells the core once the welcome has gone out: tasks come after it."""

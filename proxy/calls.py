@@ -36,7 +36,9 @@ class Calls:
         self._runtimes = crew.runtimes
         self._trace = trace
         self._do = do
-        self.on_called: Callable[[LocalStep, Runtime], None] = lambda _caller, _callee: None
+        self.on_branch: Callable[[int], None] = lambda _now: None
+        """Is told when a call leaves the worker, where it runs beside what runs here."""
+        self.on_called: Callable[[LocalStep, Runtime, int], None] = lambda _caller, _callee, _now: None
         """Is told of each call here that has ended, of its caller and of the runtime that did it."""
 
     # Calls ----------------------------------------------------------------------------------------------
@@ -68,6 +70,7 @@ class Calls:
         for number, place in admitted:
             caller, call, asked_ns = self._open[number]
             if place is Place.ELSEWHERE:
+                self.on_branch(now_ns)
                 self._do(
                     SendAgent(Call(call.id, call.invocation, call.name, call.arg, call.content_type, caller.chain))
                 )
@@ -208,7 +211,7 @@ class Calls:
         caller = self._open[step.id][0] if step.parent and not step.lane else None
         self._conclude(step, report, now_ns)
         if caller is not None:
-            self.on_called(caller, runtime)
+            self.on_called(caller, runtime, now_ns)
         if len(self._runtimes) > MAX_IDLE:
             self._crew.evict()
 

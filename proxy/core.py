@@ -28,6 +28,7 @@ from mee6.lane.messages import (
     Result,
     Welcome,
 )
+from proxy.affinity import Affinity
 from proxy.calls import Calls
 from proxy.crew import MAX_FAILED_STARTS, Crew
 from proxy.events import (
@@ -75,7 +76,9 @@ class Proxy:
         self._trace = Trace(self._do)
         self._crew = Crew(language, self.plan, self._do)
         self._calls = Calls(self.plan, self._crew, self._trace, self._do)
-        self._lanes = Lanes(self._crew, self._calls, self._trace, self._do)
+        self._affinity = Affinity(self._do)
+        self._calls.on_branch = self._affinity.spread
+        self._lanes = Lanes(self._crew, self._calls, self._trace, self._affinity, self._do)
         self._load: PendingLoad | None = None
         self._welcome: Welcome | None = None
         self._connected = False
@@ -147,6 +150,7 @@ class Proxy:
             self._welcome = message
             self._trace.worker = message.worker
             self._lanes.act = message.act if message.direct else ""
+            self._affinity.wanted = message.one_core
             for runtime in self.runtimes.values():
                 if runtime.state is not _S.SPAWNING:
                     self._do(SendRuntime(runtime.id, message))
@@ -159,6 +163,7 @@ class Proxy:
             why = "no function is loaded" if root is None else "the worker is busy"
             self._do(SendAgent(Report(message.id, fault=Fault("conflict", why))))
             return
+        self._affinity.settle(now_ns)
         self._crew.wants_spares = True  # the agent has not taken it after all
         chain = message.chain or [root.name]
         self._calls.begin(LocalStep(message.id, "", root, message.arg, message.content_type, chain), now_ns)
@@ -362,4 +367,5 @@ class Proxy:
         if load is not None and load.due_ns and now_ns >= load.due_ns:
             self._load_overdue(load, now_ns)
         self._calls.end_overdue(now_ns)
+        self._affinity.settle(now_ns)
         self._crew.supply()

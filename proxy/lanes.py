@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mee6.lane.messages import Fault, Hop, Hops, Introduce, Introduced, Report, Result
+from proxy.affinity import Affinity
 from proxy.calls import Calls
 from proxy.crew import MAX_IDLE, Crew
 from proxy.events import Command, SendRuntime
@@ -23,6 +24,8 @@ from proxy.table import Runtime, RuntimeState
 
 DEATH_NS: Final = 500_000_000
 """How long the end of a callee is waited for whose lane has ended."""
+LONG_NS: Final = 8_000_000
+"""A call that takes longer computes; its caller tells of it after 10 ms."""
 MAX_CALLEES: Final = MAX_IDLE - 1
 """Runtimes that may be called directly: they are not ended to make room, since they may be running."""
 ADDRESS_BYTES: Final = 100
@@ -57,7 +60,9 @@ class Lanes:
         do: takes the commands.
     """
 
-    def __init__(self, crew: Crew, calls: Calls, trace: Trace, do: Callable[[Command], None]) -> None:
+    def __init__(
+        self, crew: Crew, calls: Calls, trace: Trace, affinity: Affinity, do: Callable[[Command], None]
+    ) -> None:
         self.act = ""
         """The worker's storage, where addresses are; empty = nobody is introduced."""
         self._lanes: dict[int, Lane] = {}
@@ -68,6 +73,7 @@ class Lanes:
         self._runtimes = crew.runtimes
         self._calls = calls
         self._trace = trace
+        self._affinity = affinity
         self._do = do
         crew.on_gone = self._gone
         crew.is_called = self.is_called
@@ -77,9 +83,11 @@ class Lanes:
         """Whether others may be calling a runtime without the proxy's knowledge."""
         return any(lane.callee == runtime for lane in self._lanes.values())
 
-    def _called(self, step: LocalStep, callee: Runtime) -> None:
-        """Introduces a caller to its callee, after a call through the proxy."""
+    def _called(self, step: LocalStep, callee: Runtime, now_ns: int) -> None:
+        """Takes note of a call through the proxy that has ended, and introduces its caller to its callee."""
         caller = self._runtimes.get(step.runtime or 0)
+        if caller is not None:
+            self._affinity.called(caller.id, callee.id, now_ns)
         function = callee.function
         if not self.act or caller is None or function is None or (caller.id, callee.id) in self._met:
             return
@@ -136,6 +144,8 @@ class Lanes:
         for earlier in [step for number in caller.open if (step := self._calls.steps.get(number)) and step.lane]:
             self._calls.set_aside(earlier, now_ns)
         caller.passed = count - 1
+        if now_ns - hop.start_ns > LONG_NS:
+            self._affinity.spread(now_ns)
         if callee.state is _S.IDLE:
             self._calls.adopt(caller, callee, lane.number, hop, now_ns)
 
@@ -169,6 +179,8 @@ class Lanes:
         step.spans.append(("run", hop.start_ns, hop.end_ns))
         if step.parent:
             self._trace.note(step, now_ns)
+        if hop.end_ns - hop.start_ns < LONG_NS:
+            self._affinity.called(lane.caller, lane.callee, now_ns)
 
     def _cut(self, caller: Runtime, hop: Hop, now_ns: int) -> None:
         """Answers a caller whose callee has gone in the middle of a call, as far as that is known already."""
@@ -202,6 +214,7 @@ class Lanes:
 
     def _gone(self, runtime: Runtime, was: RuntimeState) -> None:
         """Takes a runtime's lanes away, and ends what it may have had running over them."""
+        self._affinity.gone(runtime.id)
         running = self._reachable(runtime.id) if was is _S.BUSY else []
         for lane in list(self._lanes.values()):
             if lane.caller == runtime.id:

@@ -24,6 +24,7 @@ from mee6.lane.codec import Decoder, encode
 from mee6.lane.messages import AnyMessage, Hello
 from proxy import spawner as wire
 from proxy.core import Proxy
+from proxy.cores import Cores
 from proxy.events import (
     AgentClosed,
     AgentSaid,
@@ -31,6 +32,7 @@ from proxy.events import (
     Connect,
     Exit,
     Kill,
+    Pin,
     Release,
     RuntimeClosed,
     RuntimeDeaf,
@@ -42,6 +44,7 @@ from proxy.events import (
     SendRuntime,
     Spawn,
     Ticked,
+    Unpin,
 )
 
 AGENT: Final = 0
@@ -128,6 +131,7 @@ class _Shell:
         self._deaf: list[int] = []
         """Lanes cut because their peers do not read; the core has yet to hear of it."""
         self._leaving = False
+        self._cores = Cores()
         self._buffer = memoryview(bytearray(_READ_BYTES))
         """For all reads: a buffer of this size for each costs more than the rest of a step."""
 
@@ -233,6 +237,12 @@ class _Shell:
                 self._kill(command.runtime)
             elif isinstance(command, Release):
                 self._drop(command.runtime)
+            elif isinstance(command, Pin):
+                pids = self._pids_of(command.runtimes)
+                if pids:
+                    self._cores.pin(pids[0], [*pids, os.getpid()])
+            elif isinstance(command, Unpin):
+                self._cores.unpin([*self._pids_of(command.runtimes), os.getpid()])
             elif isinstance(command, Connect):
                 self._connect()
             elif isinstance(command, Exit):
@@ -285,6 +295,9 @@ class _Shell:
             self._condemned.add(number)
         else:
             wire.send(self._spawner, wire.Kill(pid))
+
+    def _pids_of(self, numbers: list[int]) -> list[int]:
+        return [pid for number in numbers if (pid := self._pids.get(number))]
 
     def _connect(self) -> None:
         sock = socket.socket(socket.AF_UNIX)

@@ -142,6 +142,8 @@ class Welcome(Message, frozen=True, gc=False):
     """The worker's storage as seen from inside: `rsc/NAME`, `flow`, `cur`, `<invocation id>`."""
     direct: bool = True
     """For a proxy: it may introduce its runtimes to each other."""
+    one_core: bool = True
+    """For a proxy: it may have them share a core."""
 
 
 class Load(Message, frozen=True, gc=False):

@@ -93,6 +93,9 @@ def serve(
     no_direct_lanes: Annotated[
         bool, typer.Option("--no-direct-lanes", help="Have all calls within a worker go through its proxy.")
     ] = False,
+    no_one_core: Annotated[
+        bool, typer.Option("--no-one-core", help="Never put a worker's processes on one core.")
+    ] = False,
     bundle_limit: Annotated[
         str, typer.Option("--bundle-limit", metavar="100M", help="Of a function's folder.")
     ] = "100M",
@@ -129,6 +132,7 @@ def serve(
         memory_bytes=units.size(memory),
         cpus=cpus,
         direct_lanes=not no_direct_lanes,
+        one_core=not no_one_core,
         bundle_limit_bytes=units.size(bundle_limit),
         dependency_bytes=units.size(package_limit),
         dependency_timeout_s=units.seconds(package_timeout),

@@ -127,8 +127,8 @@ function decodeHello(a) {
 }
 
 /** Welcome: server -> peer: the answer to `Hello`; tasks may follow. */
-function encodeWelcome({ worker, limits = decodeLimits([8388608, 1048576]), act = "/act", direct = true }) {
-  return ["welcome", worker, encodeLimits(limits), act, direct];
+function encodeWelcome({ worker, limits = decodeLimits([8388608, 1048576]), act = "/act", direct = true, oneCore = true }) {
+  return ["welcome", worker, encodeLimits(limits), act, direct, oneCore];
 }
 
 function decodeWelcome(a) {
@@ -138,6 +138,7 @@ function decodeWelcome(a) {
     limits: a.length > 2 ? decodeLimits(a[2]) : decodeLimits([8388608, 1048576]),
     act: a.length > 3 ? a[3] : "/act",
     direct: a.length > 4 ? a[4] : true,
+    oneCore: a.length > 5 ? a[5] : true,
   };
 }
 

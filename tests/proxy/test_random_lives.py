@@ -36,6 +36,7 @@ from proxy.events import (
     Event,
     Exit,
     Kill,
+    Pin,
     Release,
     RuntimeClosed,
     RuntimeExited,
@@ -46,6 +47,7 @@ from proxy.events import (
     SendRuntime,
     Spawn,
     Ticked,
+    Unpin,
 )
 from runtimes.python.direct import Untold
 from tests.proxy.play import function
@@ -163,6 +165,8 @@ class Lives(RuleBasedStateMachine):
                     self._to_runtime(self.processes[runtime], message)
                 case SendAgent(message):
                     self._to_agent(message)
+                case Pin(runtimes) | Unpin(runtimes):
+                    assert set(runtimes) <= set(self.processes)
                 case Exit():
                     self.over = True
                 case _:
