@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 
 
 class Cores:
@@ -41,12 +40,16 @@ class Cores:
             with suppress(OSError):
                 for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  names are wanted, not paths
                     os.sched_setaffinity(int(thread), self._all)
-                    children = Path(f"/proc/{pid}/task/{thread}/children").read_text()
-                    todo += [int(child) for child in children.split()]
+                    todo += [int(child) for child in _read(f"/proc/{pid}/task/{thread}/children").split()]
 
 
 def _core_of(pid: int) -> int:
     """The core that a process ran on last; -1 where that cannot be found."""
     with suppress(OSError, IndexError, ValueError):
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[36])
+        return int(_read(f"/proc/{pid}/stat").rpartition(") ")[2].split()[36])
     return -1
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123  the proxy does not load pathlib
+        return file.read()

@@ -1,51 +1,42 @@
 """Calls of a running function, over the lane: what `mee6.invoke` does inside a worker.
 
-Any thread may call. Whoever waits while nobody reads becomes the reader, and hands every result to its call;
-the others sleep until theirs is there. In async code the event loop reads, and results become futures.
-
-A call to whom there is a direct lane goes over it, if it is the only one under way: two at once are the proxy's to
-order. What the proxy must be told of such calls is gathered by `direct.Untold`.
+Any thread may call; how it comes by its result is `receiving`'s business. A call goes over a direct lane where there
+is one, if it is the only one under way: two at once are the proxy's to order. What the proxy must be told of such calls is gathered by `direct.Untold`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import threading
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final, NoReturn
 
-from mee6.content import pack, unpack
-from mee6.errors import CallRefused, InvalidInput, ProtocolError, TooLarge
-from mee6.faults import bounded, error_of
+from mee6.content import pack
+from mee6.errors import CallRefused, ProtocolError, TooLarge
+from mee6.faults import bounded
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
 from mee6.lane.messages import (
-    AnyMessage,
     Call,
-    Fault,
     Function,
-    Goodbye,
     Introduce,
     Introduced,
     Invoke,
     Log,
     Report,
-    Result,
 )
 from mee6.outflow import MAX_DEPTH
 from mee6.sdk import CallTo, Context, Outcome, outside
 from runtimes.python.direct import Edge, Inlets, Untold
-from runtimes.python.scratch import Scratch
+from runtimes.python.receiving import Receiver, outcome_of
 
 MAX_ARG_BYTES: Final = MAX_FRAME_BYTES - (64 << 10)
 
 
-class LaneBackend:
+class LaneBackend(Receiver):
     """The SDK's backend in a runtime process.
 
     Args:
@@ -54,36 +45,20 @@ class LaneBackend:
     """
 
     def __init__(self, lane: BlockingLane, on_end: Callable[[], NoReturn]) -> None:
-        self.lane = lane
-        self.folders: Scratch | None = None
+        super().__init__(lane, on_end)
         self.loop: asyncio.AbstractEventLoop | None = None
         """The one that reads the lane while async code runs."""
         self._edges: dict[str, Edge] = {}
         """To those who can be called directly."""
         self._watched: set[int] = set()
         """Those of their descriptors that the loop reads."""
-        self._inlets: Inlets | None = None
-        """From those who may call this process directly; None while there is nobody."""
         self._untold = Untold()
-        self._open: set[str] = set()
-        """Calls that have not ended, whether or not somebody waits."""
         self._sweeping = False
         self._thread_calls = False
         """A thread waits for the answer to the direct call."""
-        self._tasks: deque[tuple[AnyMessage, Edge | None]] = deque()
-        """What came and is no result, and the direct lane that it came on."""
-        self._on_end = on_end
-        self._invocation: Invoke | None = None
         self._function: Function | None = None
         self._deadline = 0.0
         self._count = 0
-        self._lock = threading.RLock()  # a finalizer that prints may run while it is held
-        self._turn = threading.Condition(self._lock)
-        self._reading = False
-        self._sleepers = 0
-        self._outcomes: dict[str, Outcome | None] = {}
-        """Of blocking calls: None until it is there."""
-        self._futures: dict[str, asyncio.Future[Outcome]] = {}
 
     def begin(self, invocation: Invoke, function: Function, edge: Edge | None) -> None:
         """An invocation begins, called over a direct lane or by the proxy."""
@@ -99,7 +74,7 @@ class LaneBackend:
         self._invocation = None
         if not self._outcomes and not self._futures:
             return
-        with self._turn:
+        with self._lock:
             over = Outcome(error=CallRefused("the invocation has ended, and nobody waits for its calls any more"))
             for number, outcome in self._outcomes.items():
                 if outcome is None:
@@ -121,10 +96,11 @@ class LaneBackend:
             self.preface()
             self.lane.send(*logs)
         below, is_back = untold.take_below(), self.folders is not None and self.folders.put_back()
-        with suppress(OSError):  # the caller has gone, and the proxy will see to it
-            edge.send(
-                Report(report.id, report.result, report.content_type, report.fault, False, below, untold.told, is_back)
-            )
+        told = Report(report.id, report.result, report.content_type, report.fault, False, below, untold.told, is_back)
+        try:
+            edge.send(told)
+        except OSError:  # the caller has gone, and the proxy will see to it
+            return
 
     def preface(self) -> None:
         """Tells the proxy what it must know before output of a direct call reaches it."""
@@ -139,24 +115,6 @@ class LaneBackend:
             edge.close()
         if self._inlets is not None:
             self._inlets.close()
-
-    def receive(self) -> tuple[AnyMessage, Edge | None] | None:
-        """The next message that is no result, with the direct lane that it came on; None at the end of the lane.
-
-        A thread that an earlier invocation left waiting may be the lane's reader: then it passes on what comes.
-        """
-        tasks, turn = self._tasks, self._turn
-        while True:
-            with turn:
-                while self._reading and not tasks:
-                    self._sleepers += 1
-                    turn.wait()
-                    self._sleepers -= 1
-                if tasks:
-                    return tasks.popleft()
-                self._reading = True
-            if not self._read():
-                return None
 
     def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         """See `mee6.sdk.Backend`."""
@@ -211,17 +169,6 @@ class LaneBackend:
         if self.folders is not None:
             self.folders.named(invocation.id)  # who knows the id may look for the folder of that name
         return Context(invocation.id, function.name, function.version, tuple(invocation.chain), self._deadline)
-
-    def readable(self) -> None:
-        """Takes what the lane has, without waiting; for an event loop."""
-        with self._lock:
-            if self._reading:  # a thread does it
-                return
-            messages = self.lane.receive_now()
-            if messages is None:
-                self._on_end()
-            else:
-                self._dispatch(messages)
 
     def _messages(self, calls: Sequence[CallTo]) -> list[Call]:
         invocation = self._invocation
@@ -305,7 +252,7 @@ class LaneBackend:
             self._tell()
         if self._sleepers:
             self._turn.notify_all()
-        return _outcome(report, fault)
+        return outcome_of(report, fault)
 
     def _start_directly(self, call: CallTo, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Outcome] | None:
         with self._lock:
@@ -362,7 +309,7 @@ class LaneBackend:
     def _drain(self) -> None:
         """Waits until all calls have ended: a step ends after them."""
         while True:
-            with self._turn:
+            with self._lock:
                 if not self._open:
                     return
                 call = self._untold.call
@@ -418,71 +365,6 @@ class LaneBackend:
             self._watched.discard(fd)
             self.loop.remove_reader(fd)
 
-    # The lane -------------------------------------------------------------------------------------------
-
-    def _wait(self, wanted: list[str]) -> None:
-        outcomes, turn = self._outcomes, self._turn
-        while True:
-            with turn:
-                while True:
-                    if all(outcomes[number] is not None for number in wanted):
-                        return
-                    if not self._reading:
-                        break
-                    self._sleepers += 1
-                    turn.wait()
-                    self._sleepers -= 1
-                self._reading = True
-            if not self._read():
-                self._on_end()
-
-    def _read(self) -> bool:
-        """Reads once, for all; whoever calls it has made itself the reader. False at the end of the lane."""
-        messages = None
-        inlets = self._inlets
-        calls: list[tuple[Invoke, Edge]] = []
-        try:
-            if inlets is None:
-                messages = self.lane.receive_all()
-            else:
-                messages, calls = inlets.receive(self.lane)
-        except ProtocolError:
-            return False
-        finally:
-            with self._turn:
-                self._reading = False
-                if messages is not None:
-                    self._dispatch(messages)
-                    self._tasks.extend(calls)
-                if self._sleepers:
-                    self._turn.notify_all()
-        return messages is not None
-
-    def _dispatch(self, messages: list[AnyMessage]) -> None:
-        for message in messages:
-            if isinstance(message, Goodbye):
-                self._on_end()
-            elif isinstance(message, Introduce):
-                self._introduced(message)
-            elif not isinstance(message, Result):
-                self._tasks.append((message, None))
-            else:
-                self._open.discard(message.id)
-                outcome = _outcome(message, message.fault)
-                if message.id in self._outcomes:
-                    self._outcomes[message.id] = outcome
-                elif (future := self._futures.pop(message.id, None)) is not None:
-                    future.get_loop().call_soon_threadsafe(self._resolve, future, outcome)
-
-    def _resolve(self, future: asyncio.Future[Outcome], outcome: Outcome) -> None:
-        if not future.done():
-            self._restore()
-            future.set_result(outcome)
-
-    def _restore(self) -> None:
-        if self._invocation is not None and self.folders is not None:
-            self.folders.enter()
-
 
 def _settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
     if not future.done():
@@ -494,12 +376,3 @@ def _packed(name: str, arg: Any) -> tuple[bytes, str]:
     if len(data) > MAX_ARG_BYTES:
         raise TooLarge(f"the argument for {name!r} is {len(data)} bytes, over the limit of {MAX_ARG_BYTES}")
     return data, kind
-
-
-def _outcome(result: Result | Report, fault: Fault | None) -> Outcome:
-    if fault is not None:
-        return Outcome(error=error_of(fault))
-    try:
-        return Outcome(unpack(result.result, result.content_type))
-    except InvalidInput as error:
-        return Outcome(error=error)

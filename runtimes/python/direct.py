@@ -100,10 +100,10 @@ class Inlets:
         messages: list[AnyMessage] | None = []
         calls: list[tuple[Invoke, Edge]] = []
         for fd, _events in self._epoll.poll():
-            if fd == own:
-                messages = lane.receive_now()
-            elif fd in self._edges:
+            if fd in self._edges:
                 calls += self._calls(fd)
+            elif fd == own:
+                messages = lane.receive_now()
             elif fd in self._awaited:
                 self._accept(fd)
         return messages, calls
@@ -122,10 +122,15 @@ class Inlets:
             messages = edge.receive_now()
         except ProtocolError:
             messages = None
-        if messages is None or not all(isinstance(message, Invoke) for message in messages):
+        calls: list[tuple[Invoke, Edge]] = []
+        for message in messages or ():
+            if isinstance(message, Invoke):
+                calls.append((message, edge))
+            else:
+                messages = None
+        if messages is None:
             self._drop(fd)
-            return []
-        return [(message, edge) for message in messages if isinstance(message, Invoke)]
+        return calls
 
     def _accept(self, fd: int) -> None:
         number, sock, _address = self._awaited[fd]
