@@ -1,7 +1,8 @@
 """Calls of a running function, over the lane: what `mee6.invoke` does inside a worker.
 
 Any thread may call; how it comes by its result is `receiving`'s business. A call goes over a direct lane where there
-is one, if it is the only one under way: two at once are the proxy's to order. What the proxy must be told of such calls is gathered by `direct.Untold`.
+is one, if it is the only one under way: two at once are the proxy's to order. What the proxy must be told of such calls
+is gathered by `direct.Untold`.
 """
 
 from __future__ import annotations
