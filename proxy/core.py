@@ -113,6 +113,16 @@ class Proxy:
             self._trace.flush()
         return self._taken()
 
+    def comes_last(self, runtime: int, message: AnyMessage) -> bool:
+        """Whether what other runtimes have said must be heard before this.
+
+        It is the outcome of the whole, and what was said of direct calls below it was said before it, on other lanes.
+        """
+        if not isinstance(message, Report) or not self._lanes:
+            return False
+        step = self._calls.steps.get(message.id)
+        return step is not None and not step.parent and step.runtime == runtime
+
     def tick_after_ns(self) -> int:
         """How long the shell may wait for another event before it ticks; 0 = for ever."""
         if self._trace.due_ns:

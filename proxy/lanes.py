@@ -79,6 +79,10 @@ class Lanes:
         crew.is_called = self.is_called
         calls.on_called = self._called
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._lanes)
+
     def is_called(self, runtime: int) -> bool:
         """Whether others may be calling a runtime without the proxy's knowledge."""
         return any(lane.callee == runtime for lane in self._lanes.values())

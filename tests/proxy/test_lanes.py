@@ -279,3 +279,14 @@ def test_whoever_may_be_called_directly_is_not_ended_to_make_room() -> None:
     assert len(called) == MAX_IDLE - 1
     assert play.killed()
     assert not set(called) & set(play.killed())
+
+
+def test_an_invocation_s_outcome_waits_for_what_others_have_said(chain: Chain) -> None:
+    assert chain.core.comes_last(chain.f, Report("i"))
+    assert not chain.core.comes_last(chain.g, Report("i"))
+    assert not chain.core.comes_last(chain.f, Report("i.1"))
+    assert not chain.core.comes_last(chain.f, Log("i", "out", "x"))
+    alone = Play()
+    runtime = alone.ready(F, G, H)
+    alone.invoke()
+    assert not alone.core.comes_last(runtime, Report("i")), "nobody calls directly"

@@ -201,10 +201,11 @@ class Lives(RuleBasedStateMachine):
         match message:
             case Report(number) if number == self.loading:
                 self.loading, self.asked = "", False
-            case Report(number):
+            case Report(number, fault=fault):
                 assert number == self.invoking, "an invocation is reported once"
                 self.invoking = ""
-                lacking = {step for step in self.ended if self.traced[step].state not in ("succeeded", "failed")}
+                known = {step.id for step in self.traced.values() if step.state in ("succeeded", "failed", "timed out")}
+                lacking = self.ended - known if fault is None else set()
                 assert not lacking, "every direct call is in the trace by the time its workflow is reported"
             case AskHandover():
                 self.asked = True
@@ -242,7 +243,11 @@ class Lives(RuleBasedStateMachine):
     def _hear(self, process: Process) -> None:
         """Lets the proxy read all that a process has said."""
         while process.unheard and self.processes.get(process.number) is process and not process.closed:
-            self._say(RuntimeSaid(process.number, process.unheard.pop(0)))
+            message = process.unheard.pop(0)
+            if self.core.comes_last(process.number, message):
+                for other in [one for one in self.processes.values() if one is not process]:
+                    self._hear(other)
+            self._say(RuntimeSaid(process.number, message))
 
     @precondition(lambda self: any(p.unheard for p in self.processes.values()))
     @rule(index=st.integers(0, 9))
