@@ -183,7 +183,7 @@ class Lanes:
         step.spans.append(("run", hop.start_ns, hop.end_ns))
         if step.parent:
             self._trace.note(step, now_ns)
-        if hop.end_ns - hop.start_ns < LONG_NS:
+        if hop.end_ns - hop.start_ns < LONG_NS and {lane.caller, lane.callee} <= self._runtimes.keys():
             self._affinity.called(lane.caller, lane.callee, now_ns)
 
     def _cut(self, caller: Runtime, hop: Hop, now_ns: int) -> None:
@@ -219,7 +219,8 @@ class Lanes:
     def _gone(self, runtime: Runtime, was: RuntimeState) -> None:
         """Takes a runtime's lanes away, and ends what it may have had running over them."""
         self._affinity.gone(runtime.id)
-        running = self._reachable(runtime.id) if was is _S.BUSY else []
+        may_run = was is _S.BUSY or (was is _S.IDLE and bool(self._calls.steps) and self.is_called(runtime.id))
+        running = self._reachable(runtime.id) if may_run else []
         for lane in list(self._lanes.values()):
             if lane.caller == runtime.id:
                 del self._lanes[lane.number]

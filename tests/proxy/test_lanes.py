@@ -173,6 +173,17 @@ def test_a_caller_that_dies_takes_along_whom_it_may_have_called(chain: Chain) ->
     assert set(chain.killed()) == {chain.g, chain.h}
 
 
+def test_a_callee_that_dies_unknown_to_the_proxy_takes_along_whom_it_may_have_called(chain: Chain) -> None:
+    chain.dies(chain.g)
+    assert chain.killed() == [chain.h]
+
+
+def test_one_that_dies_while_nothing_runs_takes_nobody_along(chain: Chain) -> None:
+    chain.runtime(chain.f, Report("i"))
+    chain.dies(chain.g)
+    assert not chain.killed()
+
+
 def test_a_caller_that_dies_while_it_calls_through_the_proxy_takes_along_just_that(chain: Chain) -> None:
     chain.call(chain.f, "i.1", "h")
     chain.dies(chain.f)
@@ -180,11 +191,13 @@ def test_a_caller_that_dies_while_it_calls_through_the_proxy_takes_along_just_th
 
 
 def test_a_caller_forgets_a_callee_that_has_ended_idle(chain: Chain) -> None:
+    chain.runtime(chain.f, Report("i"))
     chain.dies(chain.g)
     assert Introduce(G_OF_F) in chain.to_runtime(chain.f)
     assert Introduce(H_OF_G) in chain.to_runtime(chain.h)
     chain.runtime(chain.f, Introduced(G_OF_F, ready=False))
     chain.connect_all()
+    chain.invoke("i")
     chain.call(chain.f, "i.1", "g")
     callee = chain.holder("i.1")
     chain.runtime(callee, Report("i.1"))

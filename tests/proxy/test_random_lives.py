@@ -393,8 +393,21 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.processes)
     @rule(index=st.integers(0, 9), status=st.sampled_from([0, 3, -9]), sign=st.sampled_from(["exit", "close"]))
     def a_runtime_dies(self, index: int, status: int, sign: str) -> None:
-        number = self._pick(index, sorted(self.processes))
-        process = self.processes[number]
+        self._dies(self.processes[self._pick(index, sorted(self.processes))], status, sign)
+
+    @precondition(lambda self: any(p.called_by is not None for p in self.processes.values()))
+    @rule(index=st.integers(0, 9), is_caller=st.booleans(), status=st.sampled_from([0, -9]), exits_first=st.booleans())
+    def one_of_two_that_call_directly_dies(self, index: int, is_caller: bool, status: int, exits_first: bool) -> None:
+        number = self._pick(index, [n for n, p in self.processes.items() if p.called_by is not None])
+        callee = self.processes[number]
+        caller = callee.called_by
+        process = caller if is_caller and caller is not None else callee
+        for sign in ("exit", "close") if exits_first else ("close", "exit"):
+            if self.processes.get(process.number) is process:
+                self._dies(process, status, sign)
+
+    def _dies(self, process: Process, status: int, sign: str) -> None:
+        number = process.number
         was_alive = process.alive
         if sign == "exit" and not process.exited:
             process.exited = True
