@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-DEFAULT_LISTEN = "127.0.0.1:5122"
+DEFAULT_LISTEN: Final = "127.0.0.1:5122"
+DRIVERS: Final = ("process", "docker", "auto")
+"""What may make workers; `auto` is one of the others, see `agent.choice`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +17,15 @@ class AgentConfig:
 
     state_dir: Path
     driver: str = "process"
-    """What makes workers; a name in `agent.main.DRIVERS`."""
+    """What makes workers; one of `DRIVERS`."""
     listen: str = DEFAULT_LISTEN
     """host:port of gRPC; port 0 takes a free one."""
     prewarm: dict[str, int] = field(default_factory=lambda: {"python": 2, "nodejs": 1})
     """Workers to keep ready for each runtime, paused and connected."""
     max_workers: int = 64
     """Workers at once, for each depth of calls in use (see `agent.core.capacity`)."""
+    parallel_calls: int = 0
+    """Calls of one workflow in other workers at once, for each depth; 0 = what `agent.policy.parallel_calls` says."""
     queue_limit: int = 4096
     """Invocations that may wait for a worker before new ones are refused."""
     keep_alive_s: float = 600.0

@@ -17,14 +17,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from agent.choice import AUTO, choose
 from agent.drivers.process.cgroups import Hierarchy, hierarchies
-from mee6.bundle import size_text
-from mee6.errors import Mee6Error
+from agent.listening import SOCKET_PATH_BYTES, probe, split_listen
+from mee6.errors import Conflict, Mee6Error
+from mee6.sizes import size_text
 from runtimes.catalog import RUNTIMES
 
 MIN_KERNEL: Final = (5, 12)
@@ -32,7 +34,6 @@ MIN_KERNEL: Final = (5, 12)
 MIN_API: Final = (1, 41)
 MIN_FREE_BYTES: Final = 1 << 30
 MIN_FREE_FILES: Final = 10_000
-SOCKET_PATH_BYTES: Final = 107
 _ENGINE_S: Final = 3.0
 _TRY_S: Final = 10.0
 _FLAGS: Final = {"user": 0x10000000, "mount": 0x20000, "pid": 0x20000000, "net": 0x40000000, "ipc": 0x8000000}
@@ -64,11 +65,19 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """What is looked at."""
+    """What is looked at: what `mee6 agent serve` would be told."""
 
     state_dir: Path
-    driver: Literal["docker", "process"]
+    driver: str
+    """`process` or `docker`; or `auto` until it is `settled`."""
     listen: str
+
+    def settled(self) -> tuple[Patient, list[Finding]]:
+        """The patient with the driver that `auto` takes here, and what there is to say of that."""
+        if self.driver != AUTO:
+            return self, []
+        driver, why = choose()
+        return replace(self, driver=driver), [Finding("driver", Level.OK, f"auto takes {driver}: {why}")]
 
     def engine(self, found: str, mend: str) -> Finding:
         """A finding about the engine that only the docker driver cannot do without."""
@@ -286,7 +295,7 @@ def _room(check: str, place: Path, mend: str) -> Iterator[Finding]:
         yield Finding(check, Level.OK, found)
 
 
-def _sockets(patient: Patient) -> Iterator[Finding]:
+def _sockets(_patient: Patient) -> Iterator[Finding]:
     try:
         with tempfile.TemporaryDirectory(prefix="m6d") as folder, socket.socket(socket.AF_UNIX) as unix:
             unix.bind(str(Path(folder, "s")))
@@ -294,12 +303,31 @@ def _sockets(patient: Patient) -> Iterator[Finding]:
         yield Finding("unix sockets", Level.FAILING, error.strerror or str(error), "set TMPDIR to a local file system")
     else:
         yield Finding("unix sockets", Level.OK, "can be made")
-    host, _, port = patient.listen.rpartition(":")
+
+
+def _port(patient: Patient) -> Iterator[Finding]:
+    elsewhere = "mee6 agent serve --listen 127.0.0.1:0"
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), 1.0):
-            yield Finding("port", Level.WARNING, f"{patient.listen} is taken: an agent serves?", "mee6 agent status")
-    except (OSError, ValueError):
-        yield Finding("port", Level.OK, f"{patient.listen} is free")
+        host, port = split_listen(patient.listen)
+        probe(patient.listen, host, port)
+    except Conflict:
+        if _serves_at(patient):
+            yield Finding("port", Level.OK, f"{patient.listen} is taken, by the agent of this state folder")
+        else:
+            yield Finding("port", Level.FAILING, f"{patient.listen} is taken by another program", elsewhere)
+    except Mee6Error as error:
+        yield Finding("port", Level.FAILING, error.message, elsewhere)
+    else:
+        yield Finding("port", Level.OK, "a free one will be taken" if port == 0 else f"{patient.listen} is free")
+
+
+def _serves_at(patient: Patient) -> bool:
+    """Whether the agent of the state folder says that it listens there."""
+    try:
+        said = json.loads((patient.state_dir / "agent.json").read_text())
+        return bool(said["listen"].rpartition(":")[2] == patient.listen.rpartition(":")[2])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _clock(_patient: Patient) -> Iterator[Finding]:
@@ -316,7 +344,7 @@ def _clock(_patient: Patient) -> Iterator[Finding]:
 
 
 _CHECKS: Final[tuple[Callable[[Patient], Iterator[Finding]], ...]] = (
-    _kernel, _python, _node, _packages, _namespaces, _cgroups, _engine, _state, _sockets, _clock,
+    _kernel, _python, _node, _packages, _namespaces, _cgroups, _engine, _state, _sockets, _port, _clock,
 )  # fmt: skip
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from agent.dependencies.listing import Package
 from agent.dependencies.resolver import Say
 from agent.dependencies.store import Dependencies
 from agent.drivers.base import WorkerLimits
@@ -21,6 +23,7 @@ from agent.plan import Plan, resolve
 from agent.services.api import NO_ENV, Added, check_env, silent
 from agent.substrate.base import FunctionRecord
 from agent.substrate.local import LocalSubstrate
+from agent.syntax import Syntax
 from mee6 import bundle
 from mee6.errors import FunctionNotFound, InvalidBundle, InvalidManifest, NotFound, UnknownRuntime
 from mee6.manifest import Manifest, read
@@ -38,6 +41,7 @@ class Functions:
         bundle_limit_bytes: of a packed function.
         dependencies: open, and open for as long as this is used.
         most: what a function may ask for in its limits; None = what an agent gives that was told nothing.
+        syntax: looks at the code of what is added.
     """
 
     def __init__(
@@ -47,11 +51,13 @@ class Functions:
         bundle_limit_bytes: int,
         dependencies: Dependencies,
         most: WorkerLimits | None = None,
+        syntax: Syntax | None = None,
     ) -> None:
         self._substrate = substrate
         self._runtimes = runtimes
         self._limit = bundle_limit_bytes
         self._most = most or WorkerLimits()
+        self._syntax = syntax or Syntax()
         self._current: dict[str, dict[str, FunctionRecord]] = {}
         self._plans: dict[tuple[str, str], Plan] = {}
         self._adding = asyncio.Lock()
@@ -101,6 +107,10 @@ class Functions:
         """The folder of what a version depends on; None for nothing."""
         return self._dependencies.path(record.packages) if record.packages else None
 
+    async def requirements(self, record: FunctionRecord) -> tuple[Package, ...]:
+        """The packages that a version depends on."""
+        return await self._dependencies.listed(record.packages, self.code[record.sha256], record.manifest.runtime)
+
     async def add(
         self,
         user: str,
@@ -110,6 +120,7 @@ class Functions:
         size: int,
         env: Mapping[str, str] = NO_ENV,
         say: Say = silent,
+        check: bool = True,
     ) -> Added:
         """Adds the function in a packed bundle; see `NodeApi.add`."""
         check_env(env)
@@ -121,6 +132,8 @@ class Functions:
                 folder = await substrate.bundles.unpacked(sha256)
                 manifest = await asyncio.to_thread(self._manifest, folder, act_name)
             # Outside of the lock: it may take minutes, and others shall be added meanwhile.
+            if check and sha256 not in self.code:
+                await self._syntax.check(folder, manifest.runtime, self._runtimes[manifest.runtime].main_file)
             async with self._dependencies.provided(folder, manifest.runtime, say) as packages, self._adding:
                 current = self.of(user).get(manifest.name)
                 if current is not None and (current.sha256, current.env, current.packages) == (sha256, env, packages):
@@ -145,11 +158,17 @@ class Functions:
                 del self._held[sha256]
 
     async def add_folder(
-        self, user: str, act_name: str, folder: Path, env: Mapping[str, str] = NO_ENV, say: Say = silent
+        self,
+        user: str,
+        act_name: str,
+        folder: Path,
+        env: Mapping[str, str] = NO_ENV,
+        say: Say = silent,
+        check: bool = True,
     ) -> Added:
         """Adds the function in a folder of this machine; see `NodeApi.add_folder`."""
         async with bundle.packed_aside(folder, self._limit) as packed:
-            return await self.add(user, act_name, packed.path, packed.sha256, packed.size, env, say)
+            return await self.add(user, act_name, packed.path, packed.sha256, packed.size, env, say, check)
 
     async def remove(self, user: str, name: str) -> None:
         """Removes a function with all its versions; see `NodeApi.remove`."""
@@ -200,7 +219,9 @@ class Functions:
         runtime = self._runtimes.get(manifest.runtime)
         if runtime is None:
             known = ", ".join(sorted(self._runtimes))
-            raise UnknownRuntime(f"runtime {manifest.runtime!r} is not known here; known are: {known}")
+            near = difflib.get_close_matches(manifest.runtime, self._runtimes, 1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise UnknownRuntime(f"runtime {manifest.runtime!r} is not known here; {meant}known are: {known}")
         if missing := runtime.missing():
             raise UnknownRuntime(f"{missing}; install it on the agent's machine, or choose another runtime")
         if not (folder / runtime.main_file).is_file():

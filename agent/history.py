@@ -238,19 +238,23 @@ class History:
             case error:
                 raise error.with_traceback(None)
 
-    def lines(self, user: str, *, function: str = "", invocation: str = "", tail: int = 0) -> list[LogLine]:
+    def lines(
+        self, user: str, *, function: str = "", invocation: str = "", tail: int = 0, since_ns: int = 0
+    ) -> list[LogLine]:
         """Remembered output in the order of its times.
 
         Args:
             function: only of this function.
             invocation: only of this invocation, or of one of its steps.
-            tail: at most the last so many; 0 = all.
+            tail: at most the last so many, of which a record may hold several; 0 = all.
+            since_ns: only what was written from then on.
 
         Raises:
             InvocationNotFound: there is no such invocation of the user's.
         """
-        lines = sorted(self._lines(user, function, invocation), key=lambda line: line.at_ns)
-        return lines[-tail:] if tail else lines
+        found = (line for line in self._lines(user, function, invocation) if line.at_ns >= since_ns)
+        lines = sorted(found, key=lambda line: line.at_ns)
+        return _last(lines, tail) if tail else lines
 
     def _lines(self, user: str, function: str, invocation: str) -> Iterator[LogLine]:
         if invocation:
@@ -277,3 +281,19 @@ class History:
     def _evict(self) -> None:
         while self._ended and (len(self._records) > self._kept_invocations or self._bytes > self._kept_bytes):
             self._bytes -= self._records.pop(self._ended.popleft()).bytes
+
+
+def _last(records: list[LogLine], tail: int) -> list[LogLine]:
+    """The records of the last `tail` lines of text; of the first one only what belongs to them."""
+    kept: list[LogLine] = []
+    for record in reversed(records):
+        body = record.text.removesuffix("\n")
+        lines = body.split("\n")
+        if len(lines) > tail:
+            text = "\n".join(lines[-tail:]) + record.text[len(body) :]
+            record = msgspec.structs.replace(record, text=text)  # noqa: PLW2901
+        kept.append(record)
+        tail -= len(lines)
+        if tail <= 0:
+            break
+    return kept[::-1]

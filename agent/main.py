@@ -24,13 +24,13 @@ from typing import Final
 
 import uvloop
 
-from agent import policy
+from agent import told
 from agent.choice import AUTO, choose
 from agent.config import AgentConfig
 from agent.drivers.base import Driver, SweepsUp, record_name
 from agent.drivers.process.driver import ProcessDriver
 from agent.node import Node, agent_id
-from agent.services.server import SOCKET_PATH_BYTES, Server
+from agent.services.server import Server
 from agent.substrate.local import LocalSubstrate
 from mee6.errors import Conflict, InvalidInput
 from mee6.version import VERSION
@@ -65,6 +65,7 @@ def run(config: AgentConfig, on_ready: Callable[[str], None] | None = None) -> i
     Raises:
         Mee6Error: it could not start; the message says why and what to do.
     """
+    told.check(config)
     if config.driver == AUTO:
         driver, why = choose()
         sys.stderr.write(f"mee6: --driver auto takes {driver}: {why}\n")
@@ -75,11 +76,8 @@ def run(config: AgentConfig, on_ready: Callable[[str], None] | None = None) -> i
 
 
 async def _serve(config: AgentConfig, on_ready: Callable[[str], None]) -> None:
-    policy.check(config, RUNTIMES)
     stop = _stop_on_signals()
     lane_dir = config.state_dir / "lane"
-    if len(os.fsencode(lane_dir / SOCKET)) > SOCKET_PATH_BYTES:
-        raise InvalidInput(f"the state folder {config.state_dir} has too long a path for sockets; choose a shorter one")
     lane_dir.mkdir(mode=0o700, exist_ok=True)
     shutil.rmtree(config.state_dir / "tmp", ignore_errors=True)  # uploads that a killed agent left half done
     async with LocalSubstrate(config.state_dir) as substrate:
@@ -115,8 +113,6 @@ def sweep(state_dir: Path) -> None:
 
 
 def _driver(config: AgentConfig, lane_dir: Path) -> Driver:
-    if config.driver not in DRIVERS:
-        raise InvalidInput(f"driver {config.driver!r} is not known; known are: {', '.join((*DRIVERS, AUTO))}")
     return DRIVERS[config.driver](agent_id(config.state_dir), config.state_dir, lane_dir)
 
 

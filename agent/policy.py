@@ -14,6 +14,7 @@ from agent.config import AgentConfig
 from agent.core.settings import PausePolicy, Settings
 from agent.drivers.base import Capabilities, PoolKey
 from mee6.errors import InvalidInput
+from mee6.outflow import DEFAULT_PARALLELISM
 
 REFILL_GRACE_NS: Final = 30_000_000
 """Measured on 2 cores: beside a refill, a workflow's first call found its runtime in 12 ms instead of 3."""
@@ -70,6 +71,15 @@ def check(config: AgentConfig, runtimes: Collection[str]) -> None:
             raise InvalidInput(f"ceiling {runtime}={ceiling} is less than the {floor} to keep ready; raise one of them")
     if min(config.keep_alive_s, config.linger_s, config.memory_budget_bytes) < 0:
         raise InvalidInput("keep-alive, linger and memory budget cannot be negative")
+
+
+def parallel_calls(config: AgentConfig) -> int:
+    """How many calls of one workflow may run in other workers at once, at each depth.
+
+    Half of the workers that there may be, so that others always find some; but no fewer than a manifest asks for that
+    says nothing.
+    """
+    return config.parallel_calls or max(config.max_workers // 2, DEFAULT_PARALLELISM)
 
 
 def changed(config: AgentConfig, changes: Changes, runtimes: Collection[str]) -> AgentConfig:

@@ -52,8 +52,6 @@ class Job:
     """The core's record, which outlives its end here."""
     open_calls: dict[str, int] = field(default_factory=dict)
     """Calls it made that have not ended, with the bytes of their arguments."""
-    open_bytes: int = 0
-    """The sum of those."""
 
     @property
     def root(self) -> str:
@@ -84,9 +82,9 @@ class Seat:
 
     worker: str
     pool: PoolKey
-    token: str
-    """The one-time token of what is to connect next; empty when nothing is."""
     limits: Limits
+    token: str = ""
+    """The one-time token of what is to connect next; empty when nothing is."""
     proxy: Peer | None = None
     runtime: Peer | None = None
     """The runtime's own lane, after a handover or on the way to one."""

@@ -9,26 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from agent.bindings import Bindings
+from agent.calls import Calls
 from agent.core import events as ev
 from agent.core.invocation import InvocationState
 from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
-from agent.core.worker import Worker
-from agent.drivers.base import Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec, packages_name
+from agent.drivers.base import Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec
+from agent.observer import Observer
 from agent.peers import Peer
+from agent.presence import Connected, Presence
 from agent.seats import Answer, Job, Seat
 from agent.substrate.base import FunctionRecord
-from mee6.errors import Mee6Error, NotAllowed, ProtocolError
-from mee6.faults import FROM_PROXIES, FROM_RUNTIMES, bounded, exit_fault
+from agent.verdict import KNOWN_TYPES, believed, loss
+from mee6.errors import Mee6Error, ProtocolError
 from mee6.lane.messages import (
-    BINARY,
     AnyMessage,
     AskHandover,
     Call,
@@ -38,61 +39,22 @@ from mee6.lane.messages import (
     Hello,
     Invoke,
     Limits,
-    Load,
     Log,
     Report,
-    Result,
     Steps,
     Stream,
     Welcome,
 )
-from mee6.outflow import Gate, refusal
 
 EXIT_PATIENCE_S: Final = 2.0
 """How long a cut lane waits for the driver to say how its process ended; on a busy machine that takes a while."""
 TICK_NS: Final = 50_000_000
 """The grain of time limits, lingers and keep-alives."""
 
-OPEN_CALLS: Final = 10_000
-OPEN_CALL_BYTES: Final = 64 << 20
-"""Calls of one step that have not ended, and their arguments: what the agent keeps for it has a bound."""
-CONTENT_TYPE_CHARS: Final = 255
 
 NEVER: Final = 1 << 62
 
 _log: Final = logging.getLogger("mee6.agent")
-
-
-class Observer(Protocol):
-    """What the node sees and says. Called after the fact, on the loop; must be quick."""
-
-    def worker_changed(self, worker: Worker, seat: Seat) -> None:
-        """A worker may have come into another state."""
-        ...
-
-    def worker_gone(self, seat: Seat, reason: str) -> None:
-        """A worker has been told to end."""
-        ...
-
-    def invocation_changed(self, job: Job) -> None:
-        """An invocation came into another state."""
-        ...
-
-    def invocation_ended(self, job: Job, answer: Answer) -> None:
-        """An invocation has its answer."""
-        ...
-
-    def handover_changed(self, worker: Worker, seat: Seat, reason: str) -> None:
-        """A handover went a step on."""
-        ...
-
-    def steps_reported(self, root: str, steps: Steps) -> None:
-        """A proxy told of steps inside its worker."""
-        ...
-
-    def logged(self, seat: Seat, job: Job | None, log: Log) -> None:
-        """A function wrote something."""
-        ...
 
 
 class Shell:
@@ -103,6 +65,7 @@ class Shell:
         code: SHA-256 -> the unpacked bundle.
         packages: the folder of what a version depends on; None for nothing.
         timeout_s: of functions that do not say.
+        parallel_calls: of one workflow, in other workers at once, at each depth.
     """
 
     def __init__(
@@ -116,6 +79,7 @@ class Shell:
         worker_limits: WorkerLimits,
         lane_limits: Limits,
         timeout_s: float,
+        parallel_calls: int,
         direct_lanes: bool,
         one_core: bool,
     ) -> None:
@@ -123,17 +87,15 @@ class Shell:
         self._driver = driver
         self._observer = observer
         self._spawn = spawn
-        self._code = code
-        self._packages = packages
         self._worker_limits = worker_limits
         self._lane_limits = lane_limits
-        self._timeout_s = timeout_s
         self._direct_lanes = direct_lanes
         self._one_core = one_core
         self.seats: dict[str, Seat] = {}
         self.jobs: dict[str, Job] = {}
-        self._tokens: dict[str, Seat] = {}
-        self._peers: dict[Peer, Seat] = {}
+        self._presence = Presence(driver.owns)
+        self._bindings = Bindings(driver, code, packages, timeout_s)
+        self._calls = Calls(self.jobs, self.submit, timeout_s, parallel_calls)
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
@@ -212,11 +174,10 @@ class Shell:
     # -- commands of the core: workers
 
     def _start(self, command: ev.StartWorker) -> None:
-        token = secrets.token_hex(16)
-        seat = Seat(command.worker, command.pool, token, self._lane_limits)
+        seat = Seat(command.worker, command.pool, self._lane_limits)
         seat.worker_limits = self._worker_limits.narrowed(seat.pool.limits)
         self.seats[seat.worker] = seat
-        self._tokens[token] = seat
+        token = self._presence.expect(seat)
         spec = WorkerSpec(seat.worker, seat.pool, token, seat.worker_limits)
         seat.starting = self._spawn(self._make(seat, spec))
         self._show(seat)
@@ -233,11 +194,7 @@ class Shell:
         if seat is None:
             return
         seat.stopped = True
-        self._tokens.pop(seat.token, None)
-        for peer in (seat.proxy, seat.runtime):
-            if peer is not None:
-                self._peers.pop(peer, None)
-                peer.close()
+        self._presence.end(seat)
         _log.info("worker %s ends: %s", seat.worker, command.reason)
         self._observer.worker_gone(seat, command.reason)
         task = self._spawn(self._end(seat))
@@ -281,24 +238,14 @@ class Shell:
         seat, job = self._seat_and_job(command)
         if not self._bind(seat, job):
             return
-
-        def code(record: FunctionRecord) -> str:
-            return self._driver.code_path(seat.worker, record.name, self._code[record.sha256])
-
-        def packages(record: FunctionRecord) -> str:
-            folder = self._packages(record)
-            return self._driver.code_path(seat.worker, packages_name(record.name), folder) if folder else ""
-
-        functions = seat.functions(code, packages, self._timeout_s)
-        self._send(seat, Load(f"load/{job.id}", functions[job.name], functions))
+        self._send(seat, self._bindings.load(seat, job))
 
     def _call(self, command: ev.Call) -> None:
         seat, job = self._seat_and_job(command)
         if not self._bind(seat, job):
             return
-        if seat.is_direct and seat.plan is not None and seat.plan.root.manifest.is_workflow:
-            manifest = seat.plan.root.manifest
-            seat.gate = Gate(manifest.outflows, manifest.max_parallelism, can_stay=False)
+        if seat.is_direct and job.plan.root.manifest.is_workflow:
+            self._calls.open_gate(seat, job)
         self._send(seat, Invoke(job.id, job.arg, job.content_type, job.chain))
 
     def _seat_and_job(self, command: ev.Load | ev.Call) -> tuple[Seat, Job]:
@@ -311,17 +258,11 @@ class Shell:
 
     def _bind(self, seat: Seat, job: Job) -> bool:
         """Shows the job's code and storage in the worker, unless they are there; False for a worker that is gone."""
-        flow = job.flow_of or seat.worker
-        if seat.plan is not None and seat.plan.digest == job.plan.digest and seat.bound_flow == flow:
+        plan = seat.plan
+        if plan is not None and plan.digest == job.plan.digest and seat.bound_flow == (job.flow_of or seat.worker):
             return True
-        seat.plan = job.plan
-        seat.bound_flow = flow
-        code = {name: self._code[record.sha256] for name, record in job.plan.functions.items()}
-        for name, record in job.plan.functions.items():
-            if folder := self._packages(record):
-                code[packages_name(name)] = folder
         try:
-            self._driver.bind(seat.worker, code, flow)
+            self._bindings.bind(seat, job)
         except (Mee6Error, OSError, RecursionError) as error:  # a function may have spoilt its worker's folders
             self._inbox.append(ev.WorkerLost(seat.worker, Fault("worker_lost", str(error), job.name)))
             return False
@@ -345,6 +286,8 @@ class Shell:
 
     def _finish(self, job: Job, answer: Answer) -> None:
         self.jobs.pop(job.id, None)
+        if self._calls.fan_outs:
+            self._calls.ended(job)
         job.answer(answer)
         self._observer.invocation_ended(job, answer)
         if not self.jobs:
@@ -354,8 +297,7 @@ class Shell:
 
     def _grant(self, command: ev.GrantHandover) -> None:
         seat = self.seats[command.worker]
-        seat.token = secrets.token_hex(16)
-        self._tokens[seat.token] = seat
+        self._presence.expect(seat)
         if seat.proxy is not None:
             seat.proxy.send(Handover(seat.token, self._driver.lane_path(seat.worker)))
         seat.stages = [("requested", self._now)]
@@ -368,12 +310,7 @@ class Shell:
 
     def _undo(self, command: ev.UndoHandover) -> None:
         seat = self.seats[command.worker]
-        self._tokens.pop(seat.token, None)
-        seat.token = ""
-        if seat.runtime is not None:
-            self._peers.pop(seat.runtime, None)
-            seat.runtime.close()
-            seat.runtime = None
+        self._presence.take_back(seat)
         self._show_handover(seat, "failed", "the proxy keeps its runtime")
 
     def _dismiss(self, command: ev.DismissProxy) -> None:
@@ -387,27 +324,12 @@ class Shell:
 
     def attach(self, peer: Peer, hello: Hello, pid: int | None) -> Welcome:
         """Takes in a peer; see `PeerHost`."""
-        seat = self._tokens.get(hello.token)
-        if seat is None:
-            raise NotAllowed("this token is not known, or has been used")
-        if pid is not None and not self._driver.owns(seat.worker, pid):
-            raise NotAllowed(f"process {pid} does not belong to worker {seat.worker}")
-        del self._tokens[hello.token]
-        seat.token = ""
-        self._peers[peer] = seat
-        if seat.proxy is not None:
-            seat.runtime, seat.runtime_pid = peer, hello.pid
-            self._soon(ev.RuntimeConnected(seat.worker))
-        elif hello.role == "proxy":
-            seat.proxy, seat.proxy_pid = peer, hello.pid
-            self._soon(ev.WorkerConnected(seat.worker))
-        else:
-            seat.runtime, seat.runtime_pid, seat.is_direct = peer, hello.pid, True
-            self._soon(ev.WorkerConnected(seat.worker, direct=True))
+        seat, event = self._presence.attach(peer, hello, pid)
+        self._soon(event)
         act = self._driver.act_path(seat.worker)
         return Welcome(seat.worker, self._lane_limits, act, self._direct_lanes, self._one_core)
 
-    def _soon(self, event: ev.WorkerConnected | ev.RuntimeConnected) -> None:
+    def _soon(self, event: Connected) -> None:
         """Tells the core once the welcome has gone out: tasks come after it."""
 
         def tell() -> None:
@@ -421,14 +343,14 @@ class Shell:
 
     def received(self, peer: Peer, message: AnyMessage) -> None:
         """Handles what a peer sent; see `PeerHost`."""
-        seat = self._peers.get(peer)
+        seat = self._presence.seat_of(peer)
         if seat is None:
             return  # its worker has been ended
         match message:
             case Report():
                 self._reported(seat, peer, message)
             case Call():
-                self._called(seat, peer, message)
+                self._calls.ask(seat, peer, message)
             case Log():
                 if len(message.text) > self._lane_limits.log_bytes:
                     raise ProtocolError(f"worker {seat.worker} sent more output at once than an invocation may write")
@@ -459,7 +381,12 @@ class Shell:
         if job is None or peer is not seat.peer:
             return  # the answer to something that was called off
         record = self.core.invocations.get(job.id)
-        report = self._believed(report, seat, job)
+        if (
+            report.fault is not None
+            or report.content_type not in KNOWN_TYPES
+            or len(report.result) > seat.limits.result_bytes
+        ):
+            report = believed(report, seat, job)
         if report.id == f"load/{job.id}":
             if record is None or record.state is not InvocationState.STARTING:
                 raise ProtocolError(f"worker {seat.worker} reports a load out of turn")
@@ -479,25 +406,9 @@ class Shell:
         self._finish(job, Answer(report.result, report.content_type, report.fault))
         self._show(seat)
 
-    def _believed(self, report: Report, seat: Seat, job: Job) -> Report:
-        """The report as far as it can be true: a function may have written it in its runtime's name."""
-        fault = report.fault
-        if fault is not None:
-            fault = bounded(fault, FROM_RUNTIMES if seat.is_direct else FROM_PROXIES)
-            if fault.function not in job.plan.functions:
-                fault = Fault(fault.code, fault.message, job.name, fault.error_type, fault.traceback)
-            return Report(report.id, fault=fault, handed_over=report.handed_over)
-        if len(report.result) > self._lane_limits.result_bytes:
-            why = f"the result of {job.name!r} is {len(report.result)} bytes, over the limit"
-            fault = Fault("result_refused", f"{why} of {self._lane_limits.result_bytes}", function=job.name)
-            return Report(report.id, fault=fault)
-        if len(report.content_type) > CONTENT_TYPE_CHARS or not report.content_type.isprintable():
-            return Report(report.id, report.result, BINARY, handed_over=report.handed_over)
-        return report
-
     def detach(self, peer: Peer, reason: str) -> None:
         """Takes note that a peer is gone; see `PeerHost`."""
-        seat = self._peers.pop(peer, None)
+        seat = self._presence.leave(peer)
         if seat is None:
             return
         if peer is seat.proxy and seat.is_direct:
@@ -522,86 +433,13 @@ class Shell:
                     await seat.exited.wait()
         if not seat.stopped:
             closed = f"worker {seat.worker} closed its lane"
-            self.tell(ev.WorkerLost(seat.worker, self._loss(seat, closed)))
-
-    def _loss(self, seat: Seat, otherwise: str) -> Fault:
-        """Why a worker is lost: how the process that served it ended, where that is known."""
-        name = seat.job.name if seat.job is not None else ""
-        ended = seat.exits.get(seat.runtime_pid if seat.is_direct else seat.proxy_pid)
-        if ended is None:
-            return Fault("worker_lost", otherwise, name)
-        if seat.is_direct:
-            return exit_fault(name, *ended)
-        return Fault("worker_lost", f"worker {seat.worker} was lost: {exit_fault('proxy', *ended).message}", name)
-
-    # -- calls of running functions
-
-    def _called(self, seat: Seat, peer: Peer, call: Call) -> None:
-        """Has a call of a running function run in another worker."""
-        job = seat.job
-        if job is None or peer is not seat.peer:
-            return
-        if not call.id.startswith(f"{job.id}."):
-            raise ProtocolError(f"worker {seat.worker} makes a call {call.id!r} that is not {job.id!r}'s")
-        if call.id in self.jobs or call.id in seat.held_calls:
-            raise ProtocolError(f"worker {seat.worker} makes the call {call.id!r} twice")
-        chain = call.chain or job.chain
-        caller = job.plan.functions.get(chain[-1])
-        if caller is None:
-            raise ProtocolError(f"worker {seat.worker} calls for {chain[-1]!r}, which is not of its plan")
-        lane_caller = seat.functions(_nowhere, _nowhere, self._timeout_s)[chain[-1]]
-        if fault := refusal(lane_caller, chain, call.name, call.name in job.plan.functions):
-            peer.send(Result(call.id, fault=fault))
-            return
-        if len(job.open_calls) >= OPEN_CALLS or job.open_bytes + len(call.arg) > OPEN_CALL_BYTES:
-            why = (
-                f"{job.name!r} has {len(job.open_calls)} calls under way, with {job.open_bytes >> 20} MiB of arguments"
-            )
-            limits = f"at most {OPEN_CALLS} and {OPEN_CALL_BYTES >> 20} MiB may be; wait for some of them first"
-            peer.send(Result(call.id, fault=Fault("call_refused", f"{why}: {limits}", function=job.name)))
-            return
-        job.open_calls[call.id] = len(call.arg)
-        job.open_bytes += len(call.arg)
-        plan = job.plan.sub(call.name)
-        timeout_s = plan.root.manifest.timeout_s or self._timeout_s
-        now = time.monotonic_ns()
-        nested = Job(
-            id=call.id,
-            user=job.user,
-            plan=plan,
-            arg=call.arg,
-            content_type=call.content_type,
-            chain=[*chain, call.name],
-            timeout_s=timeout_s,
-            accepted_ns=now,
-            deadline=min(job.deadline, now + int(timeout_s * 1e9)),
-            flow_of=seat.bound_flow,
-            answer=lambda answer: self._answered(seat, peer, job, call.id, answer),
-            parent=call.invocation,
-            caller=job.id,
-        )
-        if seat.gate is None:
-            self.submit(nested)
-            return
-        seat.held_calls[call.id] = nested
-        self._let_go(seat, [call for call, _place in seat.gate.ask(call.id, call.name)])
-
-    def _answered(self, seat: Seat, peer: Peer, job: Job, call: str, answer: Answer) -> None:
-        job.open_bytes -= job.open_calls.pop(call, 0)
-        peer.send(Result(call, answer.result, answer.content_type, answer.fault))
-        if seat.gate is not None:
-            self._let_go(seat, [call for call, _place in seat.gate.done(call)])
-
-    def _let_go(self, seat: Seat, calls: list[str]) -> None:
-        for call in calls:
-            if nested := seat.held_calls.pop(call, None):
-                self.submit(nested)
+            self.tell(ev.WorkerLost(seat.worker, loss(seat, closed)))
 
     # -- hooks of the driver
 
     def _worker_exited(self, worker: str, reason: str) -> None:
         if seat := self.seats.get(worker):  # a runtime alone in its worker ends it: both news come at once
-            self.tell(ev.WorkerLost(worker, self._loss(seat, f"worker {worker} was lost: {reason}")))
+            self.tell(ev.WorkerLost(worker, loss(seat, f"worker {worker} was lost: {reason}")))
 
     def _process_exited(self, worker: str, pid: int, status: int, cause: str) -> None:
         if seat := self.seats.get(worker):
@@ -625,11 +463,6 @@ class Shell:
         seat.stages.append((stage, time.monotonic_ns()))
         if worker := self.core.fleet.workers.get(seat.worker):
             self._observer.handover_changed(worker, seat, reason)
-
-
-def _nowhere(_record: FunctionRecord) -> str:
-    """The folder of a function that is only asked about."""
-    return ""
 
 
 _EXECUTE: Final[dict[type[ev.Command], Callable[[Shell, Any], None]]] = {

@@ -32,8 +32,10 @@ class Rate:
 
     def add(self, now: int) -> None:
         """Counts one."""
-        self._turn(now // _SECOND)
-        self.counts[self.second % (RATE_S + 1)] += 1
+        second = now // _SECOND
+        if second != self.second:
+            self._turn(second)
+        self.counts[second % (RATE_S + 1)] += 1
 
     def at(self, now: int) -> float:
         """How many a second; the second that goes on is left out."""

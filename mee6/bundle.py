@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Final
 from mee6 import manifest
 from mee6.errors import Exhausted, InvalidBundle, InvalidManifest, TooLarge
 from mee6.manifest import FILE_NAME, Manifest
+from mee6.sizes import size_text
 
 if TYPE_CHECKING:
     import asyncio  # 50 ms that only `packed_aside` needs
@@ -166,17 +167,6 @@ def unpack(path: Path, into: Path, limit_bytes: int = LIMIT_BYTES) -> Manifest:
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
         raise
-
-
-def size_text(count: int) -> str:
-    """A number of bytes for people: `812 B`, `3.4 MiB`."""
-    if count < 1024:
-        return f"{count} B"
-    amount, units = count / 1024, iter(("KiB", "MiB", "GiB"))
-    unit = next(units)
-    while amount >= 1024 and unit != "GiB":
-        amount, unit = amount / 1024, next(units)
-    return f"{amount:.1f} {unit}"
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -13,19 +13,23 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import grpc
 import grpc.aio
 
-from mee6 import bundle, config, content
+from mee6 import config, content
 from mee6.api import records as convert
-from mee6.api.faults import API_KEY, API_LEVEL, from_rpc_error
+from mee6.api.faults import API_KEY, API_LEVEL, fault_from_pb, from_rpc_error
 from mee6.api.v1 import console_pb2, console_pb2_grpc, invoker_pb2, invoker_pb2_grpc
-from mee6.bundle import Bundle
 from mee6.errors import ProtocolError, TimedOut
+from mee6.faults import error_of
+from mee6.manifest import MAX_TIMEOUT_S
 from mee6.records import Added, Batch, Description, Function, LogLine, Node, Outcome, Snapshot, Trace, Worker
 from mee6.stream import InvokeStream
+
+if TYPE_CHECKING:
+    from mee6.bundle import Bundle
 
 MESSAGE_LIMIT_BYTES: Final = 32 << 20
 METADATA: Final = ((API_KEY, str(API_LEVEL)),)
@@ -96,7 +100,7 @@ class Client:
     ) -> Outcome:
         """As `invoke`, with bytes both ways."""
         request = self._invocation(name, data, content_type, user, timeout)
-        limit = None if timeout is None else timeout + GRACE_S
+        limit = None if timeout is None else min(timeout, MAX_TIMEOUT_S) + GRACE_S
         return convert.outcome(await self._answer(self._invoker.Invoke, request, limit))
 
     async def submit(self, name: str, arg: Any = None, *, user: str | None = None, timeout: float | None = None) -> str:
@@ -138,6 +142,7 @@ class Client:
         name: str = "",
         user: str | None = None,
         env: Mapping[str, str] | None = None,
+        check: bool = True,
         on_progress: Progress | None = None,
         on_line: Line | None = None,
     ) -> Added:
@@ -146,11 +151,14 @@ class Client:
         Args:
             name: must be the manifest's where it is given.
             env: goes over the manifest's.
+            check: has the agent look whether its code can be read; nothing of it is run.
             on_line: told how far the packages are.
         """
+        from mee6 import bundle
+
         try:
             async with bundle.packed_aside(Path(folder)) as packed:
-                pieces = _pieces(packed, name, user or self.user, env or {}, on_progress)
+                pieces = _pieces(packed, name, user or self.user, env or {}, check, on_progress)
                 replies = self._replies(self._invoker.UploadStream(pieces, metadata=METADATA))
                 patience_s = ANSWER_S + packed.size / (1 << 20)
                 try:
@@ -160,6 +168,8 @@ class Client:
                         patience_s = ANSWER_S
                         if reply.WhichOneof("what") == "added":
                             return convert.added(reply.added)
+                        if reply.WhichOneof("what") == "fault":
+                            raise error_of(fault_from_pb(reply.fault))
                         if reply.progress and on_line is not None:
                             on_line(reply.progress)
                 finally:
@@ -321,6 +331,7 @@ class Client:
         invocation: str = "",
         follow: bool = False,
         tail: int = 0,
+        since_s: float = 0.0,
         user: str | None = None,
     ) -> AsyncGenerator[LogLine, None]:
         """What functions wrote: of one function, one invocation, or all of the user's.
@@ -328,9 +339,15 @@ class Client:
         Args:
             follow: goes on with what they write from now on.
             tail: at most so many of the remembered lines; 0 = all.
+            since_s: of the remembered lines only those of the last so many seconds; 0 = all.
         """
         request = console_pb2.LogsRequest(
-            username=user or self.user, function=function, invocation=invocation, follow=follow, tail=tail
+            username=user or self.user,
+            function=function,
+            invocation=invocation,
+            follow=follow,
+            tail=tail,
+            since_s=since_s,
         )
         limit = None if follow else ANSWER_S
         async for reply in self._replies(self._console.Logs(request, metadata=METADATA, timeout=limit)):
@@ -384,9 +401,11 @@ class Client:
 
 
 def _pieces(
-    packed: Bundle, name: str, user: str, env: Mapping[str, str], on_progress: Progress | None
+    packed: Bundle, name: str, user: str, env: Mapping[str, str], check: bool, on_progress: Progress | None
 ) -> Iterator[invoker_pb2.UploadRequest]:
-    header = invoker_pb2.UploadHeader(username=user, actName=name, sha256=packed.sha256, size=packed.size, env=env)
+    header = invoker_pb2.UploadHeader(
+        username=user, actName=name, sha256=packed.sha256, size=packed.size, env=env, no_check=not check
+    )
     yield invoker_pb2.UploadRequest(header=header)
     sent = 0
     with packed.path.open("rb") as file:

@@ -19,13 +19,12 @@ The file is `config.toml` in the user's configuration folder (`MEE6_CONFIG` name
 
 from __future__ import annotations
 
-import json
 import os
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from mee6.errors import InvalidInput, NotFound
 from mee6.manifest import NAME_RULE, is_name
@@ -40,8 +39,7 @@ _TYPES: Final[dict[str, type]] = {"address": str, "user": str, "read_only": bool
 """Of what a context's table holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(msgspec.Struct, frozen=True):
     """A setting and where it came from."""
 
     value: str
@@ -52,8 +50,7 @@ class Value:
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """What a client needs to know."""
 
     address: Value
@@ -65,8 +62,7 @@ class Settings:
     """Whether that context is one that the console only looks at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """An agent with a name; empty = not said."""
 
     address: str = ""
@@ -75,13 +71,12 @@ class Context:
     """The console only looks at it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFile:
+class ConfigFile(msgspec.Struct, frozen=True):
     """What the configuration file holds."""
 
     path: Path
     current: str = ""
-    contexts: dict[str, Context] = field(default_factory=dict)
+    contexts: dict[str, Context] = {}
 
     def save(self) -> None:
         """Writes it, whole or not at all.
@@ -89,6 +84,8 @@ class ConfigFile:
         Raises:
             InvalidInput: it cannot be written.
         """
+        import json
+
         lines = [_HEADER, f"current = {json.dumps(self.current)}\n"] if self.current else [_HEADER]
         for name, context in sorted(self.contexts.items()):
             lines.append(f"\n[context.{json.dumps(name)}]\n")
@@ -127,13 +124,17 @@ def load(path: Path) -> ConfigFile:
         InvalidInput: one line that names the file, the place and what is wrong there.
     """
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        text = path.read_bytes()
     except FileNotFoundError:
         return ConfigFile(path)
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}") from error
+    import tomllib  # there mostly is no file
+
+    try:
+        data = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not valid TOML: {error}") from error
+        raise InvalidInput(f"{path} is not valid TOML: {error}; mend it, or remove it") from error
     unknown = sorted(data.keys() - {"current", "context"})
     _demand(not unknown, path, f"unknown key {', '.join(unknown)}; use 'current' and [context.NAME]")
     current, tables = data.get("current", ""), data.get("context", {})
@@ -179,17 +180,27 @@ def resolve(
     settings = Settings(
         address=pick(address, "address", DEFAULT_ADDRESS),
         user=pick(user, "user", DEFAULT_USER),
-        output=pick(output, "output", DEFAULT_OUTPUT),
+        output=resolve_output(output, env),
         context=Value(name, named_by) if name else None,
         read_only=chosen.read_only,
     )
     check_address(settings.address)
     if not is_name(settings.user.value):
         raise InvalidInput(f"user {settings.user.value!r} (from {settings.user.origin}) is not allowed: {NAME_RULE}")
-    if settings.output.value not in OUTPUTS:
-        wrong = settings.output
-        raise InvalidInput(f"no output {wrong.value!r} (from {wrong.origin}); use one of: {', '.join(OUTPUTS)}")
     return settings
+
+
+def resolve_output(flag: str | None, env: Mapping[str, str] = os.environ) -> Value:
+    """The form of output that was asked for.
+
+    Raises:
+        InvalidInput: there is none of that name.
+    """
+    asked = (flag, "--output"), (env.get("MEE6_OUTPUT"), "MEE6_OUTPUT"), (DEFAULT_OUTPUT, "default")
+    value, origin = _first(*asked)
+    if value not in OUTPUTS:
+        raise InvalidInput(f"no output {value!r} (from {origin}); use one of: {', '.join(OUTPUTS)}")
+    return Value(value, origin)
 
 
 def check_address(address: Value) -> None:
@@ -201,6 +212,8 @@ def check_address(address: Value) -> None:
     text = address.value
     host, _, port = text.rpartition(":")
     is_socket = text.startswith("unix:") and len(text) > len("unix:")
+    if "/" in host and not is_socket:
+        raise InvalidInput(f"address {text!r} (from {address.origin}) is no HOST:PORT; leave out what stands around it")
     if not is_socket and not (host and port.isdecimal() and 0 < int(port) < 65536):
         raise InvalidInput(f"address {text!r} (from {address.origin}) is neither HOST:PORT nor unix:/PATH")
 

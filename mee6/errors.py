@@ -4,6 +4,7 @@
     |- InvalidInput               2  INVALID_ARGUMENT     the request is wrong; nothing was done
     |  |- InvalidManifest            activity.json is missing or broken
     |  |- InvalidBundle              the folder holds what a bundle may not
+    |  |- InvalidCode                its code is no Python, or no JavaScript
     |  |- UnknownRuntime             no such language on this agent
     |  |- DependencyFailed           the packages it needs could not be had
     |- NotFound                   3  NOT_FOUND
@@ -77,6 +78,12 @@ class InvalidBundle(InvalidInput):
     """The folder is empty, or holds a link, a device or a path that leaves it."""
 
     code = "invalid_bundle"
+
+
+class InvalidCode(InvalidInput):
+    """The function's code cannot be read; `traceback` is the line it is about, as the language shows it."""
+
+    code = "invalid_code"
 
 
 class UnknownRuntime(InvalidInput):

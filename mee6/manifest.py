@@ -7,6 +7,8 @@ misspellings of known ones.
 
 from __future__ import annotations
 
+import codecs
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -18,6 +20,8 @@ from mee6.errors import InvalidManifest
 FILE_NAME: Final = "activity.json"
 MAX_TIMEOUT_S: Final = 7 * 86400
 """A week: longer is a mistake."""
+MAX_BYTES: Final = 1 << 20
+"""Of the file."""
 NAME_RULE: Final = "1 to 63 letters, digits, '-', '_' or '.', starting with a letter or digit"
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -66,7 +70,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The language: `python`, `nodejs`. The long forms of the first Mee6aaS are shortened to it."""
     dependencies: dict[str, Dependency] = {}
     """The functions it may call. Not empty: the function is a workflow."""
-    max_parallelism: Annotated[int, msgspec.Meta(ge=0)] = 0
+    max_parallelism: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     """Calls of one invocation that run in other workers at once; 0 means the agent's default."""
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_TIMEOUT_S)] | None = None
     """Seconds an invocation may take from its acceptance; None means the agent's default."""
@@ -102,15 +106,16 @@ def parse(text: str | bytes) -> Manifest:
     """The manifest that `text` holds.
 
     Raises:
-        InvalidManifest: one line that names the file, the place and what is expected there.
+        InvalidManifest: one line that names the file, its line and key, what stands there and what may.
     """
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text.removeprefix(codecs.BOM_UTF8)
+    if len(raw) > MAX_BYTES:
+        raise InvalidManifest(f"{FILE_NAME} has {len(raw)} bytes, over the limit of {MAX_BYTES}; it holds no data")
     try:
-        manifest = msgspec.json.decode(text, type=Manifest)
-    except msgspec.ValidationError as error:
-        raise InvalidManifest(f"{FILE_NAME}: {error}") from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidManifest(f"{FILE_NAME} is not valid JSON: {error}") from error
-    return _checked(manifest)
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:  # also where it is JSON, but no manifest
+        raise InvalidManifest(_explained(raw, str(error))) from error
+    return _checked(manifest, raw)
 
 
 def read(folder: Path) -> Manifest:
@@ -123,27 +128,63 @@ def read(folder: Path) -> Manifest:
     try:
         return parse(path.read_bytes())
     except FileNotFoundError as error:
+        below = sorted(path.parent.name for path in folder.glob(f"*/{FILE_NAME}"))
+        if below:
+            shown = ", ".join(below[:4]) + (", ..." if len(below) > 4 else "")
+            raise InvalidManifest(f"no {FILE_NAME} in {folder}, but in its folders {shown}; give these") from error
         raise InvalidManifest(f"no {FILE_NAME} in {folder}; make one with: mee6 init NAME") from error
     except OSError as error:
         raise InvalidManifest(f"cannot read {path}: {error.strerror}") from error
 
 
-def _checked(manifest: Manifest) -> Manifest:
-    _demand(is_name(manifest.name), f"name {manifest.name!r} is not allowed: {NAME_RULE}")
+def _checked(manifest: Manifest, raw: bytes) -> Manifest:
+    def demand(holds: bool, complaint: str, *path: str) -> None:
+        if not holds:
+            raise InvalidManifest(_located(raw.decode(), path, complaint))
+
+    demand(is_name(manifest.name), f"name {manifest.name!r} is not allowed: {NAME_RULE}", "name")
     runtime = _RUNTIME.fullmatch(manifest.runtime)
-    _demand(runtime is not None, f"runtime {manifest.runtime!r} is not a runtime's name, as in 'python' or 'nodejs'")
+    demand(
+        runtime is not None,
+        f"runtime {manifest.runtime!r} is not a runtime's name, as in 'python' or 'nodejs'",
+        "runtime",
+    )
     for name, dependency in manifest.dependencies.items():
-        _demand(is_name(name), f"dependency {name!r} is not allowed: {NAME_RULE}")
-        _demand(
+        demand(is_name(name), f"dependency {name!r} is not allowed: {NAME_RULE}", "dependencies", name)
+        demand(
             dependency.outflow == "" or _OUTFLOW.fullmatch(dependency.outflow) is not None,
             f"dependency {name!r} has outflow {dependency.outflow!r}; use 'no', 'always' or 'optional:<number>'",
+            *("dependencies", name, "outflow"),
         )
     for key in manifest.env:
-        _demand(is_variable(key), f"env {key!r} is not a variable's name")
+        demand(is_variable(key), f"env {key!r} is not a variable's name: letters, digits and '_'", "env", key)
     assert runtime is not None
     return msgspec.structs.replace(manifest, runtime=runtime.group(1))
 
 
-def _demand(holds: bool, complaint: str) -> None:
-    if not holds:
-        raise InvalidManifest(f"{FILE_NAME}: {complaint}")
+def _explained(raw: bytes, said: str) -> str:
+    """What to say of a manifest that was refused with the words `said`."""
+    from mee6 import manifest_faults
+
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        return f"{FILE_NAME}, line {line}: not UTF-8 text; save it as UTF-8"
+    if where := manifest_faults.syntax(text):
+        return f"{FILE_NAME}{where}"
+    try:
+        found = list(manifest_faults.faults(json.loads(text), Manifest))
+    except RecursionError:
+        found = []
+    if not found:
+        return f"{FILE_NAME}: {said}"
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return _located(text, found[0].path, found[0].said + more)
+
+
+def _located(text: str, path: tuple[str, ...], complaint: str) -> str:
+    from mee6.manifest_faults import line_of
+
+    line = line_of(text, path)
+    return f"{FILE_NAME}{f', line {line}' if line else ''}: {complaint}"

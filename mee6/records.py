@@ -1,19 +1,26 @@
 """What a client gets to see: plain frozen records, the same in the console, the command line and scripts.
 
 `mee6.api.records` makes them of the protobuf messages of the same names; the protos say what each field is.
-Times in `_ns` are the agent's monotonic clock; adding `wall_offset_ns` gives nanoseconds since 1970, UTC.
+Times in `_ns` are the agent's monotonic clock; adding `wall_offset_ns` gives nanoseconds since 1970, UTC. Another one
+with some fields changed is made by `msgspec.structs.replace`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from mee6 import content
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+def asdict(record: msgspec.Struct) -> dict[str, Any]:
+    """The record as dictionaries, the records within it too."""
+    found: dict[str, Any] = msgspec.to_builtins(record)
+    return found
+
+
+class Outcome(msgspec.Struct, frozen=True):
     """An invocation's result as bytes."""
 
     id: str
@@ -26,8 +33,7 @@ class Outcome:
         return content.unpack(self.data, self.content_type)
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(msgspec.Struct, frozen=True):
     """One version of a function."""
 
     user: str
@@ -43,8 +49,7 @@ class Function:
     """JSON, normalised."""
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
+class Added(msgspec.Struct, frozen=True):
     """What adding a folder did."""
 
     function: Function
@@ -54,8 +59,7 @@ class Added:
     """Declared dependencies that have not been added yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionStats:
+class FunctionStats(msgspec.Struct, frozen=True):
     """Since the agent started."""
 
     invocations: int
@@ -67,8 +71,16 @@ class FunctionStats:
     p99_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Package(msgspec.Struct, frozen=True):
+    """One package that a function depends on."""
+
+    name: str
+    version: str
+    asked: bool
+    """By the function itself, not by another package."""
+
+
+class Description(msgspec.Struct, frozen=True):
     """All about one function."""
 
     function: Function
@@ -81,10 +93,11 @@ class Description:
     """Given when it was added; values are empty unless they were asked for."""
     packages: str
     """The key of the packages it depends on; empty for none."""
+    requirements: tuple[Package, ...] = ()
+    """What they are; those asked for first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """One agent."""
 
     id: str
@@ -142,8 +155,7 @@ class Node:
     stopping: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(msgspec.Struct, frozen=True):
     """The workers of one kind that no function has been loaded into."""
 
     name: str
@@ -155,8 +167,7 @@ class Pool:
     failure: str
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(msgspec.Struct, frozen=True):
     """One sandbox."""
 
     id: str
@@ -185,8 +196,7 @@ class Worker:
     started_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True):
     """One call from outside."""
 
     id: str
@@ -201,8 +211,7 @@ class Invocation:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """A part of a step's life: `queued start resume load run`.
 
     There is none for the lease, which takes no time of its own, nor for the handover, which goes on beside these:
@@ -215,8 +224,7 @@ class Span:
     """0 while it is going on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One function's run within an invocation."""
 
     id: str
@@ -233,8 +241,7 @@ class Step:
     invocation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(msgspec.Struct, frozen=True):
     """An invocation with all its steps; the first step first, then by start."""
 
     invocation: Invocation
@@ -244,8 +251,7 @@ class Trace:
     result_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(msgspec.Struct, frozen=True):
     """What a function wrote."""
 
     invocation: str
@@ -256,24 +262,23 @@ class Log:
     dropped_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True):
     """A `Log` and when it was written."""
 
     at_ns: int
     log: Log
+    wall_ns: int = 0
+    """The same moment since 1970, UTC; 0 from an agent that does not tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """How far a handover had got when: `requested granted connected confirmed gone`, or `failed`."""
 
     name: str
     at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
+class Handover(msgspec.Struct, frozen=True):
     """A worker's handover, as far as it got."""
 
     worker: str
@@ -287,8 +292,7 @@ class Handover:
     stages: tuple[Stage, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(msgspec.Struct, frozen=True):
     """How a function does; measured about once a second while somebody watches."""
 
     username: str
@@ -309,8 +313,7 @@ class Figures:
     """Now."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionChange:
+class FunctionChange(msgspec.Struct, frozen=True):
     """A function was added, replaced or removed."""
 
     username: str
@@ -324,16 +327,14 @@ class FunctionChange:
 What = Worker | Invocation | Step | Log | Handover | FunctionChange | Node | Figures
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something the platform did."""
 
     at_ns: int
     what: What
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """How things stand; events numbered from `seq` follow."""
 
     seq: int
@@ -350,8 +351,7 @@ class Snapshot:
     """Events that did not come because the watcher was too slow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """Events in order; the first has number `seq`. A jump means some were missed and a `Snapshot` follows."""
 
     seq: int

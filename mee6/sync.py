@@ -85,12 +85,15 @@ class SyncClient:
         name: str = "",
         user: str | None = None,
         env: Mapping[str, str] | None = None,
+        check: bool = True,
         on_progress: Progress | None = None,
         on_line: Line | None = None,
     ) -> Added:
         """As `Client.add`."""
         return self._run(
-            self._client.add(folder, name=name, user=user, env=env, on_progress=on_progress, on_line=on_line)
+            self._client.add(
+                folder, name=name, user=user, env=env, check=check, on_progress=on_progress, on_line=on_line
+            )
         )
 
     def list(self, *, user: str | None = None) -> tuple[Function, ...]:
@@ -157,11 +160,14 @@ class SyncClient:
         invocation: str = "",
         follow: bool = False,
         tail: int = 0,
+        since_s: float = 0.0,
         user: str | None = None,
     ) -> Iterator[LogLine]:
         """As `Client.logs`."""
         return self._iterate(
-            lambda: self._client.logs(function, invocation=invocation, follow=follow, tail=tail, user=user)
+            lambda: self._client.logs(
+                function, invocation=invocation, follow=follow, tail=tail, since_s=since_s, user=user
+            )
         )
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:

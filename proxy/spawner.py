@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from mee6.lane.control import close_all
+
 MAX_PACKET_BYTES: Final = 64 << 10
 
 
@@ -61,7 +63,17 @@ def send(sock: socket.socket, packet: Packet, fd: int | None = None) -> None:
 
 
 def receive(sock: socket.socket) -> tuple[Packet | None, int | None]:
-    """The next packet and the descriptor it carried; (None, None) at the end of the stream."""
+    """The next packet and the descriptor it carried, the caller's to close; (None, None) at the end of the stream.
+
+    Raises:
+        OSError: it cannot be read.
+        msgspec.MsgspecError: it is no packet. Its descriptor has been closed.
+    """
     data, fds, _flags, _address = socket.recv_fds(sock, MAX_PACKET_BYTES, 1)
-    fd = fds[0] if fds else None
-    return (_decode(data), fd) if data else (None, fd)
+    packet: Packet | None = None
+    try:
+        packet = _decode(data) if data else None
+    finally:
+        if packet is None:
+            close_all(fds)
+    return packet, fds[0] if packet is not None and fds else None

@@ -165,8 +165,9 @@ class Scheduler:
     def _lease(self, invocation: Invocation, worker: Worker) -> None:
         """Gives an idle worker to an invocation and has it called, after a thaw and a load where needed."""
         self.fleet.remove_idle(worker)
-        asleep = worker.state in (WorkerState.PAUSED, WorkerState.PAUSING)
-        waking = worker.state is WorkerState.WAKING
+        state = worker.state
+        asleep = state is WorkerState.PAUSED or state is WorkerState.PAUSING
+        waking = state is WorkerState.WAKING
         worker.take(WorkerEvent.LEASED, self._now)
         worker.lease, worker.lease_depth = invocation.id, invocation.depth
         self.capacity.take(invocation.depth)

@@ -28,8 +28,8 @@ from agent.dependencies.wanted import Wanted
 from agent.drivers.base import WorkerLimits
 from agent.drivers.process.cgroups import Cgroups, hierarchies, sweep
 from agent.drivers.process.group import Group
-from mee6.bundle import size_text
 from mee6.errors import Mee6Error, TimedOut, TooLarge
+from mee6.sizes import size_text
 
 ISOLATION: Final = "MEE6_PROCESS_ISOLATION"
 """Set to `none`, it keeps the agent from using namespaces: the process driver's word, and this one's."""

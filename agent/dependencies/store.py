@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.dependencies import tools
+from agent.dependencies.listing import Package, packages
 from agent.dependencies.resolver import Resolver, Say
 from agent.dependencies.wanted import Wanted, read
 from agent.substrate.local_bundles import remove_tree
@@ -77,6 +78,17 @@ class Dependencies:
     def is_there(self, key: str) -> bool:
         """Whether the folder is there to be used; true for the empty key."""
         return not key or self.path(key).is_dir()
+
+    async def listed(self, key: str, code: Path, language: str) -> tuple[Package, ...]:
+        """The packages behind a key, for the function in `code`, which says which of them it asked for."""
+        if not key:
+            return ()
+
+        def look() -> tuple[Package, ...]:
+            wanted = read(code, language)
+            return packages(self.path(key), language, wanted.names if wanted else ())
+
+        return await asyncio.to_thread(look)
 
     @contextlib.asynccontextmanager
     async def provided(self, code: Path, language: str, say: Say) -> AsyncIterator[str]:

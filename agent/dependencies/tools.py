@@ -191,7 +191,7 @@ _FAILURES: Final[Sequence[tuple[str, str]]] = (
         r"In --require-hashes mode, all requirements must",
         "with hashes, every package and all that it needs must have one",
     ),
-    (_BUILD, "a package could not be built; its last lines stand above"),
+    (_BUILD, "a package could not be built; what it said stands above"),
     (
         r"code EUSAGE",
         "package-lock.json does not fit package.json; write it again with: npm install --package-lock-only",
@@ -209,9 +209,9 @@ _FAILURES: Final[Sequence[tuple[str, str]]] = (
 
 
 def failure(language: str, lines: Sequence[str]) -> Mee6Error:
-    """What went wrong, of a tool's last lines; these come along as the traceback, without addresses."""
+    """What went wrong, of what a tool said; that comes along as the traceback, without addresses."""
     said = "\n".join(lines)
-    tail = "\n".join(_URL.sub("(address)", line.rstrip()) for line in lines[-TAIL_LINES:])
+    tail = "\n".join(_URL.sub("(address)", line.rstrip()) for line in lines)
     if "No space left on device" in said or "ENOSPC" in said:
         return Exhausted("no room left on the agent's disk for the function's packages", traceback=tail)
     for pattern, message in _FAILURES:
@@ -221,5 +221,5 @@ def failure(language: str, lines: Sequence[str]) -> Mee6Error:
             return DependencyFailed(message.format(what=what.strip(), detail=detail), traceback=tail)
     tool = "pip" if language == "python" else "npm"
     return DependencyFailed(
-        f"{tool} could not install the function's packages; its last lines stand above", traceback=tail
+        f"{tool} could not install the function's packages; what it said stands above", traceback=tail
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from agent.config import AgentConfig
+from agent.dependencies.listing import Package
 from agent.drivers.base import WorkerLimits
 from agent.feed import Feed, NodeView, WorkerView
 from agent.history import History, Outcome
@@ -90,6 +91,8 @@ class Described:
     workers: tuple[str, ...] = ()
     """Those that hold it now."""
     stats: FunctionStats = field(default_factory=FunctionStats)
+    requirements: tuple[Package, ...] = ()
+    """The packages that the current version depends on."""
 
 
 class NodeApi(PeerHost, Protocol):
@@ -141,6 +144,7 @@ class NodeApi(PeerHost, Protocol):
         size: int,
         env: Mapping[str, str] = NO_ENV,
         say: Callable[[str], None] = silent,
+        check: bool = True,
     ) -> Added:
         """Adds the function in a packed bundle.
 
@@ -149,6 +153,7 @@ class NodeApi(PeerHost, Protocol):
             packed: taken over: moved away, or left for the caller to remove.
             env: goes over the manifest's.
             say: told in a line how far its packages are, while they are being resolved.
+            check: whether to look if its code can be read.
 
         Raises:
             InvalidInput: bundle, manifest, sum, runtime or environment is wrong, or its packages cannot be had.
@@ -163,6 +168,7 @@ class NodeApi(PeerHost, Protocol):
         folder: Path,
         env: Mapping[str, str] = NO_ENV,
         say: Callable[[str], None] = silent,
+        check: bool = True,
     ) -> Added:
         """Adds the function in a folder of this machine; raises as `add`, and TooLarge."""
         ...

@@ -8,6 +8,7 @@ The only place where views become protobuf; nothing is converted while nobody wa
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, Final
 
 import grpc.aio
@@ -77,17 +78,23 @@ class Console(ConsoleServicer):
         invocation = request.invocation
         if request.function and not history.knows(user, request.function):
             self._check_function(user, request.function)
-        known = history.lines(user, function=request.function, invocation=invocation, tail=request.tail)
+        if not 0 <= request.since_s < float("inf"):
+            raise InvalidInput(f"since_s is {request.since_s}; give seconds before now, or 0 for all")
+        since_ns = time.monotonic_ns() - int(request.since_s * 1e9) if request.since_s else 0
+        offset_ns = self._node.info().wall_offset_ns
+        known = history.lines(
+            user, function=request.function, invocation=invocation, tail=request.tail, since_ns=since_ns
+        )
         if invocation and "." not in invocation:
             invocation = history.find(invocation).view.id  # it may have been a prefix
         if not request.follow:
             for line in known:
-                await context.write(_log_reply(line))
+                await context.write(_log_reply(line, offset_ns))
             return
         functions = frozenset([request.function] if request.function else ())
         with self._node.feed.subscribe(Filter(frozenset(["log"]), functions), skip_snapshot=True) as subscription:
             for line in known:
-                await context.write(_log_reply(line))
+                await context.write(_log_reply(line, offset_ns))
             last_ns = known[-1].at_ns if known else 0
             async for item in subscription:
                 if isinstance(item, Snapshot):
@@ -98,7 +105,7 @@ class Console(ConsoleServicer):
                     lines = [event for _at, event in item.events if isinstance(event, LogLine)]
                     lines = [line for line in lines if self._concerns(line, user, invocation)]
                 for line in lines:
-                    await context.write(_log_reply(line))
+                    await context.write(_log_reply(line, offset_ns))
                     last_ns = max(last_ns, line.at_ns)
 
     async def Trace(self, request: pb.TraceRequest, _context: Context) -> pb.TraceReply:
@@ -263,8 +270,8 @@ def _log(line: LogLine) -> pb.Log:
     )
 
 
-def _log_reply(line: LogLine) -> pb.LogsReply:
-    return pb.LogsReply(at_ns=line.at_ns, log=_log(line))
+def _log_reply(line: LogLine, offset_ns: int) -> pb.LogsReply:
+    return pb.LogsReply(at_ns=line.at_ns, log=_log(line), wall_ns=line.at_ns + offset_ns)
 
 
 def _handover(view: HandoverView) -> pb.Handover:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
+import grpc.aio
+
 from agent.services.api import NodeApi, Outcome, Ticket, function_name, user_name
 from mee6.api.v1 import invoker_pb2 as pb
 from mee6.errors import InvalidInput
 from mee6.lane.messages import TEXT
 from mee6.manifest import MAX_TIMEOUT_S
+
+USUAL_LIMIT_BYTES: Final = 4 << 20
+"""What gRPC's clients take in one message unless they are told otherwise; a server cannot know what they were told."""
+_AROUND_BYTES: Final = 512
+"""What may be around a result in its message."""
+HINT_KEY: Final = "mee6-hint"
 
 
 def begin(node: NodeApi, request: pb.InvokeRequest) -> Ticket:
@@ -38,3 +48,17 @@ def response(outcome: Outcome, *, as_text: bool) -> pb.InvokeResponse:
     if as_text:
         return pb.InvokeResponse(result=outcome.result.decode("utf-8", "replace"), id=outcome.id)
     return pb.InvokeResponse(data=outcome.result, content_type=outcome.content_type, id=outcome.id)
+
+
+async def hint(context: grpc.aio.ServicerContext[Any, Any], outcome: Outcome) -> None:
+    """Tells, ahead of an answer that a client may refuse for its size, what to set, and that it need not run again.
+
+    Such a client sees an error of its own library, which names neither; what came ahead it can still read.
+    """
+    size = len(outcome.result) + _AROUND_BYTES
+    if size > USUAL_LIMIT_BYTES:
+        said = (
+            f"this answer has {len(outcome.result)} bytes, and gRPC clients take {USUAL_LIMIT_BYTES} unless told "
+            f"otherwise: set grpc.max_receive_message_length, and get it by Result with the id {outcome.id}"
+        )
+        await context.send_initial_metadata(((HINT_KEY, said),))

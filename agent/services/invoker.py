@@ -21,13 +21,15 @@ import grpc.aio
 import msgspec
 
 from agent.services.api import Added, NodeApi, function_name, silent, user_name
-from agent.services.invocation import begin, response
+from agent.services.invocation import begin, hint, response
 from agent.services.invoke_stream import InvokeStream
 from agent.substrate.base import FunctionRecord
+from mee6.api.faults import fault_to_pb
 from mee6.api.v1 import invoker_pb2 as pb
 from mee6.api.v1.invoker_pb2_grpc import InvokerServicer
-from mee6.bundle import size_text
 from mee6.errors import InvalidBundle, InvalidInput, InvocationNotFound, Mee6Error, TooLarge
+from mee6.faults import fault_of
+from mee6.sizes import size_text
 
 ALIVE_S: Final = 5.0
 """How long an upload stream is silent at most."""
@@ -46,13 +48,15 @@ class Invoker(InvokerServicer):
     def __init__(self, node: NodeApi) -> None:
         self._node = node
 
-    async def Invoke(self, request: pb.InvokeRequest, _context: Context) -> pb.InvokeResponse:
+    async def Invoke(self, request: pb.InvokeRequest, context: Context) -> pb.InvokeResponse:
         """Runs a function once; a client that hangs up calls it off."""
         ticket = begin(self._node, request)
         if request.detach:
             return pb.InvokeResponse(id=ticket.id)
         try:
-            return response(await ticket.outcome, as_text=not request.content_type)
+            outcome = await ticket.outcome
+            await hint(context, outcome)
+            return response(outcome, as_text=not request.content_type)
         except asyncio.CancelledError:
             with contextlib.suppress(InvocationNotFound):
                 self._node.cancel(ticket.id)
@@ -70,7 +74,7 @@ class Invoker(InvokerServicer):
         if not folder.is_absolute():
             raise InvalidInput(f"path {request.path!r} is not absolute, and the agent's folder is not the client's")
         user, name = user_name(request.username), _act_name(request.actName)
-        return _added(await self._node.add_folder(user, name, folder, dict(request.env)))
+        return _added(await self._node.add_folder(user, name, folder, dict(request.env), check=not request.no_check))
 
     async def Upload(self, _requests: object, context: Context) -> pb.AddResponse:
         """Adds the function in a bundle that comes in pieces."""
@@ -97,8 +101,10 @@ class Invoker(InvokerServicer):
                 await context.write(pb.UploadReply(progress=latest.pop() if latest else ""))
                 await asyncio.wait({work}, timeout=SHOW_EVERY_S)
             await context.write(pb.UploadReply(added=await work))
-        except Mee6Error:
+        except Mee6Error as error:
             await _read_out(context)
+            if error.traceback:
+                await context.write(pb.UploadReply(fault=fault_to_pb(fault_of(error))))
             raise
         finally:
             if not work.done():  # the client has hung up: what is being resolved for it alone ends
@@ -114,7 +120,11 @@ class Invoker(InvokerServicer):
         self._check_size(header.size)
         with _temporary(self._node.config.state_dir / "tmp") as (packed, file):
             await self._receive(context, header, file)
-            return _added(await self._node.add(user, name, packed, header.sha256, header.size, dict(header.env), say))
+            return _added(
+                await self._node.add(
+                    user, name, packed, header.sha256, header.size, dict(header.env), say, check=not header.no_check
+                )
+            )
 
     async def List(self, request: pb.ListRequest, _context: Context) -> pb.ListResponse:
         """The user's functions by name."""
@@ -146,20 +156,30 @@ class Invoker(InvokerServicer):
             ),
             env={name: value if request.show_env else "" for name, value in found.record.env.items()},
             packages=found.record.packages,
+            requirements=[
+                pb.Package(name=package.name, version=package.version, asked=package.asked)
+                for package in found.requirements
+            ],
         )
 
     async def Cancel(self, request: pb.CancelRequest, _context: Context) -> pb.CancelResponse:
         """Calls an invocation off."""
+        if not request.id:
+            raise InvalidInput("give the id of an invocation; see: mee6 trace")
         self._node.cancel(request.id)
         return pb.CancelResponse()
 
-    async def Result(self, request: pb.ResultRequest, _context: Context) -> pb.InvokeResponse:
+    async def Result(self, request: pb.ResultRequest, context: Context) -> pb.InvokeResponse:
         """The outcome of an invocation, waiting for it at most `wait_s`."""
         if not 0 <= request.wait_s <= MAX_WAIT_S:
-            raise InvalidInput(f"wait_s is {request.wait_s}; it may be 0 to {MAX_WAIT_S:.0f} seconds")
+            raise InvalidInput(
+                f"a result is waited for 0 to {MAX_WAIT_S:.0f} seconds, not {request.wait_s:g}; ask again after that"
+            )
         if not request.id:
             raise InvalidInput("give the id of an invocation; see: mee6 trace")
-        return response(await self._node.history.outcome(request.id, request.wait_s), as_text=False)
+        outcome = await self._node.history.outcome(request.id, request.wait_s)
+        await hint(context, outcome)
+        return response(outcome, as_text=False)
 
     async def _receive(self, context: Context, header: pb.UploadHeader, file: IO[bytes]) -> None:
         digest, size = hashlib.sha256(), 0

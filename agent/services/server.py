@@ -6,9 +6,7 @@ ends those that have not. The node must live longer than it.
 
 from __future__ import annotations
 
-import errno
 import os
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,18 +17,17 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as aio_health  # type: ignore[attr-defined]  # public by its documentation
 from grpc_reflection.v1alpha import reflection
 
+from agent.listening import SOCKET_PATH_BYTES, in_use, probe, split_listen
 from agent.services.api import NodeApi
 from agent.services.console import STALLED_S, Console
 from agent.services.interceptor import ErrorsToStatus
 from agent.services.invokee import Invokee
 from agent.services.invoker import Invoker
 from mee6.api.v1 import console_pb2, console_pb2_grpc, invokee_pb2, invokee_pb2_grpc, invoker_pb2, invoker_pb2_grpc
-from mee6.errors import Conflict, InvalidInput, NotAllowed
+from mee6.errors import InvalidInput
 
 MESSAGE_LIMIT_BYTES: Final = 32 << 20
 """A result of 8 MiB four times over; an argument over its own limit is still told apart from garbage."""
-SOCKET_PATH_BYTES: Final = 107
-"""What the kernel takes."""
 
 _OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
@@ -84,8 +81,8 @@ class Server:
             NotAllowed: it is one that only root may take.
             InvalidInput: the address or the socket's path cannot be used.
         """
-        host, port = _split(self._listen)
-        _probe(self._listen, host, port)
+        host, port = split_listen(self._listen)
+        probe(self._listen, host, port)
         server = grpc.aio.server(interceptors=(ErrorsToStatus(),), options=_OPTIONS)
         invoker_pb2_grpc.add_InvokerServicer_to_server(Invoker(self._node), server)  # type: ignore[no-untyped-call]
         invokee_pb2_grpc.add_InvokeeServicer_to_server(Invokee(self._node), server)  # type: ignore[no-untyped-call]
@@ -95,7 +92,7 @@ class Server:
         try:
             bound = server.add_insecure_port(self._listen)
         except RuntimeError as error:  # taken since it was probed
-            raise _in_use(host, port) from error
+            raise in_use(host, port) from error
         self.address = f"{self._listen.rpartition(':')[0]}:{bound}"
         if self._socket_path is not None:
             _bind_socket(server, self._socket_path)
@@ -120,37 +117,6 @@ class Server:
         await server.stop(self._grace_s)
         if self._socket_path is not None:
             self._socket_path.unlink(missing_ok=True)
-
-
-def _split(listen: str) -> tuple[str, int]:
-    host, colon, port = listen.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise InvalidInput(f"{listen!r} is not an address; use host:port, as in 127.0.0.1:5122")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _probe(listen: str, host: str, port: int) -> None:
-    """Tries the address with a plain socket, since gRPC does not say why it could not bind."""
-    try:
-        family, kind, protocol, _name, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)  # with SO_REUSEADDR it is this that fails beside another listener
-    except socket.gaierror as error:
-        raise InvalidInput(f"cannot listen on {listen!r}: {error.strerror}") from error
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise _in_use(host, port) from error
-        if error.errno in (errno.EACCES, errno.EPERM):
-            raise NotAllowed(f"port {port} is not for this user; choose one above 1023 with --listen") from error
-        raise InvalidInput(f"cannot listen on {listen!r}: {error.strerror}") from error
-
-
-def _in_use(host: str, port: int) -> Conflict:
-    return Conflict(f"port {port} on {host} is in use; is another agent running? choose another with --listen")
 
 
 def _bind_socket(server: grpc.aio.Server, path: Path) -> None:

@@ -8,6 +8,7 @@ server that is not ours, and is translated by what it most likely means.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import grpc
@@ -62,8 +63,12 @@ def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> Mee6Error:
             return TimedOut(f"the agent at {address} did not answer in time; see: mee6 agent status")
         case grpc.StatusCode.CANCELLED:  # not by this side, and not with a reason: the server is leaving
             return _unavailable(said, address)
-        case grpc.StatusCode.RESOURCE_EXHAUSTED if "message larger than max" in said:
-            return TooLarge(f"the message is over the connection's limit: {said}")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED if found := re.search(
+            r"message larger than max \((\d+) vs\. (\d+)", said
+        ):
+            return TooLarge(
+                f"the message has {found[1]} bytes, over the connection's limit of {found[2]}; send less at once"
+            )
         case grpc.StatusCode.UNKNOWN:  # the server's own failure; a function's carries its fault
             return Mee6Error(f"the agent at {address} failed: {said}; see its log")
         case _:
@@ -93,6 +98,8 @@ def fault_from_pb(fault: invoker_pb2.Fault) -> Fault:
 
 
 def _unavailable(said: str, address: str) -> AgentUnreachable:
+    if "resolving" in said or "lookup" in said:
+        return AgentUnreachable(f"no machine is found by the name in {address}; see: mee6 context ls")
     if any(sign in said.lower() for sign in _NOT_REACHED):
         return unreachable(address)
     return AgentUnreachable(f"the agent at {address} went away during the call ({said}); see: mee6 agent status")

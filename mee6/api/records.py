@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from mee6 import records
 from mee6.api.v1 import console_pb2, invoker_pb2
 from mee6.errors import ProtocolError
 
-R = TypeVar("R")
+R = TypeVar("R", bound=msgspec.Struct)
 
 
 def _maker(record: type[R], **special: Callable[[Any], Any]) -> Callable[[Any], R]:
     """Copies the fields of one name; `special` says how those that are not scalars are turned."""
-    names = [field.name for field in fields(record)]  # type: ignore[arg-type]  # always a dataclass
+    names = record.__struct_fields__
     take = attrgetter(*names)
     if not special:
         return lambda message: record(*take(message))
@@ -40,6 +41,7 @@ _handover: Final = _maker(records.Handover, stages=_each(_stage))
 _figures: Final = _maker(records.Figures)
 _change: Final = _maker(records.FunctionChange)
 _stats: Final = _maker(records.FunctionStats)
+_package: Final = _maker(records.Package)
 
 _pool: Final = _maker(records.Pool)
 worker: Final = _worker
@@ -99,6 +101,7 @@ def description(message: invoker_pb2.DescribeResponse) -> records.Description:
         stats=_stats(message.stats),
         env=dict(message.env),
         packages=message.packages,
+        requirements=tuple(_package(package) for package in message.requirements),
     )
 
 

@@ -7,7 +7,9 @@ first process (`proxy.init`) alone: the end of that stream means that the agent 
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import msgspec
@@ -154,6 +156,23 @@ def send(sock: socket.socket, packet: AnyPacket, fds: tuple[int, ...] = ()) -> N
 
 
 def receive(sock: socket.socket) -> tuple[AnyPacket | None, list[int]]:
-    """The next packet and its descriptors; (None, []) at the end of the stream."""
+    """The next packet and its descriptors, which are the caller's to close; (None, []) at the end of the stream.
+
+    Raises:
+        OSError: it cannot be read; `BlockingIOError` where the socket does not block and there is none yet.
+        msgspec.MsgspecError: it is no packet. Its descriptors have been closed.
+    """
     data, fds, _flags, _address = socket.recv_fds(sock, MAX_PACKET_BYTES, 2)
-    return (decode(data) if data else None), fds
+    packet: AnyPacket | None = None
+    try:
+        packet = decode(data) if data else None
+    finally:
+        if packet is None:
+            close_all(fds)
+    return packet, fds if packet is not None else []
+
+
+def close_all(fds: Iterable[int]) -> None:
+    """Closes descriptors that came with a packet and are nobody's."""
+    for fd in fds:
+        os.close(fd)

@@ -6,18 +6,20 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mee6.errors import InvalidInput
+from mee6.errors import InvalidCode, InvalidInput
+from mee6.records import asdict
 from mee6.visible import visible
 from mee6tui.cli import completion, environment, invoke, output, units
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.output import Column, column
-from mee6tui.cli.session import Session, connected, examples, group
+from mee6tui.cli.session import Session, connected
+from mee6tui.cli.several import Several, say
 
 if TYPE_CHECKING:
     from mee6.client import Client, Line, Progress
@@ -28,7 +30,13 @@ app = group("Add functions, run them and look at them.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The function's name.", autocompletion=completion.functions)]
 
 
-@app.command(epilog=examples("mee6 act add samples/python/echo", "mee6 act add samples/python/pingpong/*"))
+@app.command(
+    epilog=examples(
+        "mee6 act add samples/python/echo",
+        "mee6 act add samples/python/pingpong/*",
+        "mee6 act add */ -o json | jq '.[] | select(.error)'",
+    )
+)
 @connected
 def add(
     here: Session,
@@ -41,31 +49,46 @@ def add(
     env_file: Annotated[
         Path | None, typer.Option("--env-file", metavar="FILE", help="The same from a file, one KEY=VALUE a line.")
     ] = None,
+    no_check: Annotated[
+        bool,
+        typer.Option("--no-check", help="Add it even if its code cannot be read."),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show all that pip or npm say when they fail.")
+    ] = False,
 ) -> None:
     """Add functions from their folders.
 
     One that is there already gets a new version; what runs of the old one finishes on it. The packages that a
     requirements.txt or package.json asks for are resolved by the agent, once for all functions that ask the same.
+    Of several folders, one that cannot be added is told and the others are; the exit code is that of the failures, or 1
+    where they differ. With -o json each has its folder and an error, or null.
     """
     given = environment.given(env or [], env_file)
     if name and len(folders) > 1:
         raise InvalidInput("--name is for one folder; leave it out, or add them one by one")
-    done: list[dict[str, Any]] = []
+    several = Several(here, key="folder", verbose=verbose)
 
     async def work(client: Client) -> None:
-        for folder in folders:
-            with _progress(folder) as on_progress, _lines() as on_line:
-                added = await client.add(folder, name=name, env=given, on_progress=on_progress, on_line=on_line)
-            done.append(_added(added))
-            if here.form == "table":
-                output.write(_story(added))
+        async def one(folder: Path) -> dict[str, Any]:
+            with _progress(here, folder) as on_progress, _lines(here) as on_line:
+                try:
+                    added = await client.add(
+                        folder, name=name, env=given, check=not no_check, on_progress=on_progress, on_line=on_line
+                    )
+                except InvalidCode as error:  # the agent knows the file, but not where it is here
+                    raise InvalidCode(f"{folder}/{error.message}", traceback=error.traceback) from error
+            say(here, _story(added), added.function.name)
+            return _added(added)
+
+        await several.each(folders, one)
 
     here.run(work, quiet=True)
+    done = [row for row in several.rows if not row["error"]]
     missing = sorted({one for row in done for one in row["missing"]} - {row["name"] for row in done})
-    if here.form != "table":
-        output.show(here.form, done, [])
-    elif missing:
-        sys.stderr.write(f"mee6: still missing, declared as dependencies: {', '.join(missing)}\n")
+    if missing and here.for_people:
+        here.note(f"still missing, declared as dependencies: {', '.join(missing)}")
+    several.end(len(folders), "added")
 
 
 @app.command("ls", epilog=examples("mee6 act ls", "mee6 act ls -o name", "mee6 act ls -o json"))
@@ -73,9 +96,9 @@ def add(
 def ls(here: Session) -> None:
     """List the functions."""
     found = here.run(lambda client: client.list(), "listing")
-    output.show(here.form, [_row(function) for function in found], _COLUMNS)
-    if not found and here.form == "table":
-        sys.stderr.write("mee6: no functions yet; make one with: mee6 init NAME\n")
+    output.show(here.listing, [_row(function) for function in found], _COLUMNS)
+    if not found and here.for_people:
+        here.note("no functions yet; make one with: mee6 init NAME")
 
 
 @app.command(epilog=examples("mee6 act describe echo", "mee6 act describe echo -o yaml"))
@@ -95,6 +118,7 @@ def describe(
         "stats": asdict(found.stats),
         "env": found.env if show_env else dict.fromkeys(found.env),
         "packages": found.packages,
+        "requirements": [asdict(package) for package in found.requirements],
     }
     output.show_one(here.form, row, lambda: _portrait(found, show_env=show_env))
 
@@ -112,15 +136,18 @@ def rm(
     What runs of them finishes.
     """
 
+    several = Several(here)
+
     async def work(client: Client) -> None:
-        for name in names:
+        async def one(name: str) -> dict[str, Any]:
             await client.remove(name)
-            if here.form in {"table", "name"}:
-                output.write(f"removed {name}" if here.form == "table" else name)
+            say(here, f"removed {name}", name)
+            return {}
+
+        await several.each(names, one)
 
     here.run(work, quiet=True)
-    if here.form in {"json", "jsonl", "yaml"}:
-        output.show(here.form, [{"name": name} for name in names], [])
+    several.end(len(names), "removed")
 
 
 invoke.mount(app)
@@ -168,9 +195,19 @@ _COLUMNS = [
 
 
 def _size(count: int) -> str:
-    from mee6.bundle import size_text
+    from mee6.sizes import size_text
 
     return size_text(count)
+
+
+def _packages(found: Description) -> str:
+    """`numpy==2.1, pandas==2.2 (and 3 that they need)`; the key where an older agent tells nothing else."""
+    sign = "==" if found.function.runtime == "python" else "@"
+    asked = [f"{package.name}{sign}{package.version}" for package in found.requirements if package.asked]
+    rest = len(found.requirements) - len(asked)
+    if not found.requirements:
+        return found.packages
+    return ", ".join(asked) + (f" (and {rest} that {'it needs' if len(asked) == 1 else 'they need'})" if rest else "")
 
 
 def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
@@ -188,7 +225,7 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
             ("calls", ", ".join(f"{name} (outflow {outflow})" for name, outflow in calls.items())),
             ("missing", ", ".join(found.missing)),
             ("env", ", ".join(f"{key}={value}" if show_env else key for key, value in sorted(found.env.items()))),
-            ("packages", found.packages),
+            ("packages", _packages(found)),
             ("workers", ", ".join(found.workers)),
             ("invocations", f"{stats.invocations}, of which failed {stats.failures}"),
             (
@@ -207,9 +244,9 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _progress(folder: Path) -> Iterator[Progress | None]:
+def _progress(here: Session, folder: Path) -> Iterator[Progress | None]:
     """A bar on standard error for an upload that takes over a second."""
-    if not sys.stderr.isatty():
+    if here.quiet or not sys.stderr.isatty():
         yield None
         return
     began, bars = time.monotonic(), contextlib.ExitStack()
@@ -231,15 +268,18 @@ def _progress(folder: Path) -> Iterator[Progress | None]:
 
 
 @contextlib.contextmanager
-def _lines() -> Iterator[Line]:
+def _lines(here: Session) -> Iterator[Line | None]:
     """The last line of what takes long, on standard error; of all of them only the first where nobody looks."""
     status: Any = None
+    if here.quiet:
+        yield None
+        return
 
     def on_line(line: str) -> None:
         nonlocal status
         if status is None and not sys.stderr.isatty():
             status = contextlib.nullcontext()
-            sys.stderr.write(f"mee6: {line}\n")
+            here.note(line)
         elif status is None:
             from rich.console import Console
 

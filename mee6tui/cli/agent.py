@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -14,8 +14,10 @@ import typer
 from agent.config import DEFAULT_LISTEN, AgentConfig
 from mee6.config import state_path
 from mee6.errors import AgentUnreachable, Conflict, InvalidInput, Mee6Error, NotFound, TimedOut
+from mee6.records import asdict
 from mee6tui.cli import daemon, output, policy, units
-from mee6tui.cli.session import Session, connected, examples, group, waiting
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.session import Session, connected, local, waiting
 
 if TYPE_CHECKING:
     from mee6.client import Client
@@ -46,7 +48,9 @@ StateDir = Annotated[
         "mee6 agent serve --listen 127.0.0.1:0 --state-dir /tmp/two --prewarm python=4",
     )
 )
+@local
 def serve(
+    here: Session,
     ctx: typer.Context,
     listen: Annotated[
         str, typer.Option("--listen", metavar="HOST:PORT", envvar="MEE6_LISTEN", help="Port 0 takes a free one.")
@@ -61,6 +65,15 @@ def serve(
         typer.Option("--prewarm", metavar="RUNTIME=N", help="Workers kept ready. May be given again."),
     ] = None,
     max_workers: Annotated[int, typer.Option("--max-workers", min=1, help="Workers at once.")] = _DEFAULTS.max_workers,
+    parallel_calls: Annotated[
+        int,
+        typer.Option(
+            "--parallel-calls",
+            min=0,
+            help="Calls of one workflow in other workers at once, at each depth; 0 = the default.",
+            show_default="half of --max-workers, at least 8",
+        ),
+    ] = _DEFAULTS.parallel_calls,
     queue_limit: Annotated[
         int, typer.Option("--queue-limit", min=0, help="Invocations that may wait.")
     ] = _DEFAULTS.queue_limit,
@@ -108,12 +121,11 @@ def serve(
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], typer.Option("--log-level", help="What to log.")
     ] = "info",
-    debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of a failure.")] = False,  # noqa: ARG001 - looked at where failures are told
 ) -> None:
     """Serve until told to stop.
 
-    In the foreground, or with --detach in the background. Ctrl-C, SIGTERM or `mee6 agent stop` let what runs
-    finish; a second one stops at once.
+    In the foreground, or with --detach in the background, where -o json tells address, pid and log. Ctrl-C, SIGTERM
+    or `mee6 agent stop` let what runs finish; a second one stops at once.
     """
     config = AgentConfig(
         state_dir=(state_dir or state_path()).absolute(),
@@ -123,6 +135,7 @@ def serve(
         ceiling=policy.counts("--ceiling", ceiling),
         memory_budget_bytes=units.size(memory_budget),
         max_workers=max_workers,
+        parallel_calls=parallel_calls,
         queue_limit=queue_limit,
         keep_alive_s=units.seconds(keep_alive),
         linger_s=units.seconds(linger),
@@ -137,8 +150,11 @@ def serve(
         dependency_bytes=units.size(package_limit),
         dependency_timeout_s=units.seconds(package_timeout),
     )
+    from agent.told import check
+
+    check(config)
     if detach:
-        _detach(config.state_dir, _given(ctx))
+        _detach(here, config.state_dir, _given(ctx))
         return
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s %(message)s", stream=sys.stderr
@@ -149,7 +165,9 @@ def serve(
 
 
 @app.command(epilog=examples("mee6 agent stop", "mee6 agent stop --now"))
+@local
 def stop(
+    here: Session,
     state_dir: StateDir = None,
     now: Annotated[bool, typer.Option("--now", help="Do not wait for what runs.")] = False,
     timeout: Annotated[str, typer.Option("--timeout", metavar="60s", help="How long to wait for it.")] = "60s",
@@ -158,7 +176,7 @@ def stop(
     state = state_dir or state_path()
     with waiting("waiting for the agent to finish what runs"):
         pid = daemon.stop(state, now=now, patience_s=units.seconds(timeout))
-    sys.stderr.write(f"mee6: the agent (pid {pid}) has stopped\n")
+    here.note(f"the agent (pid {pid}) has stopped")
 
 
 @app.command(epilog=examples("mee6 agent status", "mee6 agent status -o json", "mee6 agent status --address edge:5122"))
@@ -167,8 +185,8 @@ def status(here: Session, state_dir: StateDir = None) -> None:
     """Show what the agent can do and does."""
     nodes = _at(here, state_dir).run(_nodes)
     rows = [asdict(node) for node in nodes]
-    if here.form != "table":
-        output.show(here.form, rows, [], name="id")
+    if not here.for_people or here.quiet:
+        output.show(here.listing, rows, [], name="id")
         return
     output.write("\n\n".join("\n".join(_portrait(node)) for node in nodes))
 
@@ -194,7 +212,7 @@ def change(
     """
     changes = policy.changes(settings)
     node = _at(here, state_dir).run(lambda client: client.configure(**changes))
-    if here.form != "table":
+    if not here.for_people:
         output.show(here.form, [asdict(node)], [], name="id")
         return
     output.write("\n".join(output.facts(_policy(node))))
@@ -266,14 +284,20 @@ async def _idle(client: Client, patience_s: float) -> Node:
 
 
 def _at(here: Session, state_dir: Path | None) -> Session:
-    """The session with the agent of a state folder that was named, unless an address was."""
-    if state_dir is not None and here.settings.address.origin == "default":
+    """The session with the agent of a state folder that was named, unless an address was; a flag beats the rest."""
+    if state_dir is None:
+        return here
+    by_flag = str(state_dir) != os.environ.get("MEE6_STATE_DIR")
+    origin = here.settings.address.origin
+    if origin == "default" or (by_flag and origin != "--address"):
         return here.at(daemon.serving(state_dir).address)
     return here
 
 
 @app.command(epilog=examples("mee6 agent destroy", "mee6 agent destroy -y --state-dir /tmp/two"))
+@local
 def destroy(
+    here: Session,
     state_dir: StateDir = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:
@@ -297,10 +321,10 @@ def destroy(
         shutil.rmtree(state)
     except OSError as error:
         raise Mee6Error(f"cannot remove all of {state}: {error.strerror} ({error.filename})") from error
-    sys.stderr.write(f"mee6: removed {state}\n")
+    here.note(f"removed {state}")
 
 
-def _detach(state: Path, options: list[str]) -> None:
+def _detach(here: Session, state: Path, options: list[str]) -> None:
     if daemon.running(state):
         raise Conflict(f"an agent already runs on {state}; see: mee6 agent status, or choose another --state-dir")
     log = state / daemon.LOG
@@ -308,8 +332,15 @@ def _detach(state: Path, options: list[str]) -> None:
     with waiting("starting the agent"):
         found = daemon.start(state, options, answers)
     said = log.read_bytes()[seen:].decode("utf-8", "replace").splitlines(keepends=True)
-    sys.stderr.writelines(line for line in said if line.startswith("mee6: --driver auto takes"))
-    output.write(f"mee6 agent listens on {found.listen} (pid {found.pid}, log {state / daemon.LOG})")
+    for line in said:
+        if line.startswith("mee6: --driver auto takes"):
+            here.note(line.removeprefix("mee6: ").rstrip("\n"))
+    row = {"address": found.listen, "pid": found.pid, "log": str(log), "state_dir": str(state)}
+    text = f"mee6 agent listens on {found.listen} (pid {found.pid}, log {log})"
+    output.show_one(here.form, row, lambda: [text], name="address")
+
+
+_OF_THE_COMMAND: Final = {"detach", "state_dir", "output", "json", "no_color", "quiet", "debug"}
 
 
 def _given(ctx: typer.Context) -> list[str]:
@@ -318,7 +349,7 @@ def _given(ctx: typer.Context) -> list[str]:
     for parameter in ctx.command.params:
         name = parameter.name or ""
         value = ctx.params.get(name)
-        if name in {"detach", "state_dir", "debug"} or not value or value == parameter.default:
+        if name in _OF_THE_COMMAND or not value or value == parameter.default:
             continue
         option = parameter.opts[0]
         values = value if isinstance(value, list | tuple) else [value]

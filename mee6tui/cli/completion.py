@@ -9,6 +9,9 @@ import typer
 
 from mee6.errors import Mee6Error
 from mee6tui.cli import output, session
+from mee6tui.cli.groups import examples, group
+
+app = group()
 
 _PATIENCE_S = 0.7
 """What a Tab may take."""
@@ -43,8 +46,10 @@ def contexts(incomplete: str) -> list[str]:
         return []
 
 
+@app.command(epilog=examples('eval "$(mee6 completion bash)"', "mee6 completion fish | source"))
 def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell to complete in.")],
+    debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of a failure.")] = False,  # noqa: ARG001 - looked at where failures are told
 ) -> None:
     """Print the script for completion in a shell."""
     import typer.completion

@@ -13,12 +13,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mee6.config import resolve
+from mee6.config import Settings, resolve
 from mee6.errors import InvalidInput
-from mee6tui.cli import completion, failure
-from mee6tui.cli.session import on_terminal
+from mee6tui.cli import completion, failure, typeahead
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.root import on_terminal
+
+app = group()
 
 
+@app.command(epilog=examples("mee6 console", "mee6 console --context edge --context lab"))
 def console(
     context: Annotated[
         list[str] | None,
@@ -135,30 +139,32 @@ def open_console(agents: Agents, look: Look | None = None, record: Path | None =
     found = [resolve(address=address, user=user, context=name) for name in named]
 
     _spare_collector()
-    import asyncio
+    with typeahead.kept_as_pressed():
+        import asyncio
 
-    from mee6.client import Client
-    from mee6tui.console.app import ConsoleApp
-    from mee6tui.console.recording import Recorder
-    from mee6tui.console.source import AgentSource
+        from mee6tui.console.app import ConsoleApp
+        from mee6tui.console.connections import Connections, Watch
+        from mee6tui.console.recording import Recorder
+        from mee6tui.console.source import AgentSource
 
     flagged = f" --user {user}" if user else ""
 
     async def run(recorder: Recorder | None) -> int:
-        clients: dict[str, Client] = {}
+        settings_of: dict[str, Settings] = {}
         flags: dict[str, str] = {}
         read_only: dict[str, str] = {}
         for settings in found:
             in_use = settings.context.value if settings.context and not address else ""
             name = in_use or settings.address.value
-            clients[name] = Client(settings.address.value, user=settings.user.value)
+            settings_of[name] = settings
             given = (
                 f" --context {in_use}" if agents.contexts else f" --address {shlex.quote(address)}" if address else ""
             )
             flags[name] = given + flagged
             if in_use and settings.read_only:
                 read_only[name] = f"context {in_use!r} is read-only: the console only looks at it"
-        sources = [AgentSource(name, client) for name, client in clients.items()]
+        clients = Connections(settings_of)
+        sources = [AgentSource(name, Watch(clients, name)) for name in clients]
         if look.read_only:
             read_only = dict.fromkeys(clients, "the console was opened with --read-only: it only looks")
         app = ConsoleApp(
@@ -173,8 +179,7 @@ def open_console(agents: Agents, look: Look | None = None, record: Path | None =
         try:
             await app.run_async()
         finally:
-            for client in clients.values():
-                await client.close()
+            await clients.close()
         return app.return_code or 0
 
     with Recorder(record) if record else nullcontext() as recorder:
@@ -225,11 +230,12 @@ def play_recording(path: Path, speed: float, look: Look) -> NoReturn:
         InvalidInput: it is none; nothing was opened.
     """
     _spare_collector()
-    from mee6tui.console.replay import ReplaySource, Tape
+    with typeahead.kept_as_pressed():
+        from mee6tui.console.replay import ReplaySource, Tape
 
-    tape = Tape(path, speed=speed)
+        tape = Tape(path, speed=speed)
 
-    from mee6tui.console.app import ConsoleApp
+        from mee6tui.console.app import ConsoleApp
 
     app = ConsoleApp([ReplaySource(tape)], tape=tape, theme=look.theme, ascii_only=look.ascii_only)
     app.run()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from mee6 import config
 from mee6.config import ConfigFile, Context, Value
 from mee6.errors import Conflict, InvalidInput, NotFound
 from mee6.manifest import NAME_RULE, is_name
 from mee6tui.cli import completion, output
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.output import Column, column
-from mee6tui.cli.session import Session, connected, examples, group
+from mee6tui.cli.session import Session, connected, local
 
 app = group("Name agents, and choose which to talk to.")
 
@@ -40,8 +41,8 @@ def ls(here: Session) -> None:
     columns = [mark, column("NAME", "name"), column("ADDRESS", "address"), column("USER", "user")]
     if any(row["read_only"] for row in rows):
         columns.append(Column("CONSOLE", lambda row: "only looks" if row["read_only"] else ""))
-    output.show(here.form, rows, columns)
-    if here.form == "table":
+    output.show(here.listing, rows, columns)
+    if here.listing != "name" and here.for_people:
         settings = here.settings
         said = [
             (title, f"{value} (from {value.origin})")
@@ -51,7 +52,9 @@ def ls(here: Session) -> None:
 
 
 @app.command(epilog=examples("mee6 context use edge", "mee6 context use --none"))
+@local
 def use(
+    here: Session,
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The context's name.", autocompletion=completion.contexts)
     ] = "",
@@ -64,7 +67,7 @@ def use(
     if name:
         _known(file, name)
     replace(file, current=name).save()
-    output.write(f"using {name}" if name else "using no context")
+    _done(here, f"using {name}" if name else "using no context", name)
 
 
 @app.command(
@@ -74,7 +77,9 @@ def use(
         "mee6 context add prod 10.0.0.9:5122 --read-only",
     )
 )
+@local
 def add(
+    here: Session,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A new name.")],
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="HOST:PORT or unix:/PATH.")],
     user: Annotated[str, typer.Option("--as", metavar="USER", help="Whose functions.")] = "",
@@ -94,17 +99,22 @@ def add(
         raise Conflict(f"there is a context {name!r} already; use --replace, or another name")
     contexts = {**file.contexts, name: Context(address, user, read_only)}
     replace(file, contexts=contexts, current=file.current if file.contexts else name).save()
-    output.write(f"added {name}")
+    _done(here, f"added {name}", name)
 
 
 @app.command(epilog=examples("mee6 context rm edge"))
-def rm(name: Name) -> None:
+@local
+def rm(here: Session, name: Name) -> None:
     """Forget a context."""
     file = config.load(config.config_path())
     _known(file, name)
     contexts = {key: value for key, value in file.contexts.items() if key != name}
     replace(file, contexts=contexts, current="" if file.current == name else file.current).save()
-    output.write(f"removed {name}")
+    _done(here, f"removed {name}", name)
+
+
+def _done(here: Session, text: str, name: str) -> None:
+    output.show_one(here.listing, {"name": name}, lambda: [text])
 
 
 def _known(file: ConfigFile, name: str) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mee6.errors import AgentUnreachable, Mee6Error, TimedOut, by_code
+from mee6.errors import AgentUnreachable, InvalidInput, Mee6Error, TimedOut, by_code
 
 LOG: Final = "agent.log"
 _START_S: Final = 30.0
@@ -86,9 +86,13 @@ def start(state: Path, options: list[str], answers: Callable[[Facts], bool]) -> 
 
     Raises:
         Mee6Error: it ended at once; the message is its own. The class is told by its exit code.
+        InvalidInput: the state folder cannot be made.
         TimedOut: it did not answer in time; it has been stopped again.
     """
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"cannot use the state folder {state}: {error.strerror}; see --state-dir") from error
     log = state / LOG
     seen = log.stat().st_size if log.exists() else 0
     pid = _spawn([*options, "--state-dir", str(state)], log)

@@ -22,10 +22,13 @@ import typer
 
 from mee6.errors import Mee6Error, NotFound
 from mee6tui.cli import daemon, output, waterfall
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.session import waiting
 
 if TYPE_CHECKING:
     from mee6.client import Client
+
+app = group()
 
 _SHOWN: Final = ("echo", "echo", "pinger", "pipeline", "wordcount")
 """`echo` twice: its first run hands the worker over, its second goes straight to the runtime."""
@@ -33,6 +36,7 @@ _LANGUAGES: Final = {"python": "Python", "nodejs": "Node.js"}
 _LINE: Final = 300
 
 
+@app.command(epilog=examples("mee6 demo", "mee6 demo --keep"))
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the agent running, and say how to reach it.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of a failure.")] = False,  # noqa: ARG001 - looked at where failures are told

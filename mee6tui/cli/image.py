@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
 from mee6tui.cli import output, units
-from mee6tui.cli.session import AsJson, Output, examples, group, session
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.session import Session, local
 
 app = group("Make the images of Docker workers.")
 
@@ -26,31 +27,38 @@ _RUNTIMES: Final = ("python", "nodejs")
         "mee6 image build all --base bootstrap      made of Debian packages here",
     )
 )
+@local
 def build(
+    here: Session,
     runtime: Annotated[Literal["python", "nodejs", "all"], typer.Argument(metavar="python|nodejs|all")],
     base: Annotated[
         str,
         typer.Option("--base", metavar="IMAGE", help="Any image with Python 3.11 or later, or bootstrap."),
     ] = "",
-    debug: Annotated[bool, typer.Option("--debug", help="Show the Python traceback of a failure.")] = False,  # noqa: ARG001 - looked at where failures are told
 ) -> None:
     """Build the image of a runtime's workers, in the place of an earlier one."""
     from agent import images
 
+    rows: list[dict[str, Any]] = []
     for name in _RUNTIMES if runtime == "all" else (runtime,):
         began = time.monotonic()
-        with _progress(name, images.STAGES) as say:
+        with _progress(here, name, images.STAGES) as say:
             made = images.build(name, base, say)
         took = time.monotonic() - began
-        output.write(f"{made.name}  {made.size_bytes >> 20} MiB  Python {made.python}  from {made.base}  {took:.1f}s")
+        text = f"{made.name}  {made.size_bytes >> 20} MiB  Python {made.python}  from {made.base}  {took:.1f}s"
+        rows.append({**asdict(made), "took_s": took})
+        if here.for_people or here.form in {"name", "jsonl"}:
+            output.show_one(here.listing, rows[-1], [text].copy)
+    if here.form in {"json", "yaml"}:
+        output.show(here.form, rows, [])
 
 
 @app.command("ls", epilog=examples("mee6 image ls", "mee6 image ls -o json"))
-def list_images(form: Output = None, json: AsJson = False) -> None:
+@local
+def list_images(here: Session) -> None:
     """List the images of workers, and whether they hold what is installed here."""
     from agent import images
 
-    here = session(output=form, json=json)
     found = images.list_images()
     mends = {image.name: image.build_command for image in found}
     columns = [
@@ -64,30 +72,32 @@ def list_images(form: Output = None, json: AsJson = False) -> None:
         output.Column("AGE", lambda row: units.age(time.time() - row["created_s"]), right=True),
         output.Column("STATE", lambda row: "current" if row["is_current"] else f"old; {mends[row['name']]}"),
     ]
-    output.show(here.form, [asdict(image) for image in found], columns, name="name")
+    output.show(here.listing, [asdict(image) for image in found], columns, name="name")
 
 
 @app.command("rm", epilog=examples("mee6 image rm python", "mee6 image rm bootstrap"))
+@local
 def remove(
+    here: Session,
     runtime: Annotated[Literal["python", "nodejs", "bootstrap"], typer.Argument(metavar="python|nodejs|bootstrap")],
 ) -> None:
     """Remove the image of a runtime's workers, or the base that was made here."""
     from agent import images
 
     images.remove(runtime)
-    sys.stderr.write(f"mee6: removed the image of {runtime}\n")
+    output.show_one(here.listing, {"name": runtime}, lambda: [f"removed the image of {runtime}"])
 
 
 @contextlib.contextmanager
-def _progress(runtime: str, stages: Sequence[str]) -> Iterator[Callable[[str, str, float], None]]:
+def _progress(here: Session, runtime: str, stages: Sequence[str]) -> Iterator[Callable[[str, str, float], None]]:
     """A bar on a terminal, else a line for each stage; both on standard error."""
-    if not sys.stderr.isatty():
+    if here.quiet or not sys.stderr.isatty():
         seen: set[str] = set()
 
         def tell(stage: str, detail: str, _part: float) -> None:
             if stage not in seen:
                 seen.add(stage)
-                sys.stderr.write(f"mee6: {runtime}: {stage}: {detail}\n")
+                here.note(f"{runtime}: {stage}: {detail}")
 
         yield tell
         return

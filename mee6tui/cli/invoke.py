@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +11,13 @@ import typer
 
 from mee6.errors import FunctionError, InvalidInput, Mee6Error
 from mee6.visible import visible
-from mee6tui.cli import completion, output, units, waterfall
-from mee6tui.cli.session import Session, connected, examples
+from mee6tui.cli import completion, log_lines, output, units
+from mee6tui.cli.groups import examples
+from mee6tui.cli.session import Session, connected
 
 if TYPE_CHECKING:
     from mee6.client import Client
-    from mee6.records import LogLine, Outcome, Trace
+    from mee6.records import Outcome, Trace
 
 Identity = Annotated[str, typer.Argument(metavar="ID", help="An invocation's id.")]
 
@@ -38,7 +39,14 @@ def mount(app: typer.Typer) -> None:
     )(invoke)
     app.command(epilog=examples("mee6 act result 0c4f9a --wait 30s"))(result)
     app.command(epilog=examples("mee6 act cancel 0c4f9a"))(cancel)
-    app.command(epilog=examples("mee6 act logs echo", "mee6 act logs --id 0c4f9a", "mee6 act logs -f --tail 20"))(logs)
+    app.command(
+        epilog=examples(
+            "mee6 act logs echo",
+            "mee6 act logs --id 0c4f9a",
+            "mee6 act logs -f --tail 20",
+            "mee6 act logs -t --since 5m",
+        )
+    )(logs)
 
 
 @connected
@@ -70,8 +78,8 @@ def invoke(
         try:
             outcome = await client.invoke_raw(name, data, kind, timeout=limit_s)
         except FunctionError as error:
-            return error, await _trace(client, error.invocation) if trace else None
-        return outcome, await _trace(client, outcome.id) if trace else None
+            return error, await _trace(here, client, error.invocation) if trace else None
+        return outcome, await _trace(here, client, outcome.id) if trace else None
 
     found, traced = here.run(work, f"running {name}")
     if isinstance(found, str):
@@ -79,6 +87,8 @@ def invoke(
     elif not isinstance(found, FunctionError):
         write_result(here.form, found)
     if traced is not None:
+        from mee6tui.cli import waterfall
+
         sys.stdout.flush()
         waterfall.draw(traced, sys.stderr, color=here.color and sys.stderr.isatty())
     if isinstance(found, FunctionError):
@@ -113,13 +123,44 @@ def logs(
     ] = "",
     identity: Annotated[str, typer.Option("--id", metavar="ID", help="Of one invocation.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
-    tail: Annotated[int, typer.Option("--tail", "-n", min=0, help="At most so many remembered lines; 0 = all.")] = 0,
+    tail: Annotated[
+        int, typer.Option("--tail", "-n", min=0, max=1_000_000, help="At most so many remembered lines; 0 = all.")
+    ] = 0,
+    since: Annotated[
+        str, typer.Option("--since", metavar="5m", help="Only so old, or since a time: 2026-01-31T08:00:00Z.")
+    ] = "",
+    timestamps: Annotated[
+        bool, typer.Option("--timestamps", "-t", help="Begin with when it was written, UTC.")
+    ] = False,
+    prefix: Annotated[
+        bool | None,
+        typer.Option(
+            "--prefix/--no-prefix",
+            help="Begin with function, invocation, worker and stream.",
+            show_default="yes, but with --id",
+        ),
+    ] = None,
 ) -> None:
-    """Print what functions wrote."""
+    """Print what functions wrote.
+
+    A line begins with the function, the invocation, the worker and the stream (out or err) it comes from, unless one
+    invocation was asked for by --id. With -o jsonl each piece of output is an object with all of these, its `time`
+    and `at_ns` of the agent's monotonic clock.
+    """
+    if here.form == "name":
+        raise InvalidInput("-o name does not go with lines of output; use one of: plain, jsonl, yaml")
+    with_prefix = not identity if prefix is None else prefix
+    since_s = log_lines.seconds_since(since, time.time()) if since else 0.0
 
     async def work(client: Client) -> None:
-        async for line in client.logs(name, invocation=identity, follow=follow, tail=tail):
-            _write_log(here.form, line, alone=bool(identity))
+        async for line in client.logs(name, invocation=identity, follow=follow, tail=tail, since_s=since_s):
+            if here.for_people:
+                for text in log_lines.lines(line, prefix=with_prefix, times=timestamps, color=here.color):
+                    output.write(text)
+            else:
+                log_lines.write_record(here.form, line)
+            if line.log.dropped_bytes and here.for_people:
+                here.note(f"{line.log.dropped_bytes} bytes of output were over the limit and not kept")
             if follow:
                 sys.stdout.flush()
 
@@ -160,7 +201,7 @@ def write_result(form: str, outcome: Outcome) -> None:
     if form == "name":
         output.write(outcome.id)
         return
-    if form != "table":
+    if form not in {"table", "plain"}:
         row = {"id": outcome.id, "content_type": outcome.content_type, "result": _printable(outcome)}
         output.show_one(form, row, list)
         return
@@ -194,24 +235,12 @@ def _checked_json(data: bytes) -> bytes:
     return data or b"null"
 
 
-def _write_log(form: str, line: LogLine, *, alone: bool) -> None:
-    if form in {"json", "jsonl", "yaml"}:
-        row = {"at_ns": line.at_ns, **asdict(line.log)}
-        output.show_one("jsonl" if form == "json" else form, row, list)
-        return
-    prefix = "" if alone else f"{line.log.function} {line.log.invocation} "
-    for text in line.log.text.split("\n")[: -1 if line.log.text.endswith("\n") else None]:
-        output.write(prefix + visible(text.removesuffix("\r")))
-    if line.log.dropped_bytes:
-        sys.stderr.write(f"mee6: {line.log.dropped_bytes} bytes of output were over the limit and not kept\n")
-
-
-async def _trace(client: Client, identity: str) -> Trace | None:
+async def _trace(here: Session, client: Client, identity: str) -> Trace | None:
     """The trace; None with a word on standard error where it cannot be had, which is not worth failing for."""
     if not identity:  # refused before it became an invocation
         return None
     try:
         return await client.trace(identity)
     except Mee6Error as error:
-        sys.stderr.write(f"mee6: no trace: {error.message}\n")
+        here.note(f"no trace: {error.message}")
         return None

@@ -1,31 +1,22 @@
-"""The command `mee6`: mounts the commands, and does nothing else.
+"""The entry point of the command `mee6`.
 
-What a command needs beyond typer is imported when it runs: `mee6 --help` loads neither grpc nor textual.
+Nothing is imported here that a command may do without: what there is stands in `root`, and a command's own module is
+imported when the command is chosen.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
+from typing import Annotated
 
-from mee6tui.cli import (
-    act,
-    agent,
-    completion,
-    console,
-    context,
-    demo,
-    doctor,
-    image,
-    scaffold,
-    top,
-    trace,
-    version,
-    watch,
-    worker,
-)
-from mee6tui.cli.session import Root, examples, group
+import typer
+
+from mee6.version import VERSION
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.root import Root
 
 app = group(
     "Run functions and workflows on this machine, and see what happens.",
@@ -41,28 +32,20 @@ app = group(
     ),
 )
 
-app.command(epilog=examples("mee6 console", "mee6 console --context edge --context lab"))(console.console)
-app.add_typer(agent.app, name="agent")
-app.add_typer(act.app, name="act")
-app.command(epilog=examples("mee6 trace", "mee6 trace 0c4f", "mee6 trace -o json"))(trace.trace)
-app.command(
-    epilog=examples(
-        "mee6 watch",
-        "mee6 watch --kind worker --kind handover",
-        "mee6 watch -o jsonl --function echo --reconnect | jq .",
-    )
-)(watch.watch)
-app.command(epilog=examples("mee6 top", "mee6 top --sort memory -n 5 --interval 2s", "mee6 top -o json | jq .workers"))(
-    top.top
-)
-app.command(epilog=examples("mee6 init hello", "mee6 init greeter --runtime nodejs --workflow"))(scaffold.init)
-app.command(epilog=examples("mee6 demo", "mee6 demo --keep"))(demo.demo)
-app.add_typer(worker.app, name="worker")
-app.add_typer(image.app, name="image")
-app.command(epilog=examples("mee6 doctor", "mee6 doctor --driver docker", "mee6 doctor -o json"))(doctor.doctor)
-app.add_typer(context.app, name="context")
-app.command(epilog=examples("mee6 version", "mee6 version -o json"))(version.version)
-app.command(epilog=examples('eval "$(mee6 completion bash)"', "mee6 completion fish | source"))(completion.completion)
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"mee6 {VERSION}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def mee6(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None:
+    """Is every command's beginning."""
 
 
 def main() -> None:
@@ -70,6 +53,7 @@ def main() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # it was started with that closed
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for as long as this runs
+    gc.set_threshold(50_000)  # what is imported stays; looking through it takes a tenth of a short command's time
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what its C core has to say is not for whoever runs a command
     app()
 

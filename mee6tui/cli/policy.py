@@ -10,6 +10,8 @@ from mee6tui.cli import units
 
 CHANGEABLE: Final = ("pause", "keep-alive", "linger", "memory-budget", "prewarm", "ceiling")
 
+MOST_WORKERS: Final = 100_000
+
 
 def counts(option: str, given: list[str] | None) -> dict[str, int]:
     """Of several `RUNTIME=N`."""
@@ -20,6 +22,8 @@ def _count(option: str, text: str) -> tuple[str, int]:
     runtime, _, count = text.partition("=")
     if not runtime or not count.isascii() or not count.isdecimal():
         raise InvalidInput(f"{option} {text!r} is not RUNTIME=N, as in python=2")
+    if len(count) > len(str(MOST_WORKERS)) or int(count) > MOST_WORKERS:
+        raise InvalidInput(f"{option} {text!r} is over {MOST_WORKERS}, more workers than a machine can have")
     return runtime, int(count)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -12,6 +11,10 @@ import typer
 from mee6.errors import Conflict, InvalidInput, Mee6Error
 from mee6.manifest import FILE_NAME, NAME_RULE, is_name
 from mee6tui.cli import output
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.session import Session, local
+
+app = group()
 
 _PYTHON: Final = '''"""{title}"""
 
@@ -77,7 +80,10 @@ _README: Final = """# {name}
 """
 
 
+@app.command(epilog=examples("mee6 init hello", "mee6 init greeter --runtime nodejs --workflow"))
+@local
 def init(
+    here: Session,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The function's name.")],
     runtime: Annotated[Literal["python", "nodejs"], typer.Option("--runtime", "-r", help="Its language.")] = "python",
     workflow: Annotated[bool, typer.Option("--workflow", help="One that calls another function, `echo`.")] = False,
@@ -104,6 +110,7 @@ def init(
         (folder / "README.md").write_text(_README.format_map(facts))
     except OSError as error:
         raise Mee6Error(f"cannot write {folder}: {error.strerror}") from error
-    output.write(str(folder))
+    row = {"name": name, "folder": str(folder), "runtime": runtime}
+    output.show_one(here.form, row, lambda: [str(folder)])
     first = f"mee6 init echo -r {runtime} && mee6 act add echo && " if workflow else ""
-    sys.stderr.write(f"mee6: next: {first}mee6 act add {folder} && mee6 act invoke {name} you\n")
+    here.note(f"next: {first}mee6 act add {folder} && mee6 act invoke {name} you")

@@ -48,6 +48,22 @@ def sentence(event: Event) -> str:
             )
 
 
+def subject(what: What) -> tuple[str, object]:
+    """What a record is about, and how that stands apart from what is measured; None where each record is news."""
+    match what:
+        case Node() as node:
+            counts = (node.workers, node.busy, node.paused, node.queued)
+            return node.id, (node.stopping, node.draining, counts, node.pause_policy, node.pools)
+        case Worker() as worker:
+            holds = (worker.pool, worker.function, worker.username, worker.version, worker.via)
+            return worker.id, (worker.state, holds, worker.invocation, worker.reason, worker.handover)
+        case Figures() as figures:
+            now = (figures.invocations, figures.failures, figures.queued, figures.running)
+            return f"{figures.username}/{figures.function}", now
+        case _:
+            return "", None
+
+
 def _worker(worker: Worker) -> str:
     holds = f", holds {worker.function} of {worker.username}" if worker.function else f", {worker.pool}"
     why = f": {worker.reason}" if worker.reason else ""

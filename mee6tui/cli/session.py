@@ -1,7 +1,8 @@
 """What every command that talks to an agent shares: its options, the connection, and how it waits.
 
-`@connected` gives a command the options and, as first argument, a `Session`. A command's work runs in an
-event loop of its own; Ctrl-C cancels it, which calls the invocation off, and the exit code is 130.
+`@connected` gives a command the options and, as first argument, a `Session`; `@local` does so for one that needs no
+agent, without the options about it. A command's work runs in an event loop of its own; Ctrl-C cancels it, which calls
+the invocation off, and the exit code is 130.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import msgspec
 import typer
-from typer.core import TyperGroup
+from msgspec.structs import replace
 
-from mee6.config import OUTPUTS, Settings, Value, resolve
+from mee6.config import OUTPUTS, Settings, Value, resolve, resolve_output, state_path
+from mee6.errors import AgentUnreachable
 from mee6tui.cli import failure
 
 if TYPE_CHECKING:  # grpc is imported when a connection is made, not for --help
@@ -27,39 +29,38 @@ if TYPE_CHECKING:  # grpc is imported when a connection is made, not for --help
 
 T = TypeVar("T")
 
-_PROGRAM = "mee6"
-_ORDER = (
-    "console",
-    "demo",
-    "init",
-    "agent",
-    "act",
-    "trace",
-    "watch",
-    "top",
-    "worker",
-    "image",
-    "doctor",
-    "context",
-    "version",
-    "completion",
-)
 SLOW_S = 0.8
 """After which a wait shows that it is one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(msgspec.Struct, frozen=True):
     """One run of one command."""
 
     settings: Settings
     color: bool
     """Whether standard output may be coloured."""
+    quiet: bool = False
+    debug: bool = False
 
     @property
     def form(self) -> str:
         """What `-o` asked for."""
         return self.settings.output.value
+
+    @property
+    def for_people(self) -> bool:
+        """Whether the form is one for people: `table`, or `plain`, the same without anything that moves."""
+        return self.form in {"table", "plain"}
+
+    @property
+    def listing(self) -> str:
+        """The form of a command that lists things: `--quiet` leaves their names."""
+        return "name" if self.quiet and self.for_people else self.form
+
+    def note(self, text: str) -> None:
+        """A word on standard error that is no error: what to do next, what was left out."""
+        if not self.quiet:
+            failure.say(text)
 
     def at(self, address: str) -> Session:
         """The same, with another agent."""
@@ -78,10 +79,31 @@ class Session:
 
         async def connected() -> T:
             async with Client(self.settings.address.value, user=self.settings.user.value) as client:
-                return await work(client)
+                try:
+                    return await work(client)
+                except AgentUnreachable as error:
+                    raise self._unreached(error) from error
 
-        with contextlib.nullcontext() if quiet else waiting(doing or f"waiting for {self.settings.address}"):
+        with (
+            contextlib.nullcontext()
+            if quiet or self.quiet
+            else waiting(doing or f"waiting for {self.settings.address}")
+        ):
             return asyncio.run(connected())
+
+    def _unreached(self, error: AgentUnreachable) -> AgentUnreachable:
+        """With the address of the state folder's own agent, where that is another than the one nobody named."""
+        from mee6tui.cli import daemon
+
+        if self.settings.address.origin != "default" or not daemon.running(state_path()):
+            return error
+        found = daemon.facts(state_path())
+        if found is None or found.listen == self.settings.address.value:
+            return error
+        return AgentUnreachable(
+            f"no agent answers at {self.settings.address.value}; the one on {state_path()} listens on {found.listen}; "
+            f"use it with: export MEE6_ADDRESS={found.listen}"
+        )
 
 
 @contextlib.contextmanager
@@ -123,6 +145,7 @@ Output = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Short for -o json.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="Plain text. [env: NO_COLOR]")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors; of a list, only the names.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the Python traceback of a failure.")]
 
 _SHARED = {
@@ -132,22 +155,33 @@ _SHARED = {
     "output": (Output, None),
     "json": (AsJson, False),
     "no_color": (NoColor, False),
+    "quiet": (Quiet, False),
     "debug": (Debug, False),
 }
+_OF_AN_AGENT = {"address", "user", "context"}
 
 
 def connected(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the shared options; its first parameter becomes the `Session`."""
+    return _sharing(command, _SHARED)
+
+
+def local(command: Callable[..., None]) -> Callable[..., None]:
+    """As `connected`, for a command that talks to no agent, or finds it by its state folder."""
+    return _sharing(command, {name: option for name, option in _SHARED.items() if name not in _OF_AN_AGENT})
+
+
+def _sharing(command: Callable[..., None], options: dict[str, tuple[Any, Any]]) -> Callable[..., None]:
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in _SHARED.items()
+        for name, (annotation, default) in options.items()
     ]
 
     @functools.wraps(command)
-    def wrapped(**options: Any) -> None:
-        said = {name: options.pop(name) for name in _SHARED}
-        command(session(**said), **options)
+    def wrapped(**given: Any) -> None:
+        said = {name: given.pop(name) for name in options}
+        command(session(**said) if "address" in said else _local_session(**said), **given)
 
     own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
     wrapped.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]  # what typer reads
@@ -163,96 +197,20 @@ def session(
     output: str | None = None,
     json: bool = False,
     no_color: bool = False,
-    debug: bool = False,  # noqa: ARG001 - looked at where failures are told
+    quiet: bool = False,
+    debug: bool = False,
 ) -> Session:
     """The session that these options, the environment and the configuration file make."""
     settings = resolve(address=address, user=user, context=context, output=output or ("json" if json else None))
-    color = sys.stdout.isatty() and not no_color and not os.environ.get("NO_COLOR")
-    return Session(settings, color)
+    return Session(settings, _color(no_color=no_color), quiet, debug)
 
 
-def on_terminal() -> bool:
-    """Whether there is a terminal that can be drawn on."""
-    drawable = os.environ.get("TERM", "dumb") not in {"dumb", ""}
-    return drawable and sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()
+def _local_session(*, output: str | None, json: bool, no_color: bool, quiet: bool, debug: bool) -> Session:
+    """A session of a command that needs no agent: works also where the configuration names none that is there."""
+    nobody = Value("", "default")
+    settings = Settings(nobody, nobody, resolve_output(output or ("json" if json else None)))
+    return Session(settings, _color(no_color=no_color), quiet, debug)
 
 
-def examples(*lines: str) -> str:
-    """An epilog for `--help`; click leaves a paragraph that opens with a backspace as it is."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-class Group(TyperGroup):
-    """A group of commands whose bare name shows its help."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Takes no arguments for a question."""
-        if not args and not ctx.resilient_parsing and not self.invoke_without_command:
-            typer.echo(ctx.get_help())
-            raise typer.Exit(0)
-        return super().parse_args(ctx, args)
-
-
-class Root(Group):
-    """The `mee6` command itself: where failures are told and become exit codes."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Takes no arguments, on a terminal, for the console."""
-        if not args and not ctx.resilient_parsing and on_terminal():
-            args = ["console"]
-        return super().parse_args(ctx, args)
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """In the order of `_ORDER`, whether groups or not."""
-        del ctx
-        return sorted(self.commands, key=_ORDER.index)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Runs the command; one whose output nobody reads any more ends quietly."""
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            raise typer.Exit(_unread()) from None
-        return result
-
-    def main(self, args: Any = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:
-        """Runs a command line and exits; the name is always ours, however it was started."""
-        del prog_name
-        said = list(sys.argv[1:] if args is None else args)
-        extra["standalone_mode"] = False
-        try:
-            if os.environ.get("_MEE6_COMPLETE"):
-                _prepare_completion()
-            code = super().main(said, _PROGRAM, **extra)
-            sys.stdout.flush()
-        except BrokenPipeError:  # of --help
-            code = _unread()
-        except Exception as error:
-            code = failure.tell(error, debug="--debug" in said or bool(os.environ.get("MEE6_DEBUG")))
-        except KeyboardInterrupt:
-            code = failure.INTERRUPTED
-        sys.exit(code if isinstance(code, int) else 0)
-
-
-def _unread() -> int:
-    """Ends quietly for whoever does not read on, as in `mee6 ... | head`; the exit code."""
-    with contextlib.suppress(OSError, ValueError):  # or the interpreter would try to write the rest, and complain
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    return failure.UNREAD
-
-
-def _prepare_completion() -> None:
-    """Has typer know its shells, which it does by itself only for apps that install their completion."""
-    import typer.completion
-
-    made: Any = typer.completion
-    made.completion_init()
-
-
-def group(help: str, **settings: Any) -> typer.Typer:  # noqa: A002 - typer's own word
-    """A typer app in the house's manner: plain help that is quick to make."""
-    settings.setdefault("cls", Group)
-    return typer.Typer(help=help, add_completion=False, rich_markup_mode=None, **settings)
+def _color(*, no_color: bool) -> bool:
+    return sys.stdout.isatty() and not no_color and not os.environ.get("NO_COLOR")

@@ -6,19 +6,22 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from mee6.errors import AgentUnreachable, InvalidInput
-from mee6.records import Batch, Figures, Node, Snapshot, Worker
+from mee6.records import Batch, Figures, Node, Snapshot, Worker, asdict
 from mee6tui.cli import output, units
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.output import Column, column
 from mee6tui.cli.session import Session, connected
 
 if TYPE_CHECKING:
     from mee6.client import Client
+
+app = group()
 
 FIRST_S: Final = 4.0
 """How long the first view waits for a measurement."""
@@ -42,6 +45,7 @@ _FUNCTIONS_BY: Final[dict[str, Callable[[Row], Any]]] = {
 SORTS: Final = tuple(dict.fromkeys((*_WORKERS_BY, *_FUNCTIONS_BY)))
 
 
+@app.command(epilog=examples("mee6 top", "mee6 top --sort memory -n 5 --interval 2s", "mee6 top -o json | jq .workers"))
 @connected
 def top(
     here: Session,

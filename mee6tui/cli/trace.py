@@ -8,9 +8,13 @@ from typing import Annotated
 import typer
 
 from mee6tui.cli import output, waterfall
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.session import Session, connected
 
+app = group()
 
+
+@app.command(epilog=examples("mee6 trace", "mee6 trace 0c4f", "mee6 trace -o json"))
 @connected
 def trace(
     here: Session,
@@ -25,7 +29,7 @@ def trace(
     it went through the worker's proxy or, after a handover, directly. A bar is light until the step ran.
     """
     found = here.run(lambda client: client.trace(identity), "fetching the trace")
-    if here.form == "table":
+    if here.for_people:
         waterfall.draw(found, sys.stdout, color=here.color)
     elif here.form == "name":
         output.write(found.invocation.id)

@@ -9,6 +9,10 @@ from mee6.errors import InvalidInput
 
 _DURATIONS: Final = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES: Final = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30}
+MOST_SECONDS: Final = 1e9
+"""30 years: longer is a mistake."""
+MOST_BYTES: Final = 1 << 53
+"""8 PiB."""
 _NUMBER: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)")
 
 
@@ -21,7 +25,10 @@ def seconds(text: str) -> float:
     found = _NUMBER.fullmatch(text.strip())
     if found is None or found[2] not in _DURATIONS:
         raise InvalidInput(f"{text!r} is no duration; write it as 30s, 250ms, 2m or 1h")
-    return float(found[1]) * _DURATIONS[found[2]]
+    found_s = float(found[1]) * _DURATIONS[found[2]]
+    if found_s > MOST_SECONDS:
+        raise InvalidInput(f"{text!r} is longer than 30 years; write it as 30s, 250ms, 2m or 1h")
+    return found_s
 
 
 def size(text: str) -> int:
@@ -34,7 +41,17 @@ def size(text: str) -> int:
     unit = found[2].lower().removesuffix("ib").removesuffix("b") if found else "?"
     if found is None or unit not in _SIZES:
         raise InvalidInput(f"{text!r} is no size; write it as 512k, 512M or 1G")
-    return int(float(found[1]) * (1 << _SIZES[unit]))
+    amount = float(found[1]) * (1 << _SIZES[unit])
+    if amount > MOST_BYTES:
+        raise InvalidInput(f"{text!r} is more than any machine has; write it as 512k, 512M or 1G")
+    return int(amount)
+
+
+def size_text(count: int) -> str:
+    """Bytes as `size` reads them: `256M`, `1000`; empty for none."""
+    if not count:
+        return ""
+    return f"{count >> 20}M" if count % (1 << 20) == 0 else str(count)
 
 
 def duration(ns: int) -> str:

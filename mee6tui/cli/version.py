@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from mee6.errors import AgentUnreachable
 from mee6.version import VERSION
-from mee6tui.cli import output
+from mee6tui.cli import failure, output
+from mee6tui.cli.groups import examples, group
 from mee6tui.cli.session import Session, connected
 
+app = group()
 
+
+@app.command(epilog=examples("mee6 version", "mee6 version -o json"))
 @connected
 def version(here: Session) -> None:
     """Show the versions of client and agent.
@@ -25,14 +28,14 @@ def version(here: Session) -> None:
         node = here.run(lambda client: client.nodes())[0]
         row["agent"] = {"version": node.version, "api": node.api}
     except AgentUnreachable as error:
-        sys.stderr.write(f"mee6: {error.message}\n")
+        here.note(error.message)
     agent = row["agent"]
     row["skew"] = bool(agent) and (agent["version"], agent["api"]) != (VERSION, API_LEVEL)
     output.show_one(here.form, row, lambda: _lines(row), name="address")
     if agent and agent["api"] != API_LEVEL:
-        sys.stderr.write("mee6: client and agent cannot work together; install the same version on both\n")
+        failure.say("client and agent cannot work together; install the same version on both")
     elif row["skew"]:
-        sys.stderr.write("mee6: client and agent are of different versions; they work together, but update the older\n")
+        here.note("client and agent are of different versions; they work together, but update the older")
 
 
 def _lines(row: dict[str, Any]) -> list[str]:

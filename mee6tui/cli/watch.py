@@ -14,19 +14,29 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from mee6.errors import AgentUnreachable, Exhausted, InvalidInput, Mee6Error
-from mee6.records import Batch, Event, Node, Snapshot, What
+from mee6.records import Batch, Event, Snapshot, What, Worker
 from mee6tui.cli import completion, failure
-from mee6tui.cli.sentences import KINDS, sentence
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.sentences import KINDS, sentence, subject
 from mee6tui.cli.session import Session, connected
 
 if TYPE_CHECKING:
     from mee6.client import Client
+
+app = group()
 
 FIRST_WAIT_S: Final = 0.5
 LAST_WAIT_S: Final = 5.0
 """Between attempts to reach an agent that is gone; doubled from the first to the last."""
 
 
+@app.command(
+    epilog=examples(
+        "mee6 watch",
+        "mee6 watch --kind worker --kind handover",
+        "mee6 watch -o jsonl --function echo --reconnect | jq .",
+    )
+)
 @connected
 def watch(
     here: Session,
@@ -40,19 +50,23 @@ def watch(
     ] = None,
     worker: Annotated[list[str] | None, typer.Option("--worker", metavar="ID", help="May be given again.")] = None,
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Begin with how things stand.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what is told every second with nothing new but measured figures.")
+    ] = False,
     reconnect: Annotated[bool, typer.Option("--reconnect", help="Wait for an agent that is gone, and go on.")] = False,
 ) -> None:
     """Print what the agent does, as it does it, until Ctrl-C.
 
     A line is a sentence, or with -o jsonl an object: `kind`, `time`, `at_ns` of the agent's monotonic clock, and the
-    record under the name of its kind. All users' functions are shown. Whoever reads too slowly misses events, which
+    record under the name of its kind. Sentences tell what changed; with --all, as in JSON, also each second's
+    measurements of what does as it did. All users' functions are shown. Whoever reads too slowly misses events, which
     is said on standard error, and is cut off in the end.
     """
     if here.form not in {"table", "plain", "json", "jsonl"}:
         raise InvalidInput(f"-o {here.form} does not go with what never ends; use one of: plain, jsonl")
     import asyncio
 
-    printer = _Printer(as_json=here.form in {"json", "jsonl"}, with_snapshot=snapshot)
+    printer = _Printer(as_json=here.form in {"json", "jsonl"}, with_snapshot=snapshot, everything=everything)
 
     async def work(client: Client) -> None:
         with _ends_with_its_reader():
@@ -80,15 +94,18 @@ class _Printer:
     Args:
         as_json: lines of JSON instead of sentences.
         with_snapshot: also how things stand, at first and after a gap.
+        everything: also sentences about what has not changed but in what is measured.
     """
 
-    def __init__(self, *, as_json: bool, with_snapshot: bool) -> None:
+    def __init__(self, *, as_json: bool, with_snapshot: bool, everything: bool) -> None:
         import msgspec
 
         self._json = msgspec.json.Encoder()
         self._as_json = as_json
         self._with_snapshot = with_snapshot
-        self._of_node = ""
+        self._everything = everything
+        self._told: dict[tuple[type[What], str], object] = {}
+        """What each thing was last told to be, but for what is measured."""
         self._offset_ns = time.time_ns() - time.monotonic_ns()  # the agent's, once it has said it
 
     def show(self, item: Snapshot | Batch) -> None:
@@ -100,7 +117,11 @@ class _Printer:
         self._offset_ns = item.node.wall_offset_ns
         if item.missed:
             failure.say(f"missed {item.missed} events: what reads this was too slow")
+        self._told.clear()
         if not self._with_snapshot:
+            at_first: tuple[What, ...] = (item.node, *item.workers, *item.figures)
+            for record in at_first:
+                self._is_news(record)
             return
         if self._as_json:
             now = item.node.now_ns
@@ -116,15 +137,24 @@ class _Printer:
         """The event as a line; empty for one that says nothing new."""
         when = self._time(event.at_ns)
         if not self._as_json:
-            said = sentence(event)
-            if isinstance(event.what, Node):  # which tells of itself every second, whether anything is new or not
-                if said == self._of_node:
-                    return ""
-                self._of_node = said
-            return f"{when[11:23]} {said}"
+            if not self._is_news(event.what) and not self._everything:
+                return ""
+            return f"{when[11:23]} {sentence(event)}"
         kind = KINDS[type(event.what)]
         line = {"kind": kind, "time": when, "at_ns": event.at_ns, kind: event.what}
         return self._json.encode(line).decode()
+
+    def _is_news(self, what: What) -> bool:
+        """Whether it differs from what was last told of the same thing; measurements come every second."""
+        key, state = subject(what)
+        if state is None:
+            return True
+        known = self._told.get((type(what), key))
+        if isinstance(what, Worker) and what.state == "gone":
+            self._told.pop((type(what), key), None)
+        else:
+            self._told[type(what), key] = state
+        return state != known
 
     def _time(self, at_ns: int) -> str:
         moment = datetime.fromtimestamp((at_ns + self._offset_ns) / 1e9, UTC)

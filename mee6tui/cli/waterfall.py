@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from mee6.records import asdict
 from mee6.visible import visible
 from mee6tui.cli.units import duration
 from mee6tui.steps import KINDS, Times, in_call_order, times
@@ -106,9 +107,7 @@ def draw(trace: Trace, to: TextIO, *, color: bool = False) -> None:
 
 def record(trace: Trace) -> dict[str, Any]:
     """The trace for `-o json`: the keys of the records, and for each step what is computed of its spans."""
-    from dataclasses import asdict
-
-    plain = asdict(trace)
+    plain: dict[str, Any] = asdict(trace)
     plain["steps"] = [
         {
             **asdict(row.step),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mee6.errors import InvalidInput
+from mee6.records import asdict
 from mee6tui.cli import output, units
-from mee6tui.cli.session import Session, connected, examples, group
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.session import Session, connected
+from mee6tui.cli.several import Several, say
 
 if TYPE_CHECKING:
     from mee6.client import Client
-    from mee6.records import Worker
 
 app = group("See the workers, in which functions run, and act on them.")
 
@@ -39,7 +41,7 @@ def list_workers(here: Session) -> None:
             right=True,
         ),
     ]
-    output.show(here.form, [asdict(worker) for worker in found], columns, name="id")
+    output.show(here.listing, [asdict(worker) for worker in found], columns, name="id")
 
 
 @app.command(epilog=examples("mee6 worker limits w3 --memory 256M", "mee6 worker limits w3 --cpus 0.5"))
@@ -77,13 +79,12 @@ def evict(
     One that runs an invocation is refused without --force.
     """
 
-    async def work(client: Client) -> None:
-        for worker in workers:
-            await client.evict(worker, force=force)
-            _said(here, f"evicted {worker}", worker)
+    async def one(client: Client, worker: str) -> dict[str, Any]:
+        await client.evict(worker, force=force)
+        say(here, f"evicted {worker}", worker)
+        return {}
 
-    here.run(work, quiet=True)
-    _listed(here, [{"id": worker} for worker in workers])
+    _each(here, workers, one, "evicted")
 
 
 @app.command(epilog=examples("mee6 worker pause w3"))
@@ -94,14 +95,12 @@ def pause(here: Session, workers: Ids) -> None:
     A paused one is resumed by the next invocation that needs it, as any other.
     """
 
-    async def work(client: Client) -> list[Worker]:
-        found = []
-        for worker in workers:
-            found.append(await client.pause(worker))
-            _said(here, f"worker {worker} is {found[-1].state}", worker)
-        return found
+    async def one(client: Client, worker: str) -> dict[str, Any]:
+        found = await client.pause(worker)
+        say(here, f"worker {worker} is {found.state}", worker)
+        return asdict(found)
 
-    _listed(here, [asdict(worker) for worker in here.run(work, quiet=True)])
+    _each(here, workers, one, "paused")
 
 
 @app.command(epilog=examples("mee6 worker resume w3"))
@@ -112,22 +111,21 @@ def resume(here: Session, workers: Ids) -> None:
     They are idle then, and paused again after their linger; `mee6 agent set pause=never` keeps all awake.
     """
 
-    async def work(client: Client) -> list[Worker]:
-        found = []
-        for worker in workers:
-            found.append(await client.resume(worker))
-            _said(here, f"worker {worker} is {found[-1].state}", worker)
-        return found
+    async def one(client: Client, worker: str) -> dict[str, Any]:
+        found = await client.resume(worker)
+        say(here, f"worker {worker} is {found.state}", worker)
+        return asdict(found)
 
-    _listed(here, [asdict(worker) for worker in here.run(work, quiet=True)])
+    _each(here, workers, one, "resumed")
 
 
-def _said(here: Session, text: str, worker: str) -> None:
-    """Says for people what was done, as soon as it is: the next of several may be refused."""
-    if here.form in {"table", "plain", "name"}:
-        output.write(worker if here.form == "name" else text)
+def _each(
+    here: Session, workers: list[str], one: Callable[[Client, str], Awaitable[dict[str, Any]]], done: str
+) -> None:
+    several = Several(here, key="id")
 
+    async def work(client: Client) -> None:
+        await several.each(workers, lambda worker: one(client, worker))
 
-def _listed(here: Session, rows: list[dict[str, object]]) -> None:
-    if here.form in {"json", "jsonl", "yaml"}:
-        output.show(here.form, rows, [])
+    here.run(work, quiet=True)
+    several.end(len(workers), done)

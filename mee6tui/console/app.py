@@ -8,98 +8,56 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
-import os
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.containers import Container
-from textual.theme import Theme
 from textual.worker import Worker, WorkerState
 
 from mee6.errors import InvalidInput, Mee6Error
-from mee6.records import FunctionChange, Handover, Invocation, Log, Node, Step
-from mee6.records import Worker as WorkerRecord
 from mee6tui.console import (
-    clipboard,
     look,
     terminal,  # noqa: F401 - how a terminal is read from then on
 )
 from mee6tui.console.clock import FPS, FrameClock
-from mee6tui.console.commands import Command, Context, Done, Key, Registry, Selection, key_name
+from mee6tui.console.commands import Command, Context, Key, Registry, Selection
+from mee6tui.console.event import thing_of
+from mee6tui.console.finder import Finder
+from mee6tui.console.frame import Frame
 from mee6tui.console.history import History
-from mee6tui.console.look import PALETTES, Palette, bytes_, clock_time, count
+from mee6tui.console.leaving import end_with_signals
+from mee6tui.console.look import PALETTES, Palette
+from mee6tui.console.moment import Moment
 from mee6tui.console.payload import Payload
 from mee6tui.console.recall import Recall
+from mee6tui.console.screens.command_line import CommandLine
 from mee6tui.console.screens.dialogs import Dialog
 from mee6tui.console.screens.page import Page, Place
 from mee6tui.console.screens.registry import PAGES, registry
 from mee6tui.console.source import AgentSource, Item, LinkState, Sink, Source
 from mee6tui.console.store import Store
-from mee6tui.console.widgets.harmless import clean
-from mee6tui.console.widgets.line import Line, Lines, Painted, Span
-from mee6tui.console.widgets.prompt import Prompt
+from mee6tui.console.telling import TellingApp
+from mee6tui.console.themes import palette_of, theme_of
+from mee6tui.console.trail import Trail
+from mee6tui.console.widgets.line import Painted
 
 if TYPE_CHECKING:
     from mee6.client import Client
     from mee6tui.console.recording import Recorder
     from mee6tui.console.replay import Tape
 
-HINTS_NARROW: Final = 6
-LEAVE_S: Final = 3.0
-"""How long the terminal has to be given back after a signal."""
 FRAME_S: Final = 0.25
 """How often header, banner and hints are looked at; at once after whatever the user did."""
-LOGGED: Final = 1_000
-"""Command lines that are kept of what was done."""
-TOAST: Final = 300
-"""Characters."""
-Severity = Literal["information", "warning", "error"]
 _COMMANDS: Final = registry()
 
 
-class Everything(Provider):
-    """The palette: every command that can be done here."""
-
-    async def discover(self) -> Hits:
-        """All of them."""
-        for command, context in self._here():
-            yield DiscoveryHit(command.title, self._runner(command, context), help=_palette_help(command))
-
-    async def search(self, query: str) -> Hits:
-        """Those that match."""
-        matcher = self.matcher(query)
-        for command, context in self._here():
-            if (score := matcher.match(command.title)) > 0:
-                yield Hit(score, matcher.highlight(command.title), self._runner(command, context), help=command.help)
-
-    def _here(self) -> list[tuple[Command, Context]]:
-        console = self.app
-        assert isinstance(console, ConsoleApp)
-        context = console.context()
-        found = console.registry.here(context.page, context.selection)
-        return [(command, context) for command in found if command.menu]
-
-    def _runner(self, command: Command, context: Context) -> Callable[[], None]:
-        return lambda: context.app.run_command(command, context)
-
-
-def _palette_help(command: Command) -> str:
-    keys = f"{key_name(command.keys[0])}: " if command.keys else ""
-    return keys + command.help
-
-
-class ConsoleApp(App[int]):
+class ConsoleApp(TellingApp):
     """The console.
 
     Args:
@@ -121,7 +79,7 @@ class ConsoleApp(App[int]):
     #banner.-on { display: block; }
     #header.-off { display: none; }
     #pages { height: 1fr; }
-    Prompt { background: $surface; }
+    CommandLine { background: $surface; }
     #hints.-off { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -130,7 +88,7 @@ class ConsoleApp(App[int]):
         for key in [",".join(command.keys)]
         if key
     ]
-    COMMANDS: ClassVar[set[Any]] = {Everything}
+    COMMANDS: ClassVar[set[Any]] = {Finder}
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(
@@ -148,22 +106,20 @@ class ConsoleApp(App[int]):
         tape: Tape | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(wall_ns if tape is None else tape.wall_ns)
         self.tape = tape
         self.recorder = recorder
         if tape is not None:
-            now, wall_ns = tape.now, tape.wall_ns
+            now = tape.now
         self.sources = list(sources)
-        self.clients = dict(clients or {})
+        self.clients: Mapping[str, Client] = clients or {}
         self.flags = dict(flags or {})
         self.read_only = dict(read_only or {})
         self.recall = Recall()
         self.invoked: dict[Key, Payload] = {}
         """What was invoked from here, with what."""
         self.now = now
-        self.wall_ns = wall_ns
-        self.store = Store()
-        self.shown = self.store
+        self.store = self.shown = Store()
         self.history = History()
         self.sink = Sink(self.store, now, self._note)
         self.listeners: list[Callable[[str, Item, float], None]] = []
@@ -174,35 +130,35 @@ class ConsoleApp(App[int]):
         self.registry: Registry = _COMMANDS
         self.clock = FrameClock(self.flush, self._backlog, lambda: self.page.moves, now=now, fps=fps)
         self.palette: Palette = replace(look.DARK, ascii=ascii_only)
-        self.command_log: deque[Done] = deque(maxlen=LOGGED)
         self.page: Page
+        self._opening = False
+        """Whether a page is being opened; keys that come meanwhile are held, since they may be meant for it."""
+        self._held: deque[events.Key] = deque()
+        self._opened = asyncio.Event()
+        """The first page has been painted."""
         self._pages: dict[str, Page] = {}
-        self._trail: list[Place] = []
-        self._here = -1
-        self._before: Place | None = None
-        self._moment: float | None = None
-        """The moment shown while frozen."""
-        self._frozen_number = 0
-        self._internals = False
+        self.trail = Trail()
+        self._moment = Moment(self.store, self.history, tape, now, self._show)
         self._ticked_at = self._framed_at = float("-inf")
         self._frame_due = False
-        self._header = Lines(ground="panel", id="header")
-        self._banner = Lines(ground="raised", id="banner")
-        self._hints = Lines(ground="panel", id="hints")
-        self._prompt = Prompt(self._offers)
+        self._frame = Frame(self)
+        self._prompt = CommandLine()
         for palette in PALETTES.values():
-            self.register_theme(_theme_of(palette))
+            self.register_theme(theme_of(palette))
         self._first_theme = theme
+        if (first := self.get_theme(theme)) is not None and first.dark:  # as Textual begins
+            self.set_reactive(ConsoleApp.theme, theme)  # now, or all styles would be made twice
+            self.stylesheet.set_variables(self.get_css_variables())
 
     # Life
 
     def compose(self) -> ComposeResult:
         """Header, banner, the pages, the prompt and the hints."""
-        yield self._header
-        yield self._banner
+        yield self._frame.header
+        yield self._frame.banner
         yield Container(id="pages")
         yield self._prompt
-        yield self._hints
+        yield self._frame.hints
 
     def on_mount(self) -> None:
         """Begins to listen and to paint."""
@@ -216,23 +172,13 @@ class ConsoleApp(App[int]):
         for source in self.sources:
             self.run_worker(self._listen(source), name=source.name, group="source", exit_on_error=False)
         if not self.is_headless:
-            self._end_with_signals()
+            end_with_signals(self)
             self.call_later(_settle)
         self.run_worker(self.clock.run(), name="clock", group="clock", exit_on_error=True)
 
-    def _end_with_signals(self) -> None:
-        """Leaves in order, or in the end anyway: a terminal that nobody reads any more would be waited for forever."""
-        loop = asyncio.get_running_loop()
-
-        def leave(number: int, _frame: object) -> None:  # runs even while the loop is held by a write
-            with suppress(RuntimeError):  # it has ended
-                loop.call_soon_threadsafe(self.exit, None, 128 + number)
-            _end_anyway(128 + number)
-
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, leave)
-
     async def _listen(self, source: Source) -> None:
+        if self.tape is None:
+            await self._opened.wait()  # nothing comes before the first page is painted, and connecting takes a while
         try:
             await source.run(self.sink)
         except Exception as error:  # a console that shows two agents does not end with one of them
@@ -269,10 +215,7 @@ class ConsoleApp(App[int]):
             over[0].flush(now)
         if now - self._framed_at >= FRAME_S or self._frame_due or self._links.take():
             self._framed_at, self._frame_due = now, False
-            self._header.show([self._head()])
-            self._show_banner(now)
-            self._hints.set_class(self._prompt.is_open, "-off")
-            self._hints.show([self._hint_line()])
+            self._frame.show(now, asking=self._prompt.is_open)
 
     def hurry(self) -> None:
         """Paints at once: the user did something."""
@@ -282,8 +225,12 @@ class ConsoleApp(App[int]):
     async def on_event(self, event: events.Event) -> None:
         """A key that is not typed is obeyed before the next is looked at: that may be meant for what this one opens.
 
-        Textual sends a burst of keys to whatever had the focus before the first of them was obeyed.
+        Textual sends a burst of keys to whatever had the focus before the first of them was obeyed. While a page is
+        being opened keys are held, also those from before the console was drawn.
         """
+        if isinstance(event, events.Key) and not event.is_forwarded and self._opening:
+            self._held.append(event)
+            return
         if isinstance(event, events.Key) and not event.is_forwarded and self.app_focus and not self._types:
             obeyed = await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
             if obeyed:
@@ -300,107 +247,10 @@ class ConsoleApp(App[int]):
         """What is pointed at may have changed, and with it the hints."""
         self.hurry()
 
-    def _head(self) -> Line:
-        width = self.size.width
-        left: list[Span] = [(" mee6 ", "*background", "accent"), (f" {self.page.heading()}", "*text")]
-        links = [*self._mode_spans(), *self._link_spans(width)]
-        time_ = clock_time(self.wall_ns())
-        used = sum(len(span[0]) for span in left) + sum(len(span[0]) for span in links) + len(time_) + 2
-        gap = max(1, width - used)
-        return [*left, (" " * gap, "text"), *links, (f" {time_} ", "quiet")]
-
-    def _mode_spans(self) -> list[tuple[str, str]]:
-        """What is out of the ordinary: nothing can be done, or all is written to a file."""
-        spans = [(" read-only ", "warning")] if self.clients and self.clients.keys() <= self.read_only.keys() else []
-        if self.recorder is not None:
-            stopped = self.recorder.stopped
-            said = f" rec stopped: {stopped} " if stopped else f" rec {bytes_(self.recorder.bytes)} "
-            spans.append((said, "error" if stopped else "accent"))
-        return spans
-
-    def _link_spans(self, width: int) -> list[tuple[str, str]]:
-        links = self.store.links
-        spans: list[tuple[str, str]] = []
-        if len(links) <= (2 if width < 100 else 4):
-            for name, link in links.items():
-                sign = look.LINKS[link.state]
-                spans += [(f" {self.palette.glyph(sign)} ", sign.tone), (look.short(name), "text")]
-                if link.state != LinkState.LIVE:
-                    spans.append((f" {link.state}", sign.tone))
-                spans.append((" ", "text"))
-            return spans
-        states = [link.state for link in links.values()]
-        for sign in look.LINKS.values():
-            if number := states.count(sign.word):
-                spans.append((f" {self.palette.glyph(sign)} {number} {sign.word} ", sign.tone))
-        return spans
-
-    def _show_banner(self, now: float) -> None:
-        line = self._banner_line(now)
-        self._banner.set_class(bool(line), "-on")
-        self._banner.show([line])
-
-    def _banner_line(self, now: float) -> Line:
-        if self._moment is not None:
-            behind = max(0.0, now - self._moment)
-            new = self.store.numbered - self._frozen_number
-            return [
-                ("  replay stands still" if self.tape else "  frozen", "*warning"),
-                (f" at {self._moment_text(now)}, {behind:,.0f} s ago", "text"),
-                (f"  {count(new)} new since", "quiet"),
-                ("  , . a second  { } an event  F goes on", "quiet"),
-            ]
-        if self._internals:
-            return self._internal_line()
-        if self.tape is not None:
-            return _tape_line(self.tape)
-        for name, link in self.store.links.items():
-            if link.state == LinkState.LIVE:
-                continue
-            if not link.error:
-                continue
-            wait = f" again in {max(0.0, link.retry_at - now):.0f} s," if link.retry_at > now else ""
-            tries = f" attempt {link.attempt}:" if link.attempt else ":" if not wait else ""
-            return [
-                (f"  {look.short(name)} {link.state}", f"*{look.LINKS[link.state].tone}"),
-                (f"{wait}{tries} {' '.join(link.error.split())}", "text"),
-            ]
-        return []
-
-    def _internal_line(self) -> Line:
-        figures = self.clock.figures
-        oldest = self.history.oldest
-        past = f"{self.now() - oldest:.0f} s in {bytes_(self.history.bytes)}" if oldest is not None else "none"
-        said = (
-            f"  {figures.fps:.0f} fps  {figures.frame_ms:.1f} ms a frame  {figures.skipped} left out"
-            f"  loop late {figures.lag_ms:.1f} ms  {count(self.store.numbered)} events  past {past}"
-        )
-        return [(said, "accent")]
-
-    def _moment_text(self, now: float) -> str:
-        ago_ns = int((now - (self._moment if self._moment is not None else now)) * 1e9)
-        return clock_time(self.wall_ns() - ago_ns)
-
-    def _hint_line(self) -> Line:
-        context = self.context()
-        hints = sorted(
-            (c for c in self.registry.here(context.page, context.selection) if c.hint and c.when(context) is None),
-            key=lambda command: command.hint,
-        )
-        line: list[tuple[str, str]] = [(" ", "text")]
-        room = self.size.width - 2
-        for place, command in enumerate(hints):
-            keys, words = key_name(command.keys[0]), command.short or command.title.lower()
-            room -= len(keys) + len(words) + 4
-            if room < 0 or (place >= HINTS_NARROW and self.size.width < 100):
-                break
-            line += [(f" {keys} ", "*accent"), (f"{words} ", "quiet")]
-        return line
-
     def _take_palette(self) -> None:
         base = PALETTES.get(self.theme)
         if base is None:
-            base = _palette_of(self.current_theme)
+            base = palette_of(self.current_theme)
         self.palette = replace(base, ascii=self.palette.ascii)
         for screen in self.screen_stack:
             for widget in screen.query("*"):
@@ -424,12 +274,9 @@ class ConsoleApp(App[int]):
 
     def go(self, place: Place) -> None:
         """Goes to a place; what was ahead in history is forgotten."""
-        if self._here >= 0 and self._trail[self._here] == place:
-            return
-        self._before = self._trail[self._here] if self._here >= 0 else None
-        self._trail = [*self._trail[: self._here + 1], place][-100:]
-        self._here = len(self._trail) - 1
-        self._enter(place)
+        if self.trail.here != place:
+            self.trail.go(place)
+            self._enter(place)
 
     def _enter(self, place: Place) -> None:
         page = self._pages.get(place.page)
@@ -444,38 +291,47 @@ class ConsoleApp(App[int]):
         self.page = page
         page.open(place)
         page.show_store(self.shown)
+        self._opening = True
         self.call_after_refresh(self._entered, page)
 
-    def _entered(self, page: Page) -> None:
+    async def _entered(self, page: Page) -> None:
+        if page.main is not None and not page.main.is_mounted:
+            self.call_after_refresh(self._entered, page)  # it is on its way
+            return
         for widget in [page, *page.query("*")]:
             if isinstance(widget, Painted) and widget.palette != self.palette:
                 widget.set_palette(self.palette)
-        if page is self.page and page.main is not None and not self._prompt.is_open:
-            page.main.focus()
         self.hurry()
+        self._opened.set()
+        if page is not self.page:
+            return
+        self.attend()
+        self._opening = False
+        if self._held:
+            page.flush(self.now())  # what the keys may point at
+        while self._held and not self._opening:
+            await self.on_event(self._held.popleft())
 
-    @property
-    def can_go_back(self) -> bool:
-        """Whether one came from somewhere."""
-        return self._here > 0
-
-    @property
-    def can_go_forward(self) -> bool:
-        """Whether one has gone back."""
-        return self._here < len(self._trail) - 1
+    def attend(self) -> None:
+        """Gives the keys to the page, unless something is being typed."""
+        main = self.page.main
+        if main is None or self._prompt.is_open:
+            return
+        if main.is_mounted:
+            main.screen.set_focus(main)  # at once: what is pressed next is meant for it
+        else:
+            main.focus()
 
     def travel(self, by: int) -> None:
         """Goes back or forward in history."""
-        there = self._here + by
-        if 0 <= there < len(self._trail):
-            self._before = self._trail[self._here]
-            self._here = there
-            self._enter(self._trail[there])
+        place = self.trail.travel(by)
+        if place is not None:
+            self._enter(place)
 
     def swap(self) -> None:
         """Goes to where one was before."""
-        if self._before is not None:
-            self.go(self._before)
+        if self.trail.before is not None:
+            self.go(self.trail.before)
 
     def back(self) -> None:
         """Clears the filter, or else goes back."""
@@ -486,14 +342,14 @@ class ConsoleApp(App[int]):
 
     def back_or_quit(self) -> None:
         """Goes back; at the beginning, leaves."""
-        if self.can_go_back:
+        if self.trail.can_go_back:
             self.travel(-1)
         else:
             self.exit()
 
     def replace_place(self, place: Place) -> None:
         """Goes to a place in the place of this one: the way back stays as it is."""
-        self._trail[self._here] = place
+        self.trail.replace(place)
         self._enter(place)
 
     def open_thing(self, selection: Selection) -> None:
@@ -521,55 +377,33 @@ class ConsoleApp(App[int]):
     @property
     def frozen(self) -> bool:
         """Whether a moment is shown, and not what is now."""
-        return self._moment is not None
+        return self._moment.frozen
 
     @property
     def moment(self) -> float:
         """The moment that is shown, in seconds of the monotonic clock."""
-        return self.now() if self._moment is None else self._moment
+        return self._moment.at
+
+    @property
+    def new(self) -> int:
+        """How many events came since the view was frozen."""
+        return self._moment.new
 
     def freeze(self) -> None:
         """Freezes the view, or goes on; a recording stands still meanwhile."""
-        if self._moment is None:
-            self._moment = self.now()
-            self._frozen_number = self.store.numbered
-            self._show(self.store.copy())
-        else:
-            self._moment = None
-            self._show(self.store)
-        if self.tape is not None:
-            self.tape.paused = self.frozen
+        self._moment.freeze()
 
     def scrub(self, by_s: float) -> Awaitable[None] | None:
         """Shows how things stood so much later or earlier; a recording is played on to there."""
-        if self._moment is None:
-            return None
-        wanted = self._moment + by_s
-        if self.tape is not None and wanted > self.now():
-            return self._play_to(self.tape, wanted)
-        oldest = self.history.oldest
-        self._moment = max(oldest if oldest is not None else wanted, min(self.now(), wanted))
-        self._show(self.history.at(self._moment, self.store))
-        return None
-
-    async def _play_to(self, tape: Tape, wanted: float) -> None:
-        await tape.play_to(wanted)
-        self._moment = tape.now()
-        self._show(self.history.at(self._moment, self.store))
+        return self._moment.scrub(by_s)
 
     def scrub_event(self, *, back: bool) -> Awaitable[None] | None:
         """Shows how things stood at the next event, or the one before."""
-        if self._moment is None:
+        found = self._moment.scrub_event(back=back)
+        if isinstance(found, str):
+            self.notify(found)
             return None
-        at = self.history.next_event(self._moment, back=back)
-        if at is None and self.tape is not None and not back and not self.tape.ended:
-            return self.scrub(self.tape.next_s - self._moment)
-        if at is None:
-            self.notify("nothing happened before that is remembered" if back else "that is the latest event")
-            return None
-        self._moment = at
-        self._show(self.history.at(at, self.store))
-        return None
+        return found
 
     def _show(self, store: Store) -> None:
         self.shown = store
@@ -622,32 +456,6 @@ class ConsoleApp(App[int]):
         """Does it in the background; what it raises of `mee6.errors` is said under the title."""
         self.run_worker(self._told(title, doing), name=title, group="command", exit_on_error=False)
 
-    def did(self, line: str, said: str = "", error: str = "") -> None:
-        """Notes the command line of something that was done, or failed, and says so.
-
-        Args:
-            said: what was done, past tense.
-            error: how it failed.
-        """
-        self.note(line, error)
-        if error:
-            self.say(error, title=said or "it failed", severity="error")
-        else:
-            self.say(f"$ {line}", title=said or "the same as")
-
-    def note(self, line: str, error: str = "") -> None:
-        """Notes it in the command log, without a word."""
-        self.command_log.append(Done(self.wall_ns(), line, error))
-
-    def notify(self, message: str, *, title: str = "", **how: Any) -> None:
-        """Says something in a corner; see `App.notify`. What a function said gives no orders there either."""
-        super().notify("\n".join(map(clean, message.split("\n"))), title=clean(title), **how)
-
-    def say(self, text: str, *, title: str = "", severity: Severity = "information") -> None:
-        """Says it in a corner, as it is; what is long is cut, since a toast must leave room for the page."""
-        short = text if len(text) <= TOAST else text[: TOAST - 1] + "…"
-        self.notify(short, title=title, severity=severity, markup=False)
-
     def equivalent(self) -> str:
         """The command line that shows about what the page does."""
         line = self.page.cli()
@@ -663,44 +471,6 @@ class ConsoleApp(App[int]):
         """Opens the prompt."""
         self._prompt.ask(sign, text)
 
-    def _offers(self, sign: str, text: str) -> list[str]:
-        if sign != ":":
-            return []
-        name, space, rest = text.lstrip().partition(" ")
-        if not space:
-            return [found for found in self.registry.names() if found.startswith(name)]
-        command = self.registry.by_name(name)
-        if command is None or command.complete is None:
-            return []
-        return [f"{name} {offer}" for offer in command.complete(self) if offer.startswith(rest)]
-
-    def on_prompt_typed(self, event: Prompt.Typed) -> None:
-        """A filter is tried while it is typed; one that is not finished is left alone."""
-        if event.sign == "/":
-            with suppress(InvalidInput):
-                self.page.set_filter(event.text)
-
-    def on_prompt_entered(self, event: Prompt.Entered) -> None:
-        """Does what was typed."""
-        self._entered(self.page)
-        if event.sign == "/":
-            self.filter(event.text)
-            return
-        name, _, arg = event.text.strip().partition(" ")
-        if not name:
-            return
-        command = self.registry.by_name(name)
-        if command is None:
-            self.notify(f"no command {name!r}; tab offers those there are", severity="error", markup=False)
-            return
-        self.run_command(command, self.context(arg.strip()))
-
-    def on_prompt_left(self, event: Prompt.Left) -> None:
-        """The filter is again what it was."""
-        if event.sign == "/":
-            self.filter(event.before)
-        self._entered(self.page)
-
     def filter(self, text: str) -> None:
         """Filters the page; says what is wrong with a filter that is none."""
         try:
@@ -710,30 +480,6 @@ class ConsoleApp(App[int]):
 
     # Small things that commands do
 
-    def copy(self, text: str) -> None:
-        """Copies to the terminal's clipboard, as far as terminals allow, and says what was sent where."""
-        size = len(text.encode("utf-8", "replace"))
-        if size > clipboard.LIMIT_BYTES:
-            self.say(f"too much to copy: {bytes_(size)}; terminals take 72 KiB", severity="warning")
-        elif text:
-            self._send_to_clipboard(text)
-
-    def copy_to_clipboard(self, text: str) -> None:
-        """Copies a selection of text: what Textual's own widgets call."""
-        self.copy(text)
-
-    def _send_to_clipboard(self, text: str) -> None:
-        self._clipboard = text
-        if self._driver is not None:
-            self._driver.write(clipboard.sequence(text, os.environ))
-        self.say(clipboard.told(text, os.environ))
-
-    def copy_raw(self, selection: Selection) -> None:
-        """Copies the records as JSON."""
-        table = self.shown.table(selection.kind)
-        records = [asdict(table[key]) for key in selection.keys if key in table]
-        self.copy(json.dumps(records[0] if len(records) == 1 else records, indent=2, ensure_ascii=False))
-
     def retry_now(self) -> None:
         """Ends all waits for the next attempt to connect."""
         for source in self.sources:
@@ -742,11 +488,11 @@ class ConsoleApp(App[int]):
 
     def toggle_header(self) -> None:
         """Hides or shows the header."""
-        self._header.toggle_class("-off")
+        self._frame.header.toggle_class("-off")
 
     def toggle_internals(self) -> None:
         """Shows or hides how the console itself is doing."""
-        self._internals = not self._internals
+        self._frame.internals = not self._frame.internals
 
     def text(self) -> str:
         """All that is on the page, as text: for tests and for saving."""
@@ -754,89 +500,7 @@ class ConsoleApp(App[int]):
         return "\n".join(strip.text.rstrip() for strip in strips)
 
 
-def thing_of(source: str, what: Any) -> Selection | None:
-    """The thing that an event is about."""
-    found: tuple[str, str] | None = None
-    match what:
-        case WorkerRecord():
-            found = ("worker", what.id)
-        case Handover():
-            found = ("worker", what.worker)
-        case Invocation():
-            found = ("invocation", what.id)
-        case Step() | Log():
-            found = ("invocation", what.invocation.partition(".")[0])
-        case FunctionChange():
-            found = ("function", f"{what.username}/{what.name}")
-        case Node():
-            found = ("node", what.id)
-        case _:
-            pass
-    if found is None:
-        return None
-    key: Key = (source, found[1])
-    return Selection(found[0], (key,))
-
-
-def _end_anyway(code: int) -> None:
-    timer = threading.Timer(LEAVE_S, os._exit, (code,))
-    timer.daemon = True
-    timer.start()
-
-
-def _tape_line(tape: Tape) -> Line:
-    how = "ended" if tape.ended else "all at once" if tape.speed == 0 else f"{tape.speed:g} times as fast"
-    return [
-        (f"  replay of {look.short(tape.name)}", "*accent"),
-        (f"  {tape.now():.1f} s of {tape.length_s:.1f} s, {how}", "text"),
-        ("   F stands still   :at SECONDS   :speed TIMES", "quiet"),
-    ]
-
-
 def _settle() -> None:
     """What is there by now stays: the collector need not look at it, neither now nor again."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-
-
-def _theme_of(palette: Palette) -> Theme:
-    colors = palette.colors
-    return Theme(
-        name=palette.name,
-        primary=colors["accent"],
-        secondary=colors["paused"],
-        accent=colors["accent"],
-        foreground=colors["text"],
-        background=colors["background"],
-        surface=colors["raised"],
-        panel=colors["panel"],
-        success=colors["good"],
-        warning=colors["warning"],
-        error=colors["error"],
-        dark=palette.dark,
-        variables={
-            "scrollbar": colors["faint"],
-            "scrollbar-hover": colors["quiet"],
-            "scrollbar-active": colors["accent"],
-            "scrollbar-background": colors["background"],
-            "scrollbar-background-hover": colors["background"],
-            "scrollbar-background-active": colors["background"],
-            "scrollbar-corner-color": colors["background"],
-            "text-muted": colors["quiet"],
-        },
-    )
-
-
-def _palette_of(theme: Theme) -> Palette:
-    """Ours for another theme: its grounds and its text, our tones for states."""
-    base = look.DARK if theme.dark else look.LIGHT
-    made = theme.to_color_system().generate()
-    named = {
-        "background": "background",
-        "panel": "panel",
-        "raised": "surface",
-        "text": "foreground",
-        "accent": "accent",
-    }
-    taken = {tone: made[name][:7] for tone, name in named.items() if made.get(name, "").startswith("#")}
-    return replace(base, name=theme.name, colors={**base.colors, **taken})

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Final
 
-from mee6.bundle import size_text
+from mee6.sizes import size_text
 
 LIMIT_BYTES: Final = 74_000
 """What terminals still take as a clipboard's content."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from mee6.bundle import size_text
 from mee6.errors import InvalidInput, Mee6Error
 from mee6.lane.messages import JSON
 from mee6.records import Outcome
+from mee6.sizes import size_text
 from mee6tui.console.widgets.harmless import clean
 
 VIEWS: Final = ("pretty", "raw", "hex")

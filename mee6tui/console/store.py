@@ -14,6 +14,7 @@ from typing import Any, Final
 from weakref import ReferenceType, ref
 
 import msgspec
+from msgspec.structs import replace as changed
 
 from mee6.records import (
     Batch,
@@ -282,7 +283,7 @@ class Store:
             self.gone.pop(key, None)
             self._count_worker(source, before, worker)
         elif before is not None:  # it keeps what it was, with why it went
-            went = replace(before, state="gone", reason=worker.reason, invocation="", since_ns=worker.since_ns)
+            went = changed(before, state="gone", reason=worker.reason, invocation="", since_ns=worker.since_ns)
             self.workers[key] = went
             self.gone[key] = now
             self._count_worker(source, before, went)

@@ -102,3 +102,9 @@ def _named(app: ConsoleApp, kind: str, word: str) -> list[Key]:
         if word in {own, identity, f"{source}:{identity}"}:
             found.append((source, identity))
     return found
+
+
+def other_user(app: ConsoleApp, source: str, user: str) -> str:
+    """The user, where it is another than the one the client speaks for."""
+    client = app.clients.get(source)
+    return "" if client is None or client.user == user else user

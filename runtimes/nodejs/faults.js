@@ -22,9 +22,15 @@ class LoadError extends Error {
   }
 }
 
-/** The fault of a function that threw, or whose promise was rejected. */
-function raised(thrown, name) {
-  return fault("function_raised", name, () => `'${name}' raised ${described(thrown)}`, thrown);
+/**
+ * The fault of a function that threw, or whose promise was rejected.
+ *
+ * @param {() => string} full says which folder has no room left, where that was the error.
+ */
+function raised(thrown, name, full) {
+  const place = () => (isError(thrown) && ["ENOSPC", "EDQUOT"].includes(thrown.code) ? full() : "");
+  const told = (where) => `'${name}' raised ${described(thrown)}${where && "; "}${where}`;
+  return fault("function_raised", name, () => told(place()), thrown);
 }
 
 /** The fault of code that threw when it was loaded; `place` is where its syntax is wrong, or empty. */

@@ -294,12 +294,12 @@ class Runtime {
       if (typeof outcome?.then === "function") {
         Promise.resolve(outcome).then(
           (value) => this.#returned(invocation, value),
-          (thrown) => this.#report(invocation, { fault: raised(thrown, name) }),
+          (thrown) => this.#report(invocation, { fault: this.#raised(thrown, name) }),
         );
         return;
       }
     } catch (thrown) {
-      this.#report(invocation, { fault: raised(thrown, name) });
+      this.#report(invocation, { fault: this.#raised(thrown, name) });
       return;
     }
     this.#returned(invocation, outcome);
@@ -348,12 +348,16 @@ class Runtime {
     this.#scratch.leave();
   }
 
+  #raised(thrown, name) {
+    return raised(thrown, name, () => this.#scratch?.full() ?? "");
+  }
+
   /** Reports an error that nobody caught as the outcome of what runs, and ends the process. */
   #die(thrown) {
     if (this.#ending) return;
     const invocation = this.#invocation;
     if (invocation !== null) {
-      this.#report(invocation, { fault: raised(thrown, invocation.loaded.name) });
+      this.#report(invocation, { fault: this.#raised(thrown, invocation.loaded.name) });
     } else if (this.#load !== null && !this.#load.reported) {
       this.#output.end();
       this.#reportLoad(notLoaded(thrown, this.#load.name, "main.js", ""), false);

@@ -51,6 +51,20 @@ class Scratch {
     return link;
   }
 
+  /** Which of the worker's folders has no room left, for people; empty for none. */
+  full() {
+    for (const place of [`${this.#act}/flow`, this.#act, process.env.TMPDIR ?? "/tmp"]) {
+      try {
+        const found = fs.statfsSync(place);
+        if (found.bavail === 0) return `${place} is full, with ${Math.floor((found.blocks * found.bsize) / 1048576)} MiB`;
+        if (found.files > 0 && found.ffree === 0) return `${place} is full, with ${found.files} files`;
+      } catch {
+        // it is not there, or this Node.js cannot ask
+      }
+    }
+    return "";
+  }
+
   /** Empties the folder and drops its name; for after the report. */
   leave() {
     if (this.#named !== "") fs.rmSync(this.#named, { force: true });

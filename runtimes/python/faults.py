@@ -6,6 +6,7 @@ nothing. A failure of a called function is followed by the traceback of that fun
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -24,13 +25,19 @@ _MAX_TRACEBACK: Final = 64 << 10
 """Characters; of a longer one the middle is left out."""
 
 
-def of_exception(error: BaseException, function: str) -> Fault:
-    """The fault of a `main` that raised."""
+def of_exception(error: BaseException, function: str, full: Callable[[], str] = str) -> Fault:
+    """The fault of a `main` that raised.
+
+    Args:
+        full: says which folder has no room left, where that was the error.
+    """
 
     def message() -> str:
         if isinstance(error, SystemExit):
             return f"{function!r} called sys.exit({'' if error.code is None else repr(error.code)})"
-        return f"{function!r} raised {_one_line(error)}"
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        place = full() if is_full else ""
+        return f"{function!r} raised {_one_line(error)}{place and '; '}{place}"
 
     return _fault("function_raised", error, function, message, f"{function!r} raised an error that cannot be told")
 

@@ -143,7 +143,8 @@ class _Runtime:
                 value = self._awaited(value)
             report = self._answer(message.id, function.name, value)
         except BaseException as error:
-            report = Report(message.id, fault=faults.of_exception(error, function.name))
+            full = self._scratch.full if self._scratch is not None else str
+            report = Report(message.id, fault=faults.of_exception(error, function.name, full))
         self._backend.end()
         self._backend.report(report, self._output.end(), edge)
         if self._scratch is not None:

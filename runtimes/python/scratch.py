@@ -130,6 +130,17 @@ class Scratch:
             self._empty_since = changed
         return True
 
+    def full(self) -> str:
+        """Which of the worker's folders has no room left, for people; empty for none."""
+        for place in (str(self.flow()), self._act, os.environ.get("TMPDIR", "/tmp")):  # noqa: S108 - where it is by default
+            with suppress(OSError):
+                found = os.statvfs(place)
+                if not found.f_bavail:
+                    return f"{place} is full, with {found.f_blocks * found.f_frsize >> 20} MiB"
+                if found.f_files and not found.f_favail:
+                    return f"{place} is full, with {found.f_files} files"
+        return ""
+
     def flow(self) -> Path:
         """The workflow's folder."""
         return Path(self._act, "flow")

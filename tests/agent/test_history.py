@@ -137,8 +137,24 @@ def test_output_is_found_by_user_function_invocation_and_step() -> None:
     assert texts(invocation="i1") == ["first\n", "callee\n"]
     assert texts(invocation="i1.1") == ["callee\n"]
     assert [line.text for line in history.lines("ann", tail=2)] == ["second\n", "callee\n"]
+    assert [line.text for line in history.lines("ann", tail=1)] == ["callee\n"]
     with pytest.raises(InvocationNotFound, match="'i3' of user 'ann'"):
         texts(invocation="i3")
+
+
+def test_a_tail_is_so_many_lines_of_text_and_since_leaves_out_the_older() -> None:
+    history = with_ended("i1")
+    history.log(a_line("i1", "one\ntwo\nthree\n", 1))
+    history.log(a_line("i1", "four\nfive", 2))
+
+    def texts(**wanted: int) -> list[str]:
+        return [line.text for line in history.lines("ann", **wanted)]  # type: ignore[arg-type]
+
+    assert texts(tail=3) == ["three\n", "four\nfive"]
+    assert texts(tail=1) == ["five"]
+    assert texts(tail=9) == texts() == ["one\ntwo\nthree\n", "four\nfive"]
+    assert texts(since_ns=2) == ["four\nfive"]
+    assert texts(since_ns=3) == []
 
 
 async def test_an_outcome_is_given_again_and_again() -> None:

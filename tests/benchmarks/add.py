@@ -16,13 +16,15 @@ _COMMAND = "import sys; from mee6tui.cli.main import main; sys.exit(main())"
 async def measure(bench: Bench) -> None:
     """Rows: `Client.add` of a new version each time, and `mee6 act add` as a process."""
     async with bench.agent(prewarm={}) as running:
-        took = []
+        took: dict[bool, list[int]] = {False: [], True: []}
         for number in range(bench.count(100)):
-            folder = write_function(running.folder, "small", f"{ECHO['python']}# {number}\n")
-            began = monotonic_ns()
-            await running.client.add(folder)
-            took.append(monotonic_ns() - began)
-        bench.add("Client.add", took, "ms", note="pack, send, check, unpack, fsync, register")
+            for check in (False, True):  # in turns, so that both meet the same load
+                folder = write_function(running.folder, "small", f"{ECHO['python']}# {number} {check}\n")
+                began = monotonic_ns()
+                await running.client.add(folder, check=check)
+                took[check].append(monotonic_ns() - began)
+        bench.add("Client.add", took[False], "ms", note="pack, send, unpack, fsync, register")
+        bench.add("Client.add, code looked at", took[True], "ms", note="with a process that compiles it")
         bench.add("mee6 act add", await _by_command(running, bench.count(20)), "ms", note="with the command's start")
         bench.add("mee6 version", await _timed(["version"], bench.count(20)), "ms", note="the command's start alone")
 

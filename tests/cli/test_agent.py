@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.config import DRIVERS
+from mee6.config import DEFAULT_ADDRESS
 from mee6.errors import Mee6Error
 from mee6tui.cli import daemon
 from tests.cli.conftest import Run
@@ -46,6 +48,39 @@ def test_a_detached_agent_answers_when_the_command_returns(mee6: Run, serving: P
 
 def test_status_finds_the_agent_by_its_state_folder(mee6: Run, serving: Path) -> None:
     assert mee6("agent", "status", "--state-dir", str(serving)).exit_code == 0
+
+
+def test_who_named_no_address_is_told_that_of_the_state_folders_agent(mee6: Run, serving: Path) -> None:
+    found = daemon.facts(serving)
+    assert found is not None
+    if found.listen == DEFAULT_ADDRESS:
+        pytest.skip("the free port is the usual one")
+    asked = mee6("act", "ls")
+    if asked.exit_code == 0:
+        pytest.skip("an agent serves at the usual address of this machine")
+    assert asked.exit_code == 5
+    assert f"the one on {serving} listens on {found.listen}; use it with: export MEE6_ADDRESS=" in asked.stderr
+
+
+def test_a_state_folder_that_is_named_beats_the_environments_address(
+    mee6: Run, serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = daemon.facts(serving)
+    assert found is not None
+    monkeypatch.setenv("MEE6_ADDRESS", found.listen)
+    assert mee6("agent", "status").exit_code == 0
+    elsewhere = mee6("agent", "status", "--state-dir", str(tmp_path / "none"))
+    assert (elsewhere.stdout, elsewhere.exit_code) == ("", 5)
+    assert f"no agent runs on {tmp_path}/none" in elsewhere.stderr
+    assert mee6("agent", "status", "--state-dir", str(tmp_path / "none"), "--address", found.listen).exit_code == 0
+
+
+def test_a_state_folder_that_cannot_be_made_is_told(mee6: Run) -> None:
+    refused = mee6("agent", "serve", "--detach", "--state-dir", "/proc/nowhere")
+    assert refused.exit_code == 2
+    assert refused.stderr == (
+        "mee6: cannot use the state folder /proc/nowhere: No such file or directory; see --state-dir\n"
+    )
 
 
 def test_a_second_agent_on_the_folder_is_a_conflict(mee6: Run, serving: Path) -> None:
@@ -115,13 +150,42 @@ def test_a_stale_file_is_not_taken_for_an_agent(state: Path) -> None:
         (("--prewarm", "python"), "is not RUNTIME=N"),
         (("--keep-alive", "soon"), "is no duration"),
         (("--memory", "much"), "is no size"),
-        (("--driver", "magic"), "magic"),
+        (
+            ("--driver", "proces"),
+            "driver 'proces' is not known; did you mean 'process'? known are: process, docker, auto",
+        ),
+        (("--listen", "nowhere"), "'nowhere' is not an address; use host:port, as in 127.0.0.1:5122"),
+        (("--prewarm", "cobol=1"), "prewarm: no runtime 'cobol'; there are: nodejs, python"),
+        (("--memory", "1"), "memory of 1 bytes is less than the 32M that a worker needs"),
+        (("--pause", "sometimes"), "no pause policy 'sometimes'; use one of: always, after-use, never"),
     ],
 )
-def test_wrong_options_are_one_line(mee6: Run, args: tuple[str, ...], says: str) -> None:
-    result = mee6("agent", "serve", *args)
+@pytest.mark.parametrize("where", [(), ("--detach",)])
+def test_wrong_options_are_one_line_and_leave_nothing_behind(
+    mee6: Run, state: Path, args: tuple[str, ...], says: str, where: tuple[str, ...]
+) -> None:
+    result = mee6("agent", "serve", *args, *where)
     assert (result.stdout, result.exit_code) == ("", 2)
     assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not state.exists()
+
+
+def test_the_drivers_that_may_be_named_are_those_there_are() -> None:
+    from agent import choice, main
+
+    assert (*main.DRIVERS, choice.AUTO) == DRIVERS
+
+
+def test_a_script_is_told_where_a_detached_agent_is(mee6: Run, state: Path) -> None:
+    started = mee6("agent", "serve", "--detach", "--listen", "127.0.0.1:0", "--prewarm", "python=0", "-o", "json")
+    assert started.exit_code == 0, started.stderr
+    found = daemon.facts(state)
+    assert found is not None
+    assert json.loads(started.stdout) == {
+        "address": found.listen, "pid": found.pid, "log": str(state / "agent.log"), "state_dir": str(state),
+    }  # fmt: skip
+    assert mee6("agent", "stop", "-q").stderr == ""
 
 
 def test_a_serving_agent_is_told_how_to_keep_its_workers(mee6: Run, serving: Path) -> None:

@@ -14,12 +14,17 @@ import typer
 
 from mee6 import manifest
 from mee6.config import load
+from mee6.version import VERSION
+from mee6tui.cli.groups import Elsewhere
 from mee6tui.cli.main import app
+from mee6tui.cli.root import COMMANDS
 from tests.cli.conftest import Run
 from tests.support.fake_agent import FakeAgent
 
 
 def _leaves(command: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    if isinstance(command, Elsewhere):
+        command = command.fetched()
     below = getattr(command, "commands", None)
     if below is None:
         return [(path, command)]
@@ -38,6 +43,18 @@ def test_every_command_has_help_with_an_example_in_80_columns(mee6: Run, path: t
     assert not [line for line in result.stdout.splitlines() if len(line) > 90]
 
 
+@pytest.mark.parametrize(("path", "command"), LEAVES, ids=[" ".join(path) for path, _ in LEAVES])
+def test_every_command_takes_the_options_that_all_take(path: tuple[str, ...], command: Any) -> None:
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert "--debug" in options
+    if path not in {("console",), ("demo",), ("completion",)}:  # which print no records
+        assert {"--output", "-o", "--json", "--no-color", "--quiet", "-q"} <= options
+
+
+def test_help_ends_with_the_exit_codes(mee6: Run) -> None:
+    assert "141 nobody reads on." in mee6("--help").stdout
+
+
 @pytest.mark.parametrize("path", [(), ("act",), ("agent",), ("context",)])
 def test_a_group_alone_shows_its_help(mee6: Run, path: tuple[str, ...]) -> None:
     result = mee6(*path)
@@ -45,20 +62,44 @@ def test_a_group_alone_shows_its_help(mee6: Run, path: tuple[str, ...]) -> None:
     assert "Commands:" in result.stdout
 
 
-def test_help_imports_neither_grpc_nor_textual_nor_rich() -> None:
-    code = (
-        "import sys\n"
-        "from mee6tui.cli.main import app\n"
-        "try: app(['--help'])\n"
-        "except SystemExit: pass\n"
-        "heavy = {'grpc', 'textual', 'rich', 'asyncio', 'uvloop', 'yaml', 'psutil'} & sys.modules.keys()\n"
-        "sys.stderr.write(f'{sorted(heavy)} {len(sys.modules)}')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
-    heavy, _, count = done.stderr.rpartition(" ")
-    assert heavy == "[]"
-    assert int(count) < 400
-    assert "Commands:" in done.stdout
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_what_the_list_of_commands_says_is_the_first_sentence_of_the_commands_help(command: Elsewhere) -> None:
+    assert (command.fetched().help or "").partition("\n")[0] == command.help
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("tracce",), "no command 'tracce'; did you mean 'trace'? see: mee6 --help"),
+        (("act", "invok"), "no command 'invok'; did you mean 'invoke'? see: mee6 act --help"),
+        (("zzz",), "no command 'zzz'; see: mee6 --help"),
+    ],
+)
+def test_a_mistyped_command_is_told_what_was_meant(mee6: Run, args: tuple[str, ...], says: str) -> None:
+    result = mee6(*args)
+    assert (result.stdout, result.stderr, result.exit_code) == ("", f"mee6: {says}\n", 2)
+
+
+def test_the_version_of_the_command_is_told_without_an_agent(mee6: Run) -> None:
+    result = mee6("--version")
+    assert (result.stdout, result.stderr, result.exit_code) == (f"mee6 {VERSION}\n", "", 0)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("mee6 a", {"agent", "act"}),
+        ("mee6 act inv", {"invoke"}),
+        ("mee6 context us", {"use"}),
+        ("mee6 trace --no", {"--no-color"}),
+        ("mee6 completion f", {"fish"}),
+    ],
+)
+def test_commands_and_options_are_completed(typed: str, offered: set[str]) -> None:
+    env = {**os.environ, "_MEE6_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    command = [sys.executable, "-m", "mee6tui.cli.main"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=20)
+    assert (set(done.stdout.split()), done.stderr) == (offered, "")
 
 
 def test_version_shows_both_sides(on: Run, agent: FakeAgent) -> None:

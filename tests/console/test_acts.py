@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mee6.api.v1 import console_pb2, invoker_pb2
 from mee6.records import Batch, Event

@@ -7,10 +7,10 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from textual.widgets import Input
 
 from mee6.api.v1 import invoker_pb2
@@ -270,7 +270,7 @@ async def test_a_folder_is_checked_before_it_is_sent_and_the_new_function_is_sel
     ("manifest", "says"),
     [
         ('{"name": "x",\n "runtime" "python"}', "✗ activity.json, line 2, column 12: expecting ':' delimiter"),
-        ('{"name": "x", "runtime": "python", "colour": 1}', "unknown field `colour`"),
+        ('{"name": "x", "runtime": "python", "colour": 1}', "no key 'colour'; there are: name"),
         ('{"name": "-", "runtime": "python"}', "name '-' is not allowed"),
         (None, "no activity.json in"),
     ],

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from mee6.records import Batch, Event, Invocation, Snapshot, Worker
 from mee6tui.console import history, store
@@ -29,7 +29,7 @@ def invocation(number: int, *, ended: bool = True, state: str = "succeeded", too
 
 def worker(identity: str, state: str = "warm", **more: object) -> Worker:
     made = Worker(identity, "python", state, "ann", "echo", 1, "direct", "", 0, 0, "", 0, 0)
-    return replace(made, **more)  # type: ignore[arg-type]
+    return replace(made, **more)
 
 
 def batch(*whats: Worker | Invocation, at_ns: int = S, seq: int = 0) -> Batch:

@@ -9,8 +9,9 @@ from textual.pilot import Pilot
 
 from mee6.errors import InvalidInput
 from mee6tui.console import look
+from mee6tui.console.widgets.columns import Column
 from mee6tui.console.widgets.pool_map import PoolMap
-from mee6tui.console.widgets.table import Column, LiveTable
+from mee6tui.console.widgets.table import LiveTable
 
 Row = tuple[str, int, str]
 Table = LiveTable[str, Row]
@@ -351,3 +352,18 @@ async def test_ten_thousand_cells_change_without_being_laid_out_again() -> None:
         await pilot.pause()
         assert layouts == []
         assert set(made.text().splitlines()[1].strip()) == {"B"}
+
+
+async def test_a_map_that_was_cleared_is_laid_out_anew_at_once_also_while_time_stands_still() -> None:
+    made: PoolMap[str] = PoolMap()
+    async with shown(made, (40, 6)) as pilot:
+        pools(made, 3)
+        made.flush(1)
+        await pilot.pause()
+        made.clear()
+        made.repaint()
+        assert "W" not in made.text()
+        pools(made, 1, "busy")
+        made.flush(1)
+        await pilot.pause()
+        assert made.text().splitlines()[1] == "  [B]"

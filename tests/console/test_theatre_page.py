@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from mee6.records import Batch, Event, Handover, Stage, Worker
 from mee6tui.console.screens.page import Place

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from mee6.errors import NotFound
 from mee6.records import Batch, Event, Invocation, Span, Step, Trace

@@ -110,7 +110,7 @@ async def user_of(agent: Agent, user: str) -> AsyncIterator[Client]:
 def contained_agent() -> Iterator[Agent]:
     need_engine("python")
     small: dict[str, Any] = {"memory_bytes": 256 << 20, "scratch_bytes": 64 << 20}
-    with Agent.start(driver="docker", prewarm={"python": 2}, linger_s=0.2, start_timeout_s=60.0, **small) as agent:
+    with DockerAgent.start(prewarm={"python": 2}, linger_s=0.2, start_timeout_s=60.0, **small) as agent:
         yield agent
 
 

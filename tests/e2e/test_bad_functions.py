@@ -15,6 +15,7 @@ from mee6.errors import (
     FunctionError,
     FunctionExited,
     FunctionRaised,
+    InvalidCode,
     LoadFailed,
     Mee6Error,
     ResultRefused,
@@ -33,7 +34,7 @@ async def fails(
     client: Client, base: Path, code: str, kind: type[Mee6Error], runtime: str = "python", limit_s: float = 60
 ) -> Mee6Error:
     """What a function fails with, before its time is over; its neighbour then still works."""
-    await client.add(write_function(base, "bad", code, runtime=runtime))
+    await client.add(write_function(base, "bad", code, runtime=runtime), check=False)
     with pytest.raises(Mee6Error) as caught:
         await client.invoke("bad", "x", timeout=limit_s)
     assert type(caught.value) is kind, repr(caught.value)
@@ -90,6 +91,26 @@ async def test_code_that_cannot_be_loaded(client: Client, tmp_path: Path, runtim
     kind = FunctionExited if "exited" in part else LoadFailed
     error = await fails(client, tmp_path, code, kind, runtime)
     assert part in error.message or part in error.error_type, error
+
+
+@pytest.mark.parametrize(
+    ("runtime", "code", "said"),
+    [
+        ("python", "\ndef main(:\n", "main.py:2: "),
+        pytest.param("nodejs", "\nmodule.exports = (;", "main.js:2: Unexpected token ';'", marks=node),
+    ],
+)
+async def test_code_that_cannot_be_read_is_refused_when_it_is_added(
+    client: Client, tmp_path: Path, runtime: str, code: str, said: str
+) -> None:
+    folder = write_function(tmp_path, "bad", code, runtime=runtime)
+    with pytest.raises(InvalidCode) as refused:
+        await client.add(folder)
+    assert refused.value.message.startswith(said)
+    assert refused.value.traceback
+    assert await client.list() == ()
+    await client.add(folder, check=False)
+    assert (await client.add(folder)).unchanged, "what is there already is not looked at again"
 
 
 @pytest.mark.parametrize(

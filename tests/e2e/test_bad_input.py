@@ -64,12 +64,12 @@ async def test_no_manifest(client: Client, tmp_path: Path) -> None:
 async def test_broken_json(client: Client, tmp_path: Path) -> None:
     (tmp_path / "activity.json").write_text('{"name": "f",')
     said = await refused(client, tmp_path, InvalidManifest)
-    assert said == f"{tmp_path.name}/activity.json is not valid JSON: Input data was truncated"
+    assert said.startswith(f"{tmp_path.name}/activity.json, line 1, column 14: not valid JSON: it ends too early")
 
 
 async def test_a_misspelt_key(client: Client, tmp_path: Path) -> None:
     said = await refused(client, write_function(tmp_path, "f", ECHO, maxParalelism=3), InvalidManifest)
-    assert said == "f-python/activity.json: Object contains unknown field `maxParalelism`"
+    assert said.startswith("f-python/activity.json, line 1: no key 'maxParalelism'; did you mean 'maxParallelism'?")
 
 
 async def test_an_unknown_runtime(client: Client, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ async def test_a_name_that_is_no_name(client: Client, tmp_path: Path, name: str)
     manifest = {"name": name, "runtime": "python"}
     (folder / "activity.json").write_text(json.dumps(manifest))
     said = await refused(client, folder, InvalidManifest)
-    assert said == f"f-python/activity.json: name {name!r} is not allowed: {NAME_RULE}"
+    assert said == f"f-python/activity.json, line 1: name {name!r} is not allowed: {NAME_RULE}"
 
 
 @pytest.mark.parametrize("name", ["a/b", "../f", "a..b", "x" * 64])

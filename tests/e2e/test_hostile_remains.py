@@ -82,6 +82,24 @@ def main(arg):
             assert await client.invoke("bad", str(number), timeout=20) == str(number)
 
 
+async def test_a_call_sent_as_its_invocation_ended_is_refused_and_harms_no_later_one(
+    here: Client, tmp_path: Path
+) -> None:
+    code = f"""{LANE}
+ended = []
+def main(arg):
+    if ended:
+        say(Call(ended[-1] + ".7", ended[-1], "naps", b"0", "application/json"))
+    ended.append(me())
+    return mee6.invoke("naps", 0)
+"""
+    await here.add(write_function(tmp_path, "naps", "def main(arg):\n    return arg\n"))
+    for outflow in ("always", "no"):
+        await here.add(write_function(tmp_path, "bad", code, calls={"naps": outflow}))
+        for _ in range(3):
+            assert await here.invoke("bad", timeout=20) == 0
+
+
 async def test_a_daemon_that_outlives_the_call_speaks_for_nobody(here: Client, tmp_path: Path) -> None:
     code = f"""{LANE}
 def main(arg):

@@ -75,7 +75,11 @@ async def test_a_function_finds_its_packages_and_others_do_not(offline: Agent, u
         await client.add(write_function(tmp_path, "without", "import tiny\ndef main(arg): return 1\n"))
         with pytest.raises(LoadFailed, match="tiny"):
             await client.invoke("without")
-        key = (await client.describe(added.function.name)).packages
+        told = await client.describe(added.function.name)
+        assert [(package.name, package.version, package.asked) for package in told.requirements] == [
+            ("tiny", "1.0", True)
+        ]
+        key = told.packages
         assert (offline.state / "deps" / key).is_dir()
         await client.remove("answer")
         assert (offline.state / "deps" / key).is_dir()

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mee6 import bundle
-from mee6.bundle import pack, packed, size_text, unpack
+from mee6.bundle import pack, packed, unpack
 from mee6.errors import InvalidBundle, InvalidManifest, Mee6Error, TooLarge
+from mee6.sizes import size_text
 
 MANIFEST = b'{"name": "hello", "runtime": "python"}'
 

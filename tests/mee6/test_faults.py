@@ -72,7 +72,12 @@ def test_a_huge_traceback_is_cut_in_front_to_fit_the_metadata(letter: str) -> No
         (grpc.StatusCode.CANCELLED, "", AgentUnreachable, "went away"),
         (grpc.StatusCode.UNIMPLEMENTED, "Method not found!", VersionMismatch, "mee6 version"),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", TimedOut, "h:1"),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, "Sent message larger than max (9 vs. 4)", TooLarge, "9 vs. 4"),
+        (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "Sent message larger than max (9 vs. 4)",
+            TooLarge,
+            "has 9 bytes, over the connection's limit of 4",
+        ),
         (grpc.StatusCode.UNKNOWN, "Unexpected <class 'KeyError'>", Mee6Error, "failed"),
         (grpc.StatusCode.NOT_FOUND, "gone", NotFound, "gone"),
         (grpc.StatusCode.DATA_LOSS, "", Mee6Error, "data_loss"),

@@ -487,8 +487,8 @@ def test_a_step_that_takes_too_long_is_stopped(worker: Worker, language: Languag
 def test_parallel_calls_here_run_one_after_the_other(worker: Worker, language: Language) -> None:
     worker.load(language.function(dependencies={"g": "no"}), [language.function("g")])
     assert value(worker.invoke({"do": "call_many", "name": "g", "count": 4})) == [0, 1, 2, 3]
-    inner = [step for step in worker.steps().values() if step.parent]
-    ends = [span for step in inner for span in step.spans if span.kind == "run"]
+    called = (step for step in worker.steps().values() if step.parent)
+    ends = [span for step in called for span in step.spans if span.kind == "run"]
     assert all(before.end_ns <= after.start_ns for before, after in itertools.pairwise(ends))
 
 

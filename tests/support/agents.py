@@ -315,7 +315,7 @@ class Agent:
         """What the worker has at `/act/flow` as long as no other worker's is shown there."""
         if self.isolation == "none":
             return self.state / "workers" / worker / "flow"
-        return Path(f"/proc/{self.inside(worker).init}/root{FLOWS}", worker)
+        return Path(f"/proc/{self.inside(worker).init}/root{FLOWS}", worker, "flow")
 
     def let_go(self, worker: str) -> None:
         """Lets a `HELD` function of the worker's workflow return."""

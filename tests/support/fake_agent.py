@@ -56,6 +56,10 @@ class FakeAgent:
         self.env: dict[tuple[str, str], dict[str, str]] = {}
         self.lines: list[str] = []
         """Said while a function is added."""
+        self.refusals: dict[str, Mee6Error] = {}
+        """Of functions that are to be added, by name."""
+        self.packages: list[invoker_pb2.Package] = []
+        """What all functions depend on."""
         self.requests: list[Any] = []
         self.called_off: list[str] = []
         self.results: dict[str, bytes] = {}
@@ -191,6 +195,8 @@ class _Invoker(_Checked, invoker_pb2_grpc.InvokerServicer):
             manifest = bundle.unpack(packed, target)
         except Mee6Error as error:
             _abort(context, error)
+        if manifest.name in self.agent.refusals:
+            raise self.agent.refusals[manifest.name]
         before = self.agent.functions.get((header.username, manifest.name))
         unchanged = before is not None and before.sha256 == header.sha256
         version = (before.version if before else 0) + (not unchanged)
@@ -205,7 +211,12 @@ class _Invoker(_Checked, invoker_pb2_grpc.InvokerServicer):
 
     def UploadStream(self, requests: Iterator[invoker_pb2.UploadRequest], context: Any) -> Iterator[Any]:
         yield from (invoker_pb2.UploadReply(progress=line) for line in self.agent.lines)
-        yield invoker_pb2.UploadReply(added=self.Upload(requests, context))
+        try:
+            yield invoker_pb2.UploadReply(added=self.Upload(requests, context))
+        except Mee6Error as error:
+            if error.traceback:
+                yield invoker_pb2.UploadReply(fault=fault_to_pb(fault_of(error)))
+            _abort(context, error)
 
     def List(self, request: invoker_pb2.ListRequest, context: Any) -> Any:
         self.take(request, context)
@@ -219,7 +230,10 @@ class _Invoker(_Checked, invoker_pb2_grpc.InvokerServicer):
         found = self._found(request, context)
         env = self.agent.env.get((request.username, request.actName), {})
         shown = {name: value if request.show_env else "" for name, value in env.items()}
-        return invoker_pb2.DescribeResponse(activity=found, versions=[found], workers=["w1"], env=shown)
+        key = "python-3.11-abc" if self.agent.packages else ""
+        return invoker_pb2.DescribeResponse(
+            activity=found, versions=[found], workers=["w1"], env=shown, packages=key, requirements=self.agent.packages
+        )
 
     def Remove(self, request: invoker_pb2.RemoveRequest, context: Any) -> Any:
         self.take(request, context)
@@ -291,6 +305,10 @@ class _Console(_Checked, console_pb2_grpc.ConsoleServicer):
         if request.memory_bytes and request.memory_bytes < 1 << 20:
             _abort(context, Conflict(f"worker {request.worker} uses 8.0 MiB now; give it more than that"))
         return console_pb2.SetLimitsReply(memory_bytes=request.memory_bytes, cpus=request.cpus)
+
+    def Workers(self, request: console_pb2.WorkersRequest, context: Any) -> Any:
+        self.take(request, context)
+        return console_pb2.WorkersReply(workers=[console_pb2.Worker(id="w1", pool="python", state="warm")])
 
     def Configure(self, request: console_pb2.ConfigureRequest, context: Any) -> Any:
         self.take(request, context)

@@ -151,6 +151,7 @@ class FakeNode:
         size: int,
         env: Mapping[str, str] = NO_ENV,
         say: Callable[[str], None] = silent,
+        check: bool = True,
     ) -> Added:
         say("resolving 1 package")
         if act_name == "endless":
@@ -169,6 +170,7 @@ class FakeNode:
         folder: Path,
         env: Mapping[str, str] = NO_ENV,
         say: Callable[[str], None] = silent,
+        check: bool = True,
     ) -> Added:
         if not (folder / "activity.json").exists():
             raise InvalidManifest(f"no activity.json in {folder}")

@@ -49,7 +49,7 @@ SHOWN: tuple[tuple[str, str, str], ...] = (
     ("memory", "python, warm: whole worker", "memory of a warm Python worker (PSS)"),
     ("memory", "python, prewarmed: whole worker", "memory of a prewarmed Python worker (PSS)"),
     ("memory", "agent, RSS", "memory of the agent (RSS), after 2000 invocations"),
-    ("add", "Client.add", "add a small function: packed, sent, checked, on disk"),
+    ("add", "Client.add", "add a small function: packed, sent, on disk"),
     ("docker", "warm, docker", "a warm invocation on a gRPC stream, in a container"),
     ("docker", "warm, process", "*beside it*: by the process driver"),
     ("docker", "warm within the agent, docker", "the same within the agent, in a container"),

@@ -7,7 +7,6 @@ said whose he is yet is a stranger; there are only so many of them, and the olde
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -107,8 +106,7 @@ def receive(sock: socket.socket) -> wire.AnyPacket | None:
         raise
     except OSError:
         return None
-    for fd in fds:
-        os.close(fd)
+    wire.close_all(fds)
     return packet
 
 

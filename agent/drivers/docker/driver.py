@@ -29,6 +29,7 @@ from agent.drivers.docker.engine import STARTS_AT_ONCE, Engine
 from agent.drivers.docker.languages import Languages
 from agent.drivers.docker.storage import Storage
 from agent.drivers.docker.watch import Watch, remove_all
+from agent.drivers.docker.watchdog import Watchdog
 from agent.drivers.docker.worker import ContainerWorker
 from agent.drivers.lives import Lives, still_there
 from agent.drivers.process.group import Freezer
@@ -87,6 +88,7 @@ class DockerDriver:
         self._languages = Languages(self._engine, runtimes)
         self._workers = Lives[ContainerWorker](self._remove)
         self._watch = Watch(self._engine, self._workers)
+        self._watchdog = Watchdog(state_dir.resolve() / "thaw")
         self._is_direct = False
 
     # Life
@@ -116,6 +118,8 @@ class DockerDriver:
         self._watch.open()
         pause, limits = await asyncio.to_thread(groups.probe, self._agent_id)
         self._is_direct = bool(pause) and os.environ.get(PAUSE) != "api"
+        if self._is_direct:
+            self._watchdog.open()
         return Capabilities(
             driver="docker",
             isolation="containers",
@@ -139,6 +143,7 @@ class DockerDriver:
             except Mee6Error as error:
                 _log.error("containers may be left, until the agent starts again: %s", error.message)
             await asyncio.to_thread(self._storage.close)
+            await asyncio.to_thread(self._watchdog.close)
             self._engine.close()
 
     async def sweep(self) -> None:
@@ -209,6 +214,7 @@ class DockerDriver:
         await self._engine.start(worker.container)
         await self._until_up(worker)
         worker.found()
+        self._watchdog.add(worker.id, self._freezer(worker))
         assert worker.control is not None
         wire.send(worker.control, wire.Go())
 
@@ -243,8 +249,9 @@ class DockerDriver:
         except Mee6Error as error:
             _log.warning("container %s is left for now: %s", worker.container[:12], error.message)
         finally:
+            self._watchdog.remove(worker.id, self._freezer(worker))
             worker.let_go()
-            self._storage.remove(worker.id)
+            await asyncio.to_thread(self._storage.remove, worker.id)
 
     # Pausing and limits
 

@@ -25,8 +25,8 @@ from requests.exceptions import RequestException, Timeout
 from agent import images
 from agent.drivers.base import WorkerLimits
 from agent.drivers.docker.groups import engines_freezer
-from agent.drivers.docker.storage import tmpfs_options
 from agent.drivers.process.group import in_use
+from agent.drivers.scratch import tmpfs_options
 from mee6.errors import Conflict, Exhausted, Mee6Error, NotFound, WorkerLost
 
 T = TypeVar("T")
@@ -289,5 +289,5 @@ def _is_frozen(api: APIClient, container: str) -> bool:
     freezer = engines_freezer(int(state["Pid"]), container)
     with suppress(OSError):
         if freezer is not None:
-            return freezer.read_text().startswith("FROZEN")
+            return (freezer / "freezer.state").read_text().startswith("FROZEN")
     return bool(state["Paused"])

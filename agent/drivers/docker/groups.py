@@ -63,9 +63,9 @@ def find_group(worker: str, pid: int, container: str, memory_limit: int) -> Grou
 
 
 def engines_freezer(pid: int, container: str) -> Path | None:
-    """The file by which the engine itself freezes a container, where control groups are of version 1."""
+    """The group by which the engine itself freezes a container, where control groups are of version 1."""
     trees = (tree for tree in _trees(pid) if "freezer" in tree.controllers and container in str(tree.own))
-    return next((tree.own / "freezer.state" for tree in trees), None)
+    return next((tree.own for tree in trees), None)
 
 
 def is_in(pid: int, container: str) -> bool:
@@ -82,7 +82,7 @@ def thaw(freezer: Path | None) -> None:
     """Thaws what the engine froze, so that a signal reaches it."""
     if freezer is not None:
         with suppress(OSError):
-            freezer.write_text("THAWED")
+            (freezer / "freezer.state").write_text("THAWED")
 
 
 def _trees(pid: int) -> list[Hierarchy]:

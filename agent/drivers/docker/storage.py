@@ -17,6 +17,7 @@ from typing import Final
 
 from agent.drivers.emptiness import Emptiness
 from agent.drivers.process import namespaces as ns
+from agent.drivers.scratch import tmpfs_options
 from mee6.trees import remove_tree
 
 _TRASH: Final = ".trash"
@@ -81,7 +82,7 @@ class Storage:
         self._flows[worker] = str(place / "flow"), Emptiness()
 
     def remove(self, worker: str) -> None:
-        """Removes a worker's folder; idempotent."""
+        """Removes a worker's folder; idempotent. For a thread: the kernel frees first what was stored there."""
         place = self.folder(worker)
         for mounted in reversed(_mounts_below(place)):
             with suppress(OSError):
@@ -142,14 +143,6 @@ class Storage:
             emptiness.found(before)
             return None
         return _remove_all(taken)
-
-
-def tmpfs_options(size_bytes: int) -> str:
-    """For a folder that everybody may write to: of so many bytes, and of one file for every 8 KiB of them.
-
-    A file without content takes none of the bytes, and a kilobyte of the kernel's memory.
-    """
-    return f"mode=1777,size={size_bytes},nr_inodes={max(size_bytes >> 13, 1024)}"
 
 
 def _show(source: str, target: str, attributes: int) -> None:

@@ -6,12 +6,12 @@ import os
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from agent.drivers.docker import groups
 from agent.drivers.docker.control import hang_up
 from agent.drivers.lives import Life
+from agent.drivers.process.group import Freezer
 from agent.images import RuntimeImage
 
 
@@ -24,8 +24,9 @@ class ContainerWorker(Life):
     """What its first process has to say; used once."""
     container: str = ""
     pidfd: int = -1
-    engines_freezer: Path | None = None
-    """Of version 1, which the engine's `pause` writes; ours may be of version 2."""
+    engines_freezer: Freezer | None = None
+    """Of version 1, which the engine's `pause` writes, where ours is of version 2: its file is kept open, since each
+    resume looks at it. Source: measured, 1 us instead of 15, or 40 on a slower machine."""
     api_pauses: int = 0
     """How often it was paused or resumed through the API: odd from the order to pause until it is resumed."""
 
@@ -33,7 +34,11 @@ class ContainerWorker(Life):
         """Takes hold of its first process and its control groups, now that it runs."""
         self.pidfd = os.pidfd_open(self.pid)
         self.group = groups.find_group(self.id, self.pid, self.container, self.spec.limits.memory_bytes)
-        self.engines_freezer = groups.engines_freezer(self.pid, self.container)
+        ours = self.group.freezer if self.group is not None else None
+        folder = groups.engines_freezer(self.pid, self.container)
+        if ours is not None and ours.version == 2 and folder is not None:
+            with suppress(OSError):
+                self.engines_freezer = Freezer(1, folder)
 
     def is_paused_by_hand(self) -> bool:
         """Whether the engine froze it beside what the agent thaws; where both write one file, thawing is enough.
@@ -41,10 +46,7 @@ class ContainerWorker(Life):
         Raises:
             OSError: it is gone.
         """
-        freezer = self.group.freezer if self.group is not None else None
-        if freezer is None or freezer.version == 1 or self.engines_freezer is None:
-            return False
-        return self.engines_freezer.read_text().startswith("FR")
+        return self.engines_freezer is not None and not self.engines_freezer.is_thawed()
 
     def kill(self) -> None:
         """Kills its first process, and with it all others, whoever froze them; needs no engine."""
@@ -58,7 +60,9 @@ class ContainerWorker(Life):
             if self.group.freezer is not None:
                 with suppress(OSError):
                     self.group.freezer.write(frozen=False)
-        groups.thaw(self.engines_freezer)
+        if self.engines_freezer is not None:
+            with suppress(OSError):
+                self.engines_freezer.write(frozen=False)
 
     def let_go(self) -> None:
         """Closes what is held of it. Idempotent."""
@@ -69,6 +73,8 @@ class ContainerWorker(Life):
             self.pidfd = -1
         if self.group is not None:
             self.group.close()
+        if self.engines_freezer is not None:
+            self.engines_freezer.close()
 
     def why_ended(self, state: dict[str, Any] | None, why: str) -> str:
         """The reason of its end, for people.

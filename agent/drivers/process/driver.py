@@ -246,7 +246,6 @@ class ProcessDriver:
         finally:
             asyncio.get_running_loop().remove_reader(worker.control)
             worker.control.close()
-            worker.folders.close()
             if worker.answer is not None and not worker.answer.done():
                 worker.answer.cancel()
             if worker.group is not None:

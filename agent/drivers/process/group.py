@@ -139,12 +139,14 @@ class Group:
 class Freezer:
     """One group's freezer, its files kept open: pausing is two system calls."""
 
-    __slots__ = ("_events", "_state", "version")
+    __slots__ = ("_events", "_state", "file", "version")
 
     def __init__(self, version: int, folder: Path) -> None:
         self.version = version
         flags = os.O_RDWR | os.O_CLOEXEC
-        self._state = os.open(folder / ("cgroup.freeze" if version == 2 else "freezer.state"), flags)
+        self.file = folder / ("cgroup.freeze" if version == 2 else "freezer.state")
+        """What is written to freeze it and to thaw it."""
+        self._state = os.open(self.file, flags)
         self._events = self._state
         if version == 2:
             try:
@@ -166,6 +168,11 @@ class Freezer:
         """Whether everything in it is."""
         content = os.pread(self._events, 256, 0)
         return b"frozen 1" in content if self.version == 2 else content.startswith(b"FROZEN")
+
+    def is_thawed(self) -> bool:
+        """Whether it neither is frozen nor being frozen."""
+        content = os.pread(self._events, 256, 0)
+        return b"frozen 0" in content if self.version == 2 else content.startswith(b"THAWED")
 
     async def freeze(self) -> None:
         """Freezes and waits until it is so; usually it is within the first looks."""

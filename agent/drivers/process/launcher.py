@@ -20,7 +20,7 @@ from typing import NoReturn
 import msgspec
 
 from agent.drivers.process import namespaces as ns
-from agent.drivers.process.sandbox import FLOWS, Sandbox, make_act
+from agent.drivers.process.sandbox import Sandbox, make_act
 from mee6.lane import control as wire
 from proxy import init
 
@@ -142,9 +142,10 @@ class _Launcher:
             theirs.close()
             packet, _ = wire.receive(ours)
         os.waitpid(pid, 0)
+        assert self._sandbox is not None
+        self._sandbox.remove_flow("probe")
         if isinstance(packet, wire.Failed):
             raise OSError(packet.message)
-        Path(FLOWS, "probe").rmdir()
 
     def _handle(self, packet: wire.AnyPacket, fds: list[int]) -> None:
         match packet:
@@ -167,13 +168,18 @@ class _Launcher:
         if self._sandbox is None:
             pid = os.fork()
         else:
-            ns.unshare(ns.CLONE_NEWPID)  # of the next child; this process itself stays where it is
+            self._sandbox.add_flow(setup.worker, setup.scratch_bytes)
             pid = -1
             try:
-                pid = os.fork()
-            finally:
-                if pid:
-                    ns.setns(self._own_pids, ns.CLONE_NEWPID)
+                ns.unshare(ns.CLONE_NEWPID)  # of the next child; this process itself stays where it is
+                try:
+                    pid = os.fork()
+                finally:
+                    if pid:
+                        ns.setns(self._own_pids, ns.CLONE_NEWPID)
+            except OSError:
+                self._sandbox.remove_flow(setup.worker)
+                raise
         if pid == 0:
             self._become_worker(setup, fd)
         return pid
@@ -209,6 +215,8 @@ class _Launcher:
                 break
             worker = self._inits.pop(pid, None)
             if worker is not None:
+                if self._sandbox is not None:
+                    self._sandbox.remove_flow(worker)
                 self._ended.append(wire.Reaped(worker, os.waitstatus_to_exitcode(status)))
         if self._ended and not self._end_orphans():
             for packet in self._ended:

@@ -29,6 +29,7 @@ MS_NODEV: Final = 4
 MS_NOEXEC: Final = 8
 _MS_REC: Final = 16384
 _MS_PRIVATE: Final = 1 << 18
+_MS_SLAVE: Final = 1 << 19
 _MS_SHARED: Final = 1 << 20
 _MNT_DETACH: Final = 2
 _UMOUNT_NOFOLLOW: Final = 8
@@ -116,6 +117,12 @@ def share(path: str) -> None:
     """Has whoever holds a copy of the mount at `path` see what is mounted below it later."""
     done = _libc.mount(None, os.fsencode(path), None, ctypes.c_ulong(_MS_REC | _MS_SHARED), None)
     _check(done, f"mount --make-rshared {path}")
+
+
+def follow(path: str) -> None:
+    """Lets what is mounted below `path` later, where this copy of it came from, appear here; and nothing go back."""
+    done = _libc.mount(None, os.fsencode(path), None, ctypes.c_ulong(_MS_REC | _MS_SLAVE), None)
+    _check(done, f"mount --make-rslave {path}")
 
 
 def unmount(path: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.drivers.process import namespaces as ns
+from agent.drivers.scratch import tmpfs_options
 from mee6.lane.control import Setup
 
 ACT: Final = "/act"
@@ -21,6 +22,10 @@ CODE: Final = "/mee6/code"
 DEPS: Final = "/mee6/deps"
 LANE: Final = "/mee6/lane"
 FLOWS: Final = "/mee6/flows"
+"""Here each worker has a file system for its flow, of limited size: what one fills up is full for nobody else."""
+FLOW: Final = "flow"
+SPARE: Final = ".spare"
+"""An empty folder that takes the place of a flow, whose function may have left no room to make one."""
 TMP: Final = "/tmp"  # noqa: S108  the worker's own
 
 HIDDEN: Final = frozenset({"proc", "sys", "dev", "tmp", "run", "mnt", "media", "boot", "act", "mee6", "lost+found"})
@@ -61,12 +66,32 @@ class Sandbox:
         for place, fd in mounts.items():
             ns.attach(fd, root + place)
         ns.bind_read_only(str(self._lane_dir), root + LANE)
-        ns.mount("tmpfs", root + FLOWS, "tmpfs", _TMPFS, "mode=755")
+        ns.mount("tmpfs", root + FLOWS, "tmpfs", _TMPFS, "mode=755,size=4k")
         # Inside a user namespace a worker may mount its own /proc only where one can be seen already.
         ns.mount("proc", f"{root}/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
         ns.set_read_only(root)
         ns.change_root(root)
+        ns.share(FLOWS)
         return os.open(FLOWS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def add_flow(self, worker: str, size_bytes: int) -> None:
+        """Makes room for a worker's flow, of its own size, which all workers see; before the worker is forked."""
+        place = f"{FLOWS}/{worker}"
+        os.mkdir(place)  # noqa: PTH102  on the way to a fork
+        try:
+            ns.mount("tmpfs", place, "tmpfs", _TMPFS, tmpfs_options(size_bytes, 0o755))
+            for name in (FLOW, SPARE):
+                os.mkdir(f"{place}/{name}")  # noqa: PTH102  as above
+        except OSError:
+            self.remove_flow(worker)
+            raise
+
+    def remove_flow(self, worker: str) -> None:
+        """Removes that; whoever still has files open there keeps them until then. Idempotent."""
+        with suppress(OSError):
+            ns.unmount(f"{FLOWS}/{worker}")
+        with suppress(OSError):
+            os.rmdir(f"{FLOWS}/{worker}")  # noqa: PTH106  after every worker
 
     def enter(self, setup: Setup) -> int:
         """Makes this process, pid 1 of its namespace, a worker: its own mounts, name, network, no privileges.
@@ -82,16 +107,18 @@ class Sandbox:
         ns.set_hostname(setup.worker)
         below_tmp = [path for path in self._needed if Path(path).is_relative_to(TMP)]
         kept = [(path, Path(path).is_dir(), ns.clone_mount(path)) for path in below_tmp]
-        size = f"mode=1777,size={setup.scratch_bytes}"
+        ns.follow(FLOWS)
+        ns.set_read_only(FLOWS)  # and none below it
+        options = tmpfs_options(setup.scratch_bytes)
         for folder in (ACT, TMP, "/dev/shm"):  # noqa: S108  the worker's own
-            ns.mount("tmpfs", folder, "tmpfs", _TMPFS, size)
+            ns.mount("tmpfs", folder, "tmpfs", _TMPFS, options)
         for path, is_folder, fd in kept:
             place(path, is_folder=is_folder)
             ns.attach(fd, path)
         ns.mount("proc", "/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
         proc = ns.clone_mount("/proc", recursive=False)
         ns.set_read_only("/proc")
-        make_act(Path(ACT), f"{FLOWS}/{setup.worker}")
+        make_act(Path(ACT), f"{FLOWS}/{setup.worker}/{FLOW}")
         os.chdir(ACT)
         ns.drop_privileges()
         return proc
@@ -124,7 +151,7 @@ def hidden_ones(paths: Iterable[str], hidden: frozenset[str] = HIDDEN) -> list[s
 def make_act(act: Path, flow: str) -> None:
     """Lays out a worker's storage; `flow` must be a path as seen from inside."""
     (act / "rsc").mkdir(parents=True)
-    Path(flow).mkdir()
+    Path(flow).mkdir(exist_ok=True)
     (act / "flow").symlink_to(flow)
 
 

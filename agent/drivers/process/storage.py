@@ -15,7 +15,7 @@ from typing import Final
 
 from agent.drivers.emptiness import Emptiness
 from agent.drivers.process.link import Link
-from agent.drivers.process.sandbox import ACT, CODE, DEPS, FLOWS
+from agent.drivers.process.sandbox import ACT, CODE, DEPS, FLOW, FLOWS, SPARE
 from mee6.trees import remove_tree
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -38,7 +38,8 @@ class Folders:
         """Where they are without namespaces."""
         self._act = -1
         self._rsc = -1
-        """Descriptors of its `/act` and `/act/rsc`."""
+        self._base = -1
+        """Descriptors of its `/act`, of `/act/rsc`, and of the folder that its flow is in."""
         self._bound: dict[str, str] = {}
         self._flow_of = worker
         self._emptiness = Emptiness()
@@ -47,28 +48,26 @@ class Folders:
 
     def open(self, pid: int) -> None:
         """Opens them; `pid` is the worker's first process, which has run nothing yet."""
-        inside = self._link.flows is not None
-        self._act = os.open(f"/proc/{pid}/root{ACT}" if inside else self._place / "act", _FOLDER)
+        flows = self._link.flows
+        self._act = os.open(f"/proc/{pid}/root{ACT}" if flows is not None else self._place / "act", _FOLDER)
         self._rsc = os.open("rsc", _FOLDER, dir_fd=self._act)
-
-    def close(self) -> None:
-        """Lets go of them. Idempotent."""
-        for fd in (self._act, self._rsc):
-            if fd >= 0:
-                os.close(fd)
-        self._act = self._rsc = -1
+        self._base = os.open(self._place if flows is None else self._worker, _FOLDER, dir_fd=flows)
 
     async def remove(self) -> None:
-        """Removes what the end of its namespaces leaves."""
-        flows = self._link.flows
+        """Lets go of them, and removes what the end of its namespaces leaves.
+
+        Whoever closes the last descriptor of a file system in memory waits until all of it is freed: a thread does.
+        Source: measured, 100 ms with 256 MiB, 200 ms with 20,000 files.
+        """
+        await asyncio.to_thread(self._close)
         if self._link.isolation == "none":
             await asyncio.to_thread(remove_tree, self._place)
-        elif flows is not None:  # a launcher that has ended took them along
-            with suppress(FileNotFoundError):
-                try:
-                    os.rmdir(self._worker, dir_fd=flows)
-                except OSError:
-                    await asyncio.to_thread(remove_tree, self._worker, dir_fd=flows)
+
+    def _close(self) -> None:
+        for fd in (self._act, self._rsc, self._base):
+            if fd >= 0:
+                os.close(fd)
+        self._act = self._rsc = self._base = -1
 
     def bind(self, code: Mapping[str, Path], flow_of: str) -> None:
         """See `Driver.bind`.
@@ -95,32 +94,34 @@ class Folders:
 
     def _flow_inside(self, flow_of: str) -> str:
         if self._link.isolation == "none":
-            return str(self._place.parent / flow_of / "flow")
-        return f"{FLOWS}/{flow_of}"
+            return str(self._place.parent / flow_of / FLOW)
+        return f"{FLOWS}/{flow_of}/{FLOW}"
 
     def clear_flow(self) -> Coroutine[None, None, None] | None:
         """Empties its own `flow` folder; one that is not empty is swapped at once, and returned is its removal."""
-        flows = self._link.flows
-        folder = str(self._place / "flow") if flows is None else self._worker
         try:
-            seen = os.stat(folder, dir_fd=flows, follow_symlinks=False)
+            seen = os.stat(FLOW, dir_fd=self._base, follow_symlinks=False)
             if self._emptiness.holds(seen):
                 return None
-            if _is_empty(folder, flows):
+            if _is_empty(FLOW, self._base):
                 self._emptiness.found(seen)
                 return None
         except FileNotFoundError:  # the function removed it
-            os.mkdir(folder, dir_fd=flows)
+            self._make_flow()
             return None
-        if flows is None:
-            base, name = os.open(self._place, os.O_RDONLY | os.O_DIRECTORY), "flow"
-        else:
-            base, name = os.dup(flows), self._worker
         self._trashed += 1
-        trash = f".trash-{self._worker}-{self._trashed}"
-        os.rename(name, trash, src_dir_fd=base, dst_dir_fd=base)
-        os.mkdir(name, dir_fd=base)
-        return _remove_tree(trash, base)
+        trash = f".trash-{self._trashed}"
+        os.rename(FLOW, trash, src_dir_fd=self._base, dst_dir_fd=self._base)
+        self._make_flow()
+        return _remove_trash(trash, os.dup(self._base))
+
+    def _make_flow(self) -> None:
+        """Puts an empty folder there: the spare, since a function may have used up the files that there may be."""
+        with suppress(OSError):
+            if _is_empty(SPARE, self._base):
+                os.rename(SPARE, FLOW, src_dir_fd=self._base, dst_dir_fd=self._base)
+                return
+        os.mkdir(FLOW, dir_fd=self._base)
 
 
 def _link(target: str, name: str, folder: int) -> None:
@@ -144,7 +145,7 @@ def _unlink(name: str, folder: int) -> None:
         remove_tree(name, dir_fd=folder)
 
 
-def _is_empty(folder: str, base: int | None) -> bool:
+def _is_empty(folder: str, base: int) -> bool:
     """Whether it is a folder and holds nothing; one that a function put something else in place of is not."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=base)
@@ -156,9 +157,15 @@ def _is_empty(folder: str, base: int | None) -> bool:
         os.close(fd)
 
 
-async def _remove_tree(name: str, base: int) -> None:
-    """Removes a folder, or what a function put in its place, in the folder `base`, and closes that."""
+async def _remove_trash(name: str, base: int) -> None:
+    """Removes a folder of `base`, or what a function put in its place, makes a new spare, and closes `base`."""
+
+    def remove() -> None:
+        remove_tree(name, dir_fd=base)
+        with suppress(OSError):  # it is there, or its worker has gone
+            os.mkdir(SPARE, dir_fd=base)
+
     try:
-        await asyncio.to_thread(remove_tree, name, dir_fd=base)
+        await asyncio.to_thread(remove)
     finally:
         os.close(base)

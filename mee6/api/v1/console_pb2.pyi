@@ -385,26 +385,30 @@ class Function(_message.Message):
     def __init__(self, username: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[int] = ..., runtime: _Optional[str] = ..., is_workflow: _Optional[bool] = ..., removed: _Optional[bool] = ...) -> None: ...
 
 class LogsRequest(_message.Message):
-    __slots__ = ("username", "function", "invocation", "follow", "tail")
+    __slots__ = ("username", "function", "invocation", "follow", "tail", "since_s")
     USERNAME_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     INVOCATION_FIELD_NUMBER: _ClassVar[int]
     FOLLOW_FIELD_NUMBER: _ClassVar[int]
     TAIL_FIELD_NUMBER: _ClassVar[int]
+    SINCE_S_FIELD_NUMBER: _ClassVar[int]
     username: str
     function: str
     invocation: str
     follow: bool
     tail: int
-    def __init__(self, username: _Optional[str] = ..., function: _Optional[str] = ..., invocation: _Optional[str] = ..., follow: _Optional[bool] = ..., tail: _Optional[int] = ...) -> None: ...
+    since_s: float
+    def __init__(self, username: _Optional[str] = ..., function: _Optional[str] = ..., invocation: _Optional[str] = ..., follow: _Optional[bool] = ..., tail: _Optional[int] = ..., since_s: _Optional[float] = ...) -> None: ...
 
 class LogsReply(_message.Message):
-    __slots__ = ("at_ns", "log")
+    __slots__ = ("at_ns", "log", "wall_ns")
     AT_NS_FIELD_NUMBER: _ClassVar[int]
     LOG_FIELD_NUMBER: _ClassVar[int]
+    WALL_NS_FIELD_NUMBER: _ClassVar[int]
     at_ns: int
     log: Log
-    def __init__(self, at_ns: _Optional[int] = ..., log: _Optional[_Union[Log, _Mapping]] = ...) -> None: ...
+    wall_ns: int
+    def __init__(self, at_ns: _Optional[int] = ..., log: _Optional[_Union[Log, _Mapping]] = ..., wall_ns: _Optional[int] = ...) -> None: ...
 
 class TraceRequest(_message.Message):
     __slots__ = ("id", "username")

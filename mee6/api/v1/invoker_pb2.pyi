@@ -83,7 +83,7 @@ class InvokeStreamReply(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., response: _Optional[_Union[InvokeResponse, _Mapping]] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ...) -> None: ...
 
 class AddRequest(_message.Message):
-    __slots__ = ("username", "actName", "method", "path", "env")
+    __slots__ = ("username", "actName", "method", "path", "env", "no_check")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -96,12 +96,14 @@ class AddRequest(_message.Message):
     METHOD_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     ENV_FIELD_NUMBER: _ClassVar[int]
+    NO_CHECK_FIELD_NUMBER: _ClassVar[int]
     username: str
     actName: str
     method: AddMethod
     path: str
     env: _containers.ScalarMap[str, str]
-    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., method: _Optional[_Union[AddMethod, str]] = ..., path: _Optional[str] = ..., env: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    no_check: bool
+    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., method: _Optional[_Union[AddMethod, str]] = ..., path: _Optional[str] = ..., env: _Optional[_Mapping[str, str]] = ..., no_check: _Optional[bool] = ...) -> None: ...
 
 class AddResponse(_message.Message):
     __slots__ = ("activity", "unchanged", "missing")
@@ -122,7 +124,7 @@ class UploadRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[UploadHeader, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class UploadHeader(_message.Message):
-    __slots__ = ("username", "actName", "sha256", "size", "env")
+    __slots__ = ("username", "actName", "sha256", "size", "env", "no_check")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -135,20 +137,24 @@ class UploadHeader(_message.Message):
     SHA256_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     ENV_FIELD_NUMBER: _ClassVar[int]
+    NO_CHECK_FIELD_NUMBER: _ClassVar[int]
     username: str
     actName: str
     sha256: str
     size: int
     env: _containers.ScalarMap[str, str]
-    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., sha256: _Optional[str] = ..., size: _Optional[int] = ..., env: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    no_check: bool
+    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., sha256: _Optional[str] = ..., size: _Optional[int] = ..., env: _Optional[_Mapping[str, str]] = ..., no_check: _Optional[bool] = ...) -> None: ...
 
 class UploadReply(_message.Message):
-    __slots__ = ("progress", "added")
+    __slots__ = ("progress", "added", "fault")
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     ADDED_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
     progress: str
     added: AddResponse
-    def __init__(self, progress: _Optional[str] = ..., added: _Optional[_Union[AddResponse, _Mapping]] = ...) -> None: ...
+    fault: Fault
+    def __init__(self, progress: _Optional[str] = ..., added: _Optional[_Union[AddResponse, _Mapping]] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ...) -> None: ...
 
 class ListRequest(_message.Message):
     __slots__ = ("username",)
@@ -219,7 +225,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., show_env: _Optional[bool] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages")
+    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages", "requirements")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -234,6 +240,7 @@ class DescribeResponse(_message.Message):
     STATS_FIELD_NUMBER: _ClassVar[int]
     ENV_FIELD_NUMBER: _ClassVar[int]
     PACKAGES_FIELD_NUMBER: _ClassVar[int]
+    REQUIREMENTS_FIELD_NUMBER: _ClassVar[int]
     activity: Activity
     versions: _containers.RepeatedCompositeFieldContainer[Activity]
     missing: _containers.RepeatedScalarFieldContainer[str]
@@ -241,7 +248,18 @@ class DescribeResponse(_message.Message):
     stats: FunctionStats
     env: _containers.ScalarMap[str, str]
     packages: str
-    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ...) -> None: ...
+    requirements: _containers.RepeatedCompositeFieldContainer[Package]
+    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[Package, _Mapping]]] = ...) -> None: ...
+
+class Package(_message.Message):
+    __slots__ = ("name", "version", "asked")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ASKED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: str
+    asked: bool
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., asked: _Optional[bool] = ...) -> None: ...
 
 class FunctionStats(_message.Message):
     __slots__ = ("invocations", "failures", "cold", "prewarmed", "warm", "p50_ms", "p99_ms")

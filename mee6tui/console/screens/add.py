@@ -17,10 +17,10 @@ from textual.widgets import Button, DirectoryTree, Input, Static
 from textual.widgets._directory_tree import DirEntry
 from textual.widgets._tree import TreeNode
 
-from mee6.bundle import size_text
 from mee6.errors import Mee6Error
 from mee6.manifest import FILE_NAME
 from mee6.records import Added
+from mee6.sizes import size_text
 from mee6tui.console import folder, shell
 from mee6tui.console.commands import Context, Key
 from mee6tui.console.folder import Checked
@@ -336,7 +336,7 @@ def _story(added: Added) -> str:
 
 def _select(context: Context, key: Key) -> None:
     """Goes to the functions, with the cursor on the new one as soon as it is there."""
-    from mee6tui.console.screens.tables import TablePage
+    from mee6tui.console.screens.table_page import TablePage
 
     app = context.app
     app.go(Place("functions"))

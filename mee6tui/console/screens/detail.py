@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from mee6.records import Invocation, Step
+from mee6.records import Invocation, Step, asdict
 from mee6tui.cli.units import age, duration
 from mee6tui.console import look
 from mee6tui.console.commands import Key, Selection
+from mee6tui.console.event import kind_of, told
 from mee6tui.console.look import bytes_, clock_time
 from mee6tui.console.screens.page import Page, Place
-from mee6tui.console.screens.tables import Row, kind_of, told
+from mee6tui.console.screens.table_page import Row
 from mee6tui.console.store import Store
+from mee6tui.console.widgets.columns import Column
 from mee6tui.console.widgets.line import Line, Lines
-from mee6tui.console.widgets.table import Column, LiveTable
+from mee6tui.console.widgets.table import LiveTable
 
 FIGURES_S = 0.5
 
@@ -135,7 +136,7 @@ class Detail(Page):
         if record is None:
             return [[("", "text")], [("  it is gone, and no more is known of it; esc goes back", "quiet")]]
         source = self.place.key[0] if self.place.key else ""
-        pairs = [(field.name, self._fact(source, field.name, getattr(record, field.name))) for field in fields(record)]
+        pairs = [(name, self._fact(source, name, getattr(record, name))) for name in record.__struct_fields__]
         known = [(name, text) for name, text in pairs if text]
         width = max(len(_title(name)) for name, _text in known)
         return [[(f"  {_title(name).ljust(width)}  ", "quiet"), (text, _tone(name, text))] for name, text in known]

@@ -11,9 +11,9 @@ from mee6tui.cli.units import duration
 from mee6tui.console import look
 from mee6tui.console.commands import Key
 from mee6tui.console.look import clock_time
-from mee6tui.console.screens.tables import Row, TablePage
+from mee6tui.console.screens.table_page import Row, TablePage
 from mee6tui.console.store import Store
-from mee6tui.console.widgets.table import Column
+from mee6tui.console.widgets.columns import Column
 
 KEPT: Final = 2_000
 """Rows, at most; the oldest go."""

@@ -20,7 +20,7 @@ from mee6tui.console.invoking import Invoking
 from mee6tui.console.payload import CHECKED_CHARACTERS, Fault, Mode, Payload, fault_in
 from mee6tui.console.screens.dialogs import Dialog, Field, Form, Values, choice, fault_lines
 from mee6tui.console.screens.page import Place
-from mee6tui.console.targets import barred
+from mee6tui.console.targets import barred, other_user
 from mee6tui.console.widgets.harmless import clean
 from mee6tui.console.widgets.line import Line, Lines
 
@@ -166,8 +166,6 @@ class InvokeScreen(Dialog):
 
     def lines(self) -> Sequence[str]:
         """What does the same."""
-        from mee6tui.console.screens.acts import other_user
-
         app, source = self.context.app, self.key[0]
         user = other_user(app, source, self.user)
         return [shell.invoke(self.name_, self.payload, app.flags.get(source, ""), user)]

@@ -6,19 +6,32 @@ from collections.abc import Sequence
 from typing import Final
 
 from mee6tui.console.commands import Registry
-from mee6tui.console.screens import tables
-from mee6tui.console.screens.acts import ACTS
+from mee6tui.console.screens import acts_functions, acts_nodes, acts_workers
 from mee6tui.console.screens.detail import Detail
+from mee6tui.console.screens.events import Events
 from mee6tui.console.screens.handovers import Handovers
 from mee6tui.console.screens.leads import LEADS
 from mee6tui.console.screens.logs import Logs
 from mee6tui.console.screens.page import Page
 from mee6tui.console.screens.pools import Pools
+from mee6tui.console.screens.tables import Functions, Invocations, Nodes, Workers
 from mee6tui.console.screens.theatre import TheatrePage
 from mee6tui.console.screens.trace import TracePage
 from mee6tui.console.screens.verbs import VERBS, going
 
-PAGES: Final[Sequence[type[Page]]] = (Pools, *tables.PAGES, Handovers, Logs, TracePage, TheatrePage, Detail)
+PAGES: Final[Sequence[type[Page]]] = (
+    Pools,
+    Workers,
+    Functions,
+    Invocations,
+    Nodes,
+    Events,
+    Handovers,
+    Logs,
+    TracePage,
+    TheatrePage,
+    Detail,
+)
 """The first is where the console opens."""
 
 
@@ -27,7 +40,8 @@ def registry() -> Registry:
     made = Registry()
     for page in PAGES:
         made.add(page.VERBS)
-    made.add(ACTS)
+    for acts in (acts_functions, acts_workers, acts_nodes):
+        made.add(acts.ACTS)
     made.add(VERBS)
     made.add(LEADS)
     made.add(going(PAGES))

@@ -11,9 +11,9 @@ from mee6.records import Handover, Worker
 from mee6tui.cli.units import duration
 from mee6tui.console import look
 from mee6tui.console.commands import Command, Context, Selection
+from mee6tui.console.look import numbered
 from mee6tui.console.screens.handovers import took_ns
 from mee6tui.console.screens.page import Page, Place
-from mee6tui.console.screens.tables import numbered
 from mee6tui.console.store import Happened, Store
 from mee6tui.console.widgets.line import Line, Lines
 

@@ -60,11 +60,11 @@ def _not_frozen(context: Context) -> str | None:
 
 
 def _no_way_back(context: Context) -> str | None:
-    return None if context.app.can_go_back else "this is where it began"
+    return None if context.app.trail.can_go_back else "this is where it began"
 
 
 def _no_way_forward(context: Context) -> str | None:
-    return None if context.app.can_go_forward else "there is nothing further on"
+    return None if context.app.trail.can_go_forward else "there is nothing further on"
 
 
 def _theme(context: Context) -> None:
@@ -75,7 +75,7 @@ def _theme(context: Context) -> None:
 
 
 def _sort(context: Context) -> None:
-    from mee6tui.console.screens.tables import TablePage
+    from mee6tui.console.screens.table_page import TablePage
 
     page = context.app.page
     if not isinstance(page, TablePage):
@@ -89,7 +89,7 @@ def _sort(context: Context) -> None:
 
 
 def _sortable(app: ConsoleApp) -> Sequence[str]:
-    from mee6tui.console.screens.tables import TablePage
+    from mee6tui.console.screens.table_page import TablePage
 
     page = app.page
     return [column.key for column in page.table.columns] if isinstance(page, TablePage) else []

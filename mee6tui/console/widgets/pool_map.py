@@ -148,7 +148,10 @@ class PoolMap(LineView, Generic[K]):
         self._groups.clear()
         self._home.clear()
         self._dirty_lines.clear()
+        self._lines.clear()
+        self._strips.clear()
         self._structural = True
+        self._laid_out_at = float("-inf")  # at once, also where time stands still
 
     @property
     def pointed(self) -> K | None:

@@ -7,8 +7,7 @@ and move around them. While the cursor moves the order stays as it is, and rows 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from rich.segment import Segment
@@ -18,45 +17,21 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 
-from mee6tui.console.filter import Filter, parse
+from mee6tui.console.filter import Filter
+from mee6tui.console.widgets import table_lines
+from mee6tui.console.widgets.columns import GAP, Column, fitted
+from mee6tui.console.widgets.flashes import Flashes
 from mee6tui.console.widgets.line import LineView
 from mee6tui.console.widgets.pieces import fit
+from mee6tui.console.widgets.rows import FEW, Rows
+from mee6tui.console.widgets.table_lines import GUTTER
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
-RESORT_S: Final = 0.5
-"""At least so long from one ordering to the next; of few rows, a tenth."""
-FEW: Final = 1_000
 REST_S: Final = 1.0
 """How long after the cursor moved the order stays as it is."""
-FLASH_S: Final = 1.0
 TICK_S: Final = 1.0
-_GAP: Final = 2
-_GUTTER: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Column(Generic[R]):
-    """One column: its title and how it reads a record."""
-
-    key: str
-    """For filters and `:sort`; lower case."""
-    title: str
-    width: int
-    """In cells; of a column that grows, at least."""
-    text: Callable[[R], str]
-    sort: Callable[[R], Any] | None = None
-    """What it is sorted by; None = its text."""
-    tone: Callable[[R], str] | None = None
-    """The text's tone; None = the text's own, and quiet for columns that may be dropped first."""
-    right: bool = False
-    priority: int = 0
-    """Columns of the highest number are dropped first where there is no room; 0 = never dropped."""
-    grows: bool = False
-    """Takes the room that is left."""
-    flashes: bool = False
-    """A change of its text lights the row up for a second."""
 
 
 class LiveTable(LineView, Generic[K, R]):
@@ -106,30 +81,17 @@ class LiveTable(LineView, Generic[K, R]):
         id: str | None = None,  # noqa: A002 - Textual's own word
     ) -> None:
         super().__init__(id=id)
-        self.columns = list(columns)
-        self.rows: dict[K, R] = {}
-        self.order: list[K] = []
-        """What is seen, from the top."""
+        self._rows: Rows[K, R] = Rows(columns, sort)
         self.cursor: K | None = None
         self.marks: dict[K, None] = {}
-        self.filter = Filter("")
         self.empty = empty
-        wanted = sort.lstrip("-") or self.columns[0].key
-        self.sorted_by = next(column for column in self.columns if column.key == wanted)
-        self.downwards = sort.startswith("-")
         self._cell = 0
         self._ticking = ticking
-        self._place: dict[K, int] = {}
-        self._dead: dict[K, R] = {}
-        """Ended while the order was locked, and still seen."""
         self._dirty: set[K] = set()
-        self._structural = True
-        self._stale = False
         self._strips: dict[K, Strip] = {}
-        self._seen_text: dict[K, tuple[str, ...]] = {}
-        self._flashes: dict[K, float] = {}
+        self._flashes: Flashes[K, R] = Flashes()
         self._layout: tuple[int, list[tuple[Column[R], int]]] = (-1, [])
-        self._ordered_at = self._ticked_at = float("-inf")
+        self._ticked_at = float("-inf")
         self._moved_at = float("-inf")
         self._moved = False
         self._led = False
@@ -142,34 +104,24 @@ class LiveTable(LineView, Generic[K, R]):
 
     def put(self, key: K, record: R) -> None:
         """Adds or changes a row."""
-        if key not in self.rows:
-            self._structural = True
-        self.rows[key] = record
-        self._dead.pop(key, None)
+        self._rows.put(key, record)
         self._dirty.add(key)
-        self._stale = True
 
     def drop(self, key: K) -> None:
         """Removes a row; one that is not there is no error."""
-        if key in self.rows:
-            record = self.rows.pop(key)
-            if key in self._place:
-                self._dead[key] = record
-                self._dirty.add(key)
-            self._structural = True
+        if self._rows.drop(key):
+            self._dirty.add(key)
             self.marks.pop(key, None)
 
     def point_at(self, key: K) -> None:
         """Puts the cursor on a row, now or as soon as it comes; moving it oneself ends the wait."""
         self._wanted = key
-        self._structural = True
+        self._rows.structural = True
 
     def replace(self, rows: Mapping[K, R]) -> None:
         """Holds these rows and no others; the cursor stays where it can."""
-        self.rows = dict(rows)
-        self._dead.clear()
+        self._rows.replace(rows)
         self._flashes.clear()
-        self._seen_text.clear()
         self.marks = {key: None for key in self.marks if key in self.rows}
         self.reorder()
         self.repaint()
@@ -180,7 +132,7 @@ class LiveTable(LineView, Generic[K, R]):
         Raises:
             InvalidInput: it is none; the one before stays.
         """
-        self.filter = parse(text, [column.key for column in self.columns])
+        self._rows.set_filter(text)
         self.reorder()
         self.refresh()
 
@@ -190,21 +142,48 @@ class LiveTable(LineView, Generic[K, R]):
         Raises:
             KeyError: there is none of that key.
         """
-        self.sorted_by = {column.key: column for column in self.columns}[key]
-        self.downwards = downwards
+        self._rows.sort(key, downwards=downwards)
         self.reorder()
         self.refresh()
 
     def set_columns(self, columns: Sequence[Column[R]]) -> None:
         """Shows these columns from now on."""
-        self.columns = list(columns)
-        known = {column.key: column for column in self.columns}
-        self.sorted_by = known.get(self.sorted_by.key, self.columns[0])
+        self._rows.set_columns(columns)
         self._cell = 0
         self._layout = (-1, [])
         self.repaint()
 
     # Reading
+
+    @property
+    def rows(self) -> Mapping[K, R]:
+        """All there are, also those that the filter hides."""
+        return self._rows.all
+
+    @property
+    def order(self) -> list[K]:
+        """What is seen, from the top."""
+        return self._rows.order
+
+    @property
+    def columns(self) -> Sequence[Column[R]]:
+        """All of them, also those that have no room."""
+        return self._rows.columns
+
+    @property
+    def filter(self) -> Filter:
+        """What is seen must pass it."""
+        return self._rows.filter
+
+    @property
+    def sorted_by(self) -> Column[R]:
+        """The column that orders the rows."""
+        return self._rows.sorted_by
+
+    @property
+    def downwards(self) -> bool:
+        """Whether the greatest is first."""
+        return self._rows.downwards
 
     @property
     def selected(self) -> tuple[K, ...]:
@@ -215,7 +194,7 @@ class LiveTable(LineView, Generic[K, R]):
 
     def record(self, key: K) -> R | None:
         """A row's record, also of one that has just ended."""
-        return self.rows.get(key, self._dead.get(key))
+        return self._rows.record(key)
 
     @property
     def cell_text(self) -> str:
@@ -223,10 +202,6 @@ class LiveTable(LineView, Generic[K, R]):
         record = None if self.cursor is None else self.record(self.cursor)
         columns = [column for column, _width in self._columns_in(self.inner.width)]
         return "" if record is None or not columns else columns[min(self._cell, len(columns) - 1)].text(record)
-
-    def fields(self, record: R) -> dict[str, str]:
-        """A row's texts by column."""
-        return {column.key: column.text(record) for column in self.columns}
 
     def text(self) -> str:
         """What is seen, as text."""
@@ -242,10 +217,10 @@ class LiveTable(LineView, Generic[K, R]):
         self._note_flashes(now)
         for key in self._dirty:
             self._strips.pop(key, None)
-        if self._order_is_due(now):
+        if now - self._moved_at >= REST_S and self._rows.is_due(now):
             before = self.order
             self.reorder()
-            self._ordered_at = now
+            self._rows.ordered(now)
             if self.order != before:
                 self.refresh()
         if self._ticking and now - self._ticked_at >= TICK_S:
@@ -264,61 +239,37 @@ class LiveTable(LineView, Generic[K, R]):
             self.refresh(*regions)
 
     def _note_flashes(self, now: float) -> None:
-        for key in [key for key, until in self._flashes.items() if until <= now]:
-            del self._flashes[key]
-            self._dirty.add(key)
+        self._dirty.update(self._flashes.ended(now))
         lighting = [column for column in self.columns if column.flashes]
-        if not lighting:
-            return
-        for key in self._in_view():
-            if key in self._dirty and (record := self.rows.get(key)) is not None:
-                texts = tuple(column.text(record) for column in lighting)
-                if self._seen_text.get(key, texts) != texts:
-                    self._flashes[key] = now + FLASH_S
-                self._seen_text[key] = texts
-        if len(self._seen_text) > FEW:
-            self._seen_text = {key: self._seen_text[key] for key in self._in_view() if key in self._seen_text}
-
-    def _order_is_due(self, now: float) -> bool:
-        if not (self._structural or self._stale) or now - self._moved_at < REST_S:
-            return False
-        pause_s = RESORT_S / 5 if self._structural and len(self.rows) < FEW else RESORT_S
-        return now - self._ordered_at >= pause_s or not self.order
+        if lighting:
+            seen = self._in_view()
+            self._flashes.note(now, (key for key in seen if key in self._dirty), self.rows, lighting)
+            self._flashes.keep(seen)
 
     def reorder(self) -> None:
         """Filters and sorts now, and finds the cursor and the place in view again."""
         anchor, offset = self._anchor()
-        before = self._place.get(self.cursor, 0) if self.cursor is not None else 0
-        self._dead.clear()
-        rows = self.rows
-        keys: Iterable[K] = rows
-        if self.filter:
-            keys = [key for key in rows if self.filter(self.fields(rows[key]))]
-        by = self.sorted_by.sort or self.sorted_by.text
-        # Keys break ties, so that equal rows do not dance; downwards they do so too, upwards.
-        ordered = sorted(keys, key=str) if len(rows) < FEW else list(keys)
-        ordered.sort(key=lambda key: by(rows[key]), reverse=self.downwards)
-        self.order = ordered
-        self._place = {key: place for place, key in enumerate(ordered)}
-        self._structural = self._stale = False
-        if self._wanted in self._place:
+        before = self._rows.place.get(self.cursor, 0) if self.cursor is not None else 0
+        self._rows.reorder()
+        ordered, places = self._rows.order, self._rows.place
+        if self._wanted in places:
             self.cursor, self._wanted, self._led = self._wanted, None, True
             anchor, offset = self.cursor, self._height // 2
         if not ordered:
             self.cursor = None
         elif not self._led or self.cursor is None:
             self.cursor = ordered[0]
-        elif self.cursor not in self._place:
+        elif self.cursor not in places:
             self.cursor = ordered[min(before, len(ordered) - 1)]
         self.virtual_size = Size(0, len(ordered) + 1)
-        if self._led and anchor in self._place:
-            self._scroll(self._place[anchor] - offset)
+        if self._led and anchor in places:
+            self._scroll(places[anchor] - offset)
 
     def _anchor(self) -> tuple[Any, int]:
         """What is to stay where it is: the cursor's row if it is in view, or else the first row in view."""
         top = self.scroll_offset.y
         if self.cursor is not None:
-            place = self._place.get(self.cursor, -1)
+            place = self._rows.place.get(self.cursor, -1)
             if top <= place < top + self._height:
                 return self.cursor, place - top
         return (self.order[top], 0) if top < len(self.order) else (None, 0)
@@ -337,7 +288,8 @@ class LiveTable(LineView, Generic[K, R]):
         """A line of the table: the titles, or a row."""
         width = self.inner.width
         if y == 0:
-            return self._titles(width)
+            shown = self._columns_in(width)
+            return table_lines.titles(shown, width, self.palette, self.sorted_by, downwards=self.downwards)
         place = self.scroll_offset.y + y - 1
         if place >= len(self.order):
             return self._blank(width, y)
@@ -360,51 +312,26 @@ class LiveTable(LineView, Generic[K, R]):
                 said = f"  nothing matches {self.filter.text!r}; {hidden} hidden; esc clears the filter"
         return Strip([Segment(fit(said, width), self.palette.style("quiet", "background"))])
 
-    def _titles(self, width: int) -> Strip:
-        segments = [Segment(" " * _GUTTER, self.palette.style("quiet", "panel"))]
-        arrow = self.palette.plain("▼" if self.downwards else "▲")
-        for column, room in self._columns_in(width):
-            by = column.key == self.sorted_by.key
-            title = (column.title + arrow) if by else column.title
-            style = self.palette.style("accent" if by else "quiet", "panel", bold=by)
-            segments.append(Segment(fit(title, room, right=column.right) + " " * _GAP, style))
-        return Strip(segments).adjust_cell_length(width, self.palette.style("quiet", "panel"))
-
     def _row(self, key: K, width: int, ground: str) -> Strip:
         record = self.rows.get(key)
         dead = record is None
-        record = self._dead[key] if record is None else record
-        palette = self.palette
         under = key == self.cursor
-        sign = "●" if key in self.marks else "▌" if under else " "
-        segments = [Segment(fit(palette.plain(sign), _GUTTER), palette.style("accent", ground))]
-        for place, (column, room) in enumerate(self._columns_in(width)):
-            tone = "faint" if dead else column.tone(record) if column.tone else "text"
-            style = palette.style(tone, ground, bold=under and self.has_focus and place == self._cell)
-            segments.append(Segment(fit(palette.plain(column.text(record)), room, right=column.right), style))
-            segments.append(Segment(" " * _GAP, palette.style("text", ground)))
-        return Strip(segments).adjust_cell_length(width, palette.style("text", ground))
+        return table_lines.row(
+            self._columns_in(width),
+            self._rows.dead[key] if record is None else record,
+            width,
+            self.palette,
+            ground,
+            sign="●" if key in self.marks else "▌" if under else " ",
+            dead=dead,
+            cell=self._cell if under and self.has_focus else -1,
+        )
 
     def _columns_in(self, width: int) -> list[tuple[Column[R], int]]:
         if self._layout[0] == width:
             return self._layout[1]
-        kept = list(self.columns)
-        room = width - _GUTTER
-
-        def needed() -> int:
-            return sum(column.width + _GAP for column in kept) - _GAP
-
-        while needed() > room and any(column.priority for column in kept):
-            last = max(column.priority for column in kept)
-            kept.remove([column for column in kept if column.priority == last][-1])
-        growing = [column for column in kept if column.grows]
-        spare = max(0, room - needed())
-        widths = []
-        for column in kept:
-            extra = spare // len(growing) if column.grows else 0
-            widths.append((column, column.width + extra))
-        self._layout = (width, widths)
-        return widths
+        self._layout = (width, fitted(self.columns, width - GUTTER))
+        return self._layout[1]
 
     # Moving
 
@@ -423,9 +350,9 @@ class LiveTable(LineView, Generic[K, R]):
 
     def point(self, key: K) -> bool:
         """Puts the cursor on a row and the row into view; False where it is not to be seen."""
-        if self._structural:
+        if self._rows.structural:
             self.reorder()
-        place = self._place.get(key)
+        place = self._rows.place.get(key)
         if place is None:
             return False
         self._go(place)
@@ -444,13 +371,13 @@ class LiveTable(LineView, Generic[K, R]):
         for key in (old, self.cursor):
             if key is not None:
                 self._strips.pop(key, None)
-                y = self._place.get(key, -1) - self.scroll_offset.y
+                y = self._rows.place.get(key, -1) - self.scroll_offset.y
                 if 0 <= y < self._height:
                     self.refresh(Region(0, 1 + y, self.size.width, 1))
 
     def action_move(self, by: int) -> None:
         """Moves the cursor by rows."""
-        self._go((self._place.get(self.cursor, 0) if self.cursor is not None else 0) + by)
+        self._go((self._rows.place.get(self.cursor, 0) if self.cursor is not None else 0) + by)
 
     def action_page(self, by: int) -> None:
         """Moves the cursor by what is in view."""
@@ -464,7 +391,7 @@ class LiveTable(LineView, Generic[K, R]):
         """Moves the cell that `c` copies."""
         shown = len(self._columns_in(self.inner.width))
         self._cell = max(0, min(shown - 1, self._cell + by))
-        self._go(self._place.get(self.cursor, 0) if self.cursor is not None else 0)
+        self._go(self._rows.place.get(self.cursor, 0) if self.cursor is not None else 0)
 
     def action_mark(self) -> None:
         """Marks the row or takes its mark away, and goes on to the next."""
@@ -479,8 +406,8 @@ class LiveTable(LineView, Generic[K, R]):
         """Marks all rows from the one marked last up to the cursor."""
         if self.cursor is None:
             return
-        here = self._place[self.cursor]
-        start = self._place.get(next(reversed(self.marks)), here) if self.marks else here
+        here = self._rows.place[self.cursor]
+        start = self._rows.place.get(next(reversed(self.marks)), here) if self.marks else here
         for key in self.order[min(start, here) : max(start, here) + 1]:
             self.marks[key] = None
         self.repaint()
@@ -525,18 +452,18 @@ class LiveTable(LineView, Generic[K, R]):
             self.action_open()
 
     def _column_at(self, x: int) -> Column[R] | None:
-        left = _GUTTER
+        left = GUTTER
         for column, room in self._columns_in(self.inner.width):
-            if x < left + room + _GAP:
+            if x < left + room + GAP:
                 return column
-            left += room + _GAP
+            left += room + GAP
         return None
 
     def on_resize(self) -> None:
         """Lays the columns out anew."""
         self._strips.clear()
         if self.cursor is not None and self._led:
-            place = self._place.get(self.cursor, 0)
+            place = self._rows.place.get(self.cursor, 0)
             top = self.scroll_offset.y
             self._scroll(min(max(top, place - self._height + 1), place))
 

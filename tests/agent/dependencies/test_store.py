@@ -154,7 +154,7 @@ async def test_closing_calls_off_what_is_going_on(rig: Rig) -> None:
         ("time.sleep(600)", {"timeout_s": 2.5}, TimedOut, "were not there within 2.5 s"),
         ("code = 'x' * 3000000", {"result_bytes": 1 << 20}, TooLarge, "over the limit of 1.0 MiB"),
         ("open('big', 'wb').truncate(9000000)", {"result_bytes": 1 << 20}, TooLarge, "over the limit of 1.0 MiB"),
-        ("raise SystemError('no compiler')", {}, DependencyFailed, "could not be built; its last lines stand above"),
+        ("raise SystemError('no compiler')", {}, DependencyFailed, "could not be built; what it said stands above"),
     ],
     ids=["time", "size", "file", "build"],
 )

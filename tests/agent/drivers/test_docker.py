@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from agent.drivers.base import Hooks, LimitsWorkers, PoolKey, WorkerLimits, Work
 from agent.drivers.docker import driver as module
 from agent.drivers.docker import groups, watch
 from agent.drivers.docker.driver import PAUSE, DockerDriver
+from agent.drivers.process import namespaces
 from agent.drivers.process.group import Freezer
 from mee6.errors import Conflict, Mee6Error, WorkerLost
 from runtimes.catalog import Runtime
@@ -186,6 +188,41 @@ async def test_a_container_that_is_paused_by_hand_is_not_taken_for_resumed_and_c
     await one.driver.stop("w1")
 
 
+async def test_a_direct_resume_is_one_write_and_at_most_one_read(one: Rig) -> None:
+    def calls() -> tuple[int, int]:
+        said = dict(line.split(": ") for line in Path("/proc/thread-self/io").read_text().splitlines())
+        return int(said["syscr"]), int(said["syscw"])
+
+    if one.capabilities is None or one.capabilities.pause == "api":
+        pytest.skip("this machine: no freezer that may be written")
+    await one.start("w1")
+    worker = one.driver._workers["w1"]  # type: ignore[attr-defined]
+    descriptors = [worker.group.freezer] + [worker.engines_freezer] * (worker.engines_freezer is not None)
+    own = calls()[0] - calls()[0]  # what asking itself reads, as a negative number
+    for _ in range(20):
+        await one.driver.pause("w1")
+        before = calls()
+        await one.driver.resume("w1")
+        after = calls()
+        assert after[0] - before[0] + own == len(descriptors) - 1
+        assert after[1] - before[1] == 1
+    await one.driver.stop("w1")
+    assert all(freezer._state == -1 for freezer in descriptors), "they end with their worker"
+
+
+async def test_a_resume_of_a_container_that_is_gone_says_so(one: Rig) -> None:
+    if one.capabilities is None or one.capabilities.pause == "api":
+        pytest.skip("this machine: no freezer that may be written")
+    await one.start("w1")
+    await one.driver.pause("w1")
+    worker = one.driver._workers["w1"]  # type: ignore[attr-defined]
+    worker.group.freezer.write(frozen=False)
+    with images.connect() as api:
+        api.remove_container(container_of(one, "w1"), force=True)
+    with pytest.raises(WorkerLost, match="w1 is gone"):
+        await one.driver.resume("w1")
+
+
 async def test_workers_of_a_killed_agent_are_removed_by_the_next(tmp_path: Path) -> None:
     program = textwrap.dedent(
         """
@@ -214,6 +251,58 @@ async def test_workers_of_a_killed_agent_are_removed_by_the_next(tmp_path: Path)
     await rig.start("w1")
     await rig.close()
     assert left_behind(tmp_path) == []
+
+
+async def test_frozen_containers_of_a_killed_agent_end_without_its_next_start(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import asyncio, os, sys
+        from pathlib import Path
+        import tests.agent.drivers.test_docker as t
+        t.agent_id_of = lambda base: sys.argv[2]
+        async def main():
+            rig = await t.opened(Path(sys.argv[1]))
+            for name in ("w1", "w2", "w3"):
+                await rig.start(name)
+            await rig.driver.pause("w1")
+            await rig.driver.pause("w2")
+            await rig.driver.stop("w3")
+            print(rig.capabilities.pause, *sorted(os.listdir(Path(sys.argv[1], "state", "thaw"))), flush=True)
+            os.kill(os.getpid(), 9)
+        asyncio.run(main())
+        """
+    )
+    command = [sys.executable, "-c", program, str(tmp_path), agent_id_of(tmp_path)]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=TESTS.parent, capture_output=True, text=True)
+    try:
+        if done.stdout.startswith("api"):
+            pytest.skip("this machine: no freezer that may be written")
+        assert done.stdout.split() == ["cgroup2", "w1", "w2"] or done.stdout.split() == ["cgroup1", "w1.1", "w2.1"]
+        with images.connect() as api:
+
+            def states() -> set[str]:
+                return {one["State"] for one in containers(api, agent_id_of(tmp_path))}
+
+            await until(lambda: states() == {"exited"}, "both have ended")
+    finally:
+        await (await opened(tmp_path)).close()
+    assert left_behind(tmp_path) == []
+
+
+async def test_what_a_worker_stored_is_freed_in_a_thread_and_not_on_the_loop(
+    one: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed_by: list[int] = []
+
+    def unmount(path: str, really: Callable[[str], None] = namespaces.unmount) -> None:
+        freed_by.append(threading.get_ident())
+        really(path)
+
+    await one.start("w1")
+    monkeypatch.setattr(namespaces, "unmount", unmount)
+    await one.driver.stop("w1")
+    assert freed_by
+    assert threading.get_ident() not in freed_by
 
 
 async def test_without_an_engine_it_says_so_and_names_the_process_driver(

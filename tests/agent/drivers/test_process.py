@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -324,6 +325,7 @@ async def test_a_worker_cannot_write_to_the_machine_or_to_code(isolated: Rig, tm
         "/mee6/x",
         "/mee6/lane/x",
         "/mee6/code/x",
+        "/mee6/flows/x",
         "/dev/x",
         "/proc/sys/kernel/core_pattern",
         "/act/rsc/f/x",
@@ -368,6 +370,69 @@ async def test_scratch_is_limited(isolated: Rig) -> None:
     talk = await isolated.start("w1", WorkerLimits(scratch_bytes=MIB))
     answer = await talk.ask("exec", f"open('/act/x', 'wb').write(bytes({2 * MIB}))")
     assert "No space left" in answer["text"]
+
+
+@pytest.mark.parametrize(
+    "filling",
+    ["open(f'{flow}/big', 'wb').write(bytes(2 << 20))", "[open(f'{flow}/{n}', 'w').close() for n in range(2000)]"],
+    ids=["bytes", "files"],
+)
+async def test_a_full_flow_is_full_for_its_own_workflow_only_and_can_be_cleared(isolated: Rig, filling: str) -> None:
+    small = WorkerLimits(scratch_bytes=MIB)
+    one, other = [await isolated.start(name, small) for name in ("w1", "w2")]
+    flow = isolated.driver.act_path("w1") + "/flow"
+    for _ in range(3):  # the first takes the spare folder's place
+        answer = await one.ask("exec", f"flow = {flow!r}\nexec({filling!r}, globals() | {{'flow': flow}})")
+        assert "No space left" in answer["text"]
+        assert await other.ask("exec", f"Path({flow + '/x'!r}).write_bytes(bytes(500_000))") is None
+        for name in ("w1", "w2"):
+            isolated.driver.clear_flow(name)
+        assert await one.eval(f"os.listdir({flow!r})") == []
+        await until(lambda: _hidden(isolated, "w1") == [".spare"], "what was there is gone")
+        assert await one.ask("exec", f"Path({flow + '/x'!r}).write_bytes(bytes(500_000))") is None
+        isolated.driver.clear_flow("w1")
+        await until(lambda: _hidden(isolated, "w1") == [".spare"], "what was there is gone")
+
+
+def _hidden(rig: Rig, worker: str) -> list[str]:
+    """What stands beside a worker's flow."""
+    assert isinstance(rig.driver, ProcessDriver)
+    with_flow = os.listdir(rig.driver._workers[worker].folders._base)
+    return sorted(set(with_flow) - {"flow"})
+
+
+async def test_a_flow_ends_with_its_worker_and_one_that_comes_later_is_seen_by_all(isolated: Rig) -> None:
+    assert isinstance(isolated.driver, ProcessDriver)
+    early = await isolated.start("w1")
+    late = await isolated.start("w2")
+    isolated.driver.bind("w1", {}, "w2")
+    assert await early.ask("exec", "Path('/act/flow/x').write_text('from w1')") is None
+    assert await late.eval("Path('/act/flow/x').read_text()") == "from w1"
+    assert await early.eval("sorted(os.listdir('/mee6/flows'))") == ["w1", "w2"]
+    await isolated.driver.stop("w2")
+    assert await early.eval("os.listdir('/mee6/flows')") == ["w1"]
+    assert not await early.eval("[line for line in open('/proc/self/mountinfo') if '/mee6/flows/w2' in line]")
+
+
+async def test_what_a_worker_stored_is_freed_in_a_thread_and_not_on_the_loop(
+    isolated: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel frees a file system in memory when its last descriptor is closed, and only then returns."""
+    assert isinstance(isolated.driver, ProcessDriver)
+    await isolated.start("w1")
+    folders = isolated.driver._workers["w1"].folders
+    stores = {os.fstat(fd).st_dev for fd in (folders._act, folders._base)}
+    closed_by: list[int] = []
+
+    def close(fd: int, really: Callable[[int], None] = os.close) -> None:
+        if os.fstat(fd).st_dev in stores:
+            closed_by.append(threading.get_ident())
+        really(fd)
+
+    monkeypatch.setattr(os, "close", close)
+    await isolated.driver.stop("w1")
+    assert len(closed_by) == 3
+    assert threading.get_ident() not in closed_by
 
 
 @pytest.fixture

@@ -224,6 +224,13 @@ async def test_remembered_output_is_read_and_ends(rig: Rig) -> None:
     lines = [reply async for reply in rig.console.Logs(pb.LogsRequest(invocation="i1", tail=2))]
     assert [reply.log.text for reply in lines] == ["line 3\n", "line 4\n"]
     assert all(reply.at_ns > 0 for reply in lines)
+    offset_ns = rig.node.info().wall_offset_ns
+    assert [reply.wall_ns - reply.at_ns for reply in lines] == [offset_ns, offset_ns]
+    recent = rig.console.Logs(pb.LogsRequest(invocation="i1", since_s=3600))
+    assert len([reply async for reply in recent]) == 5
+    assert [reply async for reply in rig.console.Logs(pb.LogsRequest(invocation="i1", since_s=1e-9))] == []
+    for wrong in (-1.0, float("inf"), float("nan")):
+        assert type(await refused(rig.console.Logs(pb.LogsRequest(since_s=wrong)).read())) is InvalidInput
     assert [reply async for reply in rig.console.Logs(pb.LogsRequest(username="bob"))] == []
 
 

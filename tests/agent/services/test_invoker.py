@@ -11,9 +11,10 @@ import grpc
 import grpc.aio
 import pytest
 
-from agent.history import Outcome
+from agent.history import History, Outcome
 from mee6.api.faults import from_rpc_error
 from mee6.api.v1 import invoker_pb2 as pb
+from mee6.api.v1.invoker_pb2_grpc import InvokerStub
 from mee6.errors import (
     Cancelled,
     Conflict,
@@ -27,6 +28,7 @@ from mee6.errors import (
     TooLarge,
     VersionMismatch,
 )
+from mee6.lane.messages import BINARY
 from tests.agent.services.conftest import Rig
 from tests.support.fake_node import TRACEBACK
 from tests.support.waiting import until
@@ -101,6 +103,35 @@ async def test_a_draining_agent_says_so(rig: Rig) -> None:
 
 async def test_an_argument_over_the_limit_is_refused(rig: Rig) -> None:
     assert type(await refused(rig.invoker.Invoke(an_invoke(arg="x" * (2 << 20))))) is TooLarge
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["Invoke", "Result"])
+async def test_a_client_that_refuses_a_big_answer_is_told_what_to_set_and_gets_it_then(rig: Rig, again: bool) -> None:
+    big = bytes(5 << 20)
+    rig.node.history = History(10, 64 << 20)  # as large as an agent's
+    call = rig.invoker.Invoke(an_invoke("slow", data=b"", content_type=BINARY))
+    await until(lambda: rig.node.running, "it runs")
+    rig.node.finish("i1", Outcome("i1", big, BINARY))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    if again:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await rig.invoker.Result(pb.ResultRequest(id="i1"))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    hint = str(dict(caught.value.initial_metadata())["mee6-hint"])
+    assert "this answer has 5242880 bytes" in hint
+    assert hint.endswith("set grpc.max_receive_message_length, and get it by Result with the id i1")
+    async with grpc.aio.insecure_channel(rig.address, [("grpc.max_receive_message_length", 32 << 20)]) as channel:
+        stub = InvokerStub(channel)  # type: ignore[no-untyped-call]
+        assert (await stub.Result(pb.ResultRequest(id="i1"))).data == big
+
+
+async def test_an_answer_of_usual_size_comes_without_a_hint(rig: Rig) -> None:
+    call = rig.invoker.Invoke(an_invoke("slow", data=b"", content_type=BINARY))
+    await until(lambda: rig.node.running, "it runs")
+    rig.node.finish("i1", Outcome("i1", bytes(4_190_000), BINARY))
+    assert len((await call).data) == 4_190_000
+    assert "mee6-hint" not in dict(await call.initial_metadata())
 
 
 async def test_a_mistake_of_the_agents_shows_no_inside_and_is_logged_once(

@@ -64,6 +64,12 @@ def engine() -> dict[str, int]:
     return {process.name(): process.pid for process in (daemon, *daemon.children())}
 
 
+def cpu_ns(pid: int) -> int:
+    """What a process has used of processors so far, all its threads together."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks)
+
+
 def pss_bytes(pid: int) -> int:
     """Memory of a process, shared pages counted by shares."""
     return int(psutil.Process(pid).memory_full_info().pss)

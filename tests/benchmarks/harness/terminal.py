@@ -11,7 +11,7 @@ import struct
 import sys
 import termios
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,19 +46,23 @@ class Terminal:
 
 @contextlib.asynccontextmanager
 async def terminal(
-    *argv: str, seen: Callable[[bytes], None] = lambda _written: None, read: bool = True
+    *argv: str,
+    seen: Callable[[bytes], None] = lambda _written: None,
+    read: bool = True,
+    env: Mapping[str, str] = os.environ,
 ) -> AsyncIterator[Terminal]:
     """Runs `python argv...` until the block is left.
 
     Args:
         seen: given what it writes, as it comes.
         read: whether anybody reads its terminal.
+        env: its environment, to which the terminal's own is added.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
     reading, writing = os.pipe()
     told = {
-        **os.environ,
+        **env,
         "TERM": "xterm-256color",
         "COLORTERM": "truecolor",
         "TEXTUAL_ANIMATIONS": "none",

@@ -1,0 +1,114 @@
+"""What happened, as the shell tells it: remembered, counted, and published to whoever watches."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from typing import Final
+
+from agent.core.worker import Worker
+from agent.feed import Feed, LogLine
+from agent.history import History, Outcome
+from agent.seats import Answer, Job, Seat
+from agent.stats import Stats
+from agent.views import handover_view, invocation_view, step_of, worker_view
+from mee6.faults import error_of
+from mee6.lane.messages import Log, Steps
+from mee6.visible import visible
+
+_log: Final = logging.getLogger("mee6.agent")
+_canonical: Final = logging.getLogger("mee6.agent.invocation")
+
+
+class Chronicle:
+    """See `agent.observer.Observer`."""
+
+    def __init__(self, feed: Feed, history: History, stats: Stats) -> None:
+        self._feed = feed
+        self._history = history
+        self._stats = stats
+        self._unwritten: list[tuple[Job, Answer]] = []
+
+    def worker_changed(self, worker: Worker, seat: Seat) -> None:
+        """Publishes it."""
+        if self._feed.watched:
+            self._feed.publish(worker.since, worker_view(worker, seat))
+
+    def worker_gone(self, seat: Seat, reason: str) -> None:
+        """Publishes it."""
+        if self._feed.watched:
+            self._feed.publish(time.monotonic_ns(), worker_view(None, seat, reason))
+
+    def invocation_changed(self, job: Job) -> None:
+        """Remembers a call, and publishes it; a workflow's first is looked at where it is asked for."""
+        if not job.parent and not self._feed.watched:
+            return
+        step = step_of(job)
+        if job.parent:
+            self._history.step(step)
+        if self._feed.watched:
+            now = time.monotonic_ns()
+            self._feed.publish(now, step)
+            if not job.parent:
+                self._feed.publish(now, invocation_view(job, None))
+
+    def invocation_ended(self, job: Job, answer: Answer) -> None:
+        """Remembers, counts and publishes it."""
+        step = step_of(job, answer)
+        self._history.step(step)
+        if self._feed.watched:
+            self._feed.publish(time.monotonic_ns(), step)
+        self._stats.add(job, answer)
+        if job.parent:
+            return
+        view = invocation_view(job, answer)
+        outcome = error_of(answer.fault) if answer.fault else Outcome(job.id, answer.result, answer.content_type)
+        self._history.ended(view, outcome)
+        if self._feed.watched:
+            self._feed.publish(view.ended_ns, view)
+        if _canonical.isEnabledFor(logging.INFO):
+            self._unwritten.append((job, answer))
+
+    def handover_changed(self, worker: Worker, seat: Seat, reason: str) -> None:
+        """Publishes it."""
+        if self._feed.watched:
+            self._feed.publish(time.monotonic_ns(), handover_view(worker, seat, reason))
+
+    def steps_reported(self, root: str, steps: Steps) -> None:
+        """Remembers and publishes them."""
+        now = time.monotonic_ns()
+        for step in steps.steps:
+            if step.id.startswith(f"{root}."):  # a worker speaks for its own invocation only
+                self._history.step(step)
+                self._feed.publish(now, step)
+
+    def logged(self, seat: Seat, job: Job | None, log: Log) -> None:
+        """Remembers and publishes it."""
+        if job is None:
+            _log.info("worker %s: %s", seat.worker, visible(log.text.rstrip()))
+            return
+        step = log.invocation if log.invocation.partition(".")[0] == job.root else job.id
+        at = log.at_ns or time.monotonic_ns()
+        name = self._function_of_step(job, step)
+        line = LogLine(at, step, name, seat.worker, log.stream, log.text, log.dropped_bytes)
+        self._history.log(line)
+        self._feed.publish(at, line)
+
+    def _function_of_step(self, job: Job, step: str) -> str:
+        if step == job.id:
+            return job.name
+        with contextlib.suppress(KeyError):
+            return self._history.find(job.root).steps[step].function
+        return job.name
+
+    def write(self) -> None:
+        """Writes the canonical lines of what has ended since."""
+        unwritten, self._unwritten = self._unwritten, []
+        for job, answer in unwritten:
+            step = step_of(job, answer)
+            times = " ".join(f"{span.kind}_ms={(span.end_ns - span.start_ns) / 1e6:.2f}" for span in step.spans)
+            _canonical.info(
+                "id=%s user=%s function=%s version=%d worker=%s start=%s via=%s state=%s %s",
+                job.id, job.user, job.name, step.version, step.worker, step.start, step.via, step.state, times,
+            )  # fmt: skip
