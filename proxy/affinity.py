@@ -1,8 +1,9 @@
 """When the runtimes of a chain of calls belong on one core, and when not.
 
 Without I/O. Of two processes of which one always waits for the other, the second core only costs: waking it takes
-longer than the call. So once short calls follow each other thickly, whoever takes part is put on one core, with the
-proxy; and let go as soon as a step computes long, makes several calls at once, or nobody calls any more.
+longer than the call. So once short calls follow each other thickly, whoever takes part is put on one core; the proxy
+with them if the calls go through it, and on the others if not, where it reads of them while they go on. All are let
+go as soon as a step computes long, makes several calls at once, or nobody calls any more.
 """
 
 from __future__ import annotations
@@ -38,13 +39,15 @@ class Affinity:
         self._callers: dict[int, None] = {}
         """Who took part in the window, the first caller first."""
         self._count = 0
+        self._direct = 0
+        """Of those, calls over direct lanes."""
         self._since_ns = 0
         self._pinned_ns = 0
         self._last_ns = 0
         self._not_before_ns = 0
 
-    def called(self, caller: int, callee: int, now_ns: int) -> None:
-        """Takes note of a short call that has ended."""
+    def called(self, caller: int, callee: int, now_ns: int, *, direct: bool) -> None:
+        """Takes note of a short call that has ended, over a direct lane or through the proxy."""
         if not self.wanted or now_ns < self._not_before_ns:
             return
         self._last_ns = now_ns
@@ -56,10 +59,11 @@ class Affinity:
             return
         if now_ns - self._since_ns > WINDOW_NS:
             self._since_ns = now_ns
-            self._count = 0
+            self._count = self._direct = 0
             self._callers.clear()
         self._callers[caller] = self._callers[callee] = None
         self._count += 1
+        self._direct += direct
         if self._count >= MANY:
             self._pinned_ns = now_ns
             self._pin(list(self._callers))
@@ -81,7 +85,7 @@ class Affinity:
 
     def part(self) -> None:
         """Lets go of all."""
-        self._count = 0
+        self._count = self._direct = 0
         self._callers.clear()
         if self._together:
             self._do(Unpin(sorted(self._together)))
@@ -89,4 +93,4 @@ class Affinity:
 
     def _pin(self, runtimes: list[int]) -> None:
         self._together = set(runtimes)
-        self._do(Pin(runtimes))
+        self._do(Pin(runtimes, proxy=2 * self._direct < self._count))

@@ -17,14 +17,16 @@ class Cores:
     def __init__(self) -> None:
         self._all = os.sched_getaffinity(0)
 
-    def pin(self, lead: int, pids: Iterable[int]) -> None:
-        """Puts `pids` on the core that `lead` ran on last."""
+    def pin(self, lead: int, pids: Iterable[int], beside: int) -> None:
+        """Puts `pids` on the core that `lead` ran on last, and `beside` on the others where it is none of them."""
         core = _core_of(lead)
         if len(self._all) < 2 or core not in self._all:
             return
-        for pid in pids:
+        places = {pid: {core} for pid in pids}
+        places.setdefault(beside, self._all - {core})
+        for pid, cores in places.items():
             with suppress(OSError):
-                os.sched_setaffinity(pid, {core})
+                os.sched_setaffinity(pid, cores)
 
     def unpin(self, pids: Iterable[int]) -> None:
         """Gives `pids`, their threads and whatever these have started all cores again."""

@@ -118,9 +118,10 @@ class Release(_Record, frozen=True, gc=False):
 
 
 class Pin(_Record, frozen=True, gc=False):
-    """Put these runtimes and the proxy on one core, the one that the first of them is on."""
+    """Put these runtimes on one core, the one that the first of them is on; and the proxy too, or away from there."""
 
     runtimes: list[int]
+    proxy: bool
 
 
 class Unpin(_Record, frozen=True, gc=False):

@@ -91,7 +91,7 @@ class Lanes:
         """Takes note of a call through the proxy that has ended, and introduces its caller to its callee."""
         caller = self._runtimes.get(step.runtime or 0)
         if caller is not None:
-            self._affinity.called(caller.id, callee.id, now_ns)
+            self._affinity.called(caller.id, callee.id, now_ns, direct=False)
         function = callee.function
         if not self.act or caller is None or function is None or (caller.id, callee.id) in self._met:
             return
@@ -184,7 +184,7 @@ class Lanes:
         if step.parent:
             self._trace.note(step, now_ns)
         if hop.end_ns - hop.start_ns < LONG_NS and {lane.caller, lane.callee} <= self._runtimes.keys():
-            self._affinity.called(lane.caller, lane.callee, now_ns)
+            self._affinity.called(lane.caller, lane.callee, now_ns, direct=True)
 
     def _cut(self, caller: Runtime, hop: Hop, now_ns: int) -> None:
         """Answers a caller whose callee has gone in the middle of a call, as far as that is known already."""

@@ -255,7 +255,8 @@ class _Shell:
             elif isinstance(command, Pin):
                 pids = self._pids_of(command.runtimes)
                 if pids:
-                    self._cores.pin(pids[0], [*pids, os.getpid()])
+                    proxy = os.getpid()
+                    self._cores.pin(pids[0], [*pids, proxy] if command.proxy else pids, beside=proxy)
             elif isinstance(command, Unpin):
                 self._cores.unpin([*self._pids_of(command.runtimes), os.getpid()])
             elif isinstance(command, Connect):

@@ -165,7 +165,7 @@ class Lives(RuleBasedStateMachine):
                     self._to_runtime(self.processes[runtime], message)
                 case SendAgent(message):
                     self._to_agent(message)
-                case Pin(runtimes) | Unpin(runtimes):
+                case Pin(runtimes, _) | Unpin(runtimes):
                     assert set(runtimes) <= set(self.processes)
                 case Exit():
                     self.over = True

@@ -285,13 +285,14 @@ def test_it_can_be_turned_off(pair: Pair, tmp_path: Path) -> None:
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core")
 def test_a_chain_of_short_calls_shares_a_core_until_a_step_computes_long(worker: Introducing) -> None:
     everything = os.sched_getaffinity(0)
-    pids = [worker.value("pid"), worker.value("call", name="g", arg={"do": "pid"}), worker.hello.pid]
+    pids = [worker.value("pid"), worker.value("call", name="g", arg={"do": "pid"})]
     deadline = time.monotonic() + WAIT_S
     while len(cores := {frozenset(os.sched_getaffinity(pid)) for pid in pids}) > 1 or len(next(iter(cores))) > 1:
         assert time.monotonic() < deadline, cores
         worker.value("call_in_turn", calls=[["g", count] for count in range(200)])
+    assert os.sched_getaffinity(worker.hello.pid) == everything - next(iter(cores)), "the proxy is elsewhere"
     worker.value("call", name="g", arg={"do": "pause", "s": 0.03})
-    assert [os.sched_getaffinity(pid) for pid in pids] == [everything] * 3
+    assert [os.sched_getaffinity(pid) for pid in (*pids, worker.hello.pid)] == [everything] * 3
 
 
 @pytest.mark.slow
