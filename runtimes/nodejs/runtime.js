@@ -19,6 +19,7 @@ const { Scratch } = require("./scratch.js");
 
 const NAME = "nodejs";
 const LANE_FD = 3;
+const ALONE_BYTES = 1 << 20; // with a larger result nothing else rides to a direct caller: a frame has a limit
 const MAX_DEPTH = 16; // of calls within calls, as `mee6.outflow`; the proxy refuses what is deeper
 const HANDOVER_MS = 800; // less than the proxy waits
 
@@ -340,6 +341,7 @@ class Runtime {
       untold.tell();
       this.#lane.send("report", { id, ...outcome });
     }
+    if (caller !== null && (outcome.result?.length ?? 0) > ALONE_BYTES) untold.tell();
     this.#lane.flush();
     if (caller !== null) {
       caller.send("report", { id, ...outcome, below: untold.takeBelow(), told: untold.told });

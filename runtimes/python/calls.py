@@ -35,6 +35,8 @@ from runtimes.python.direct import Edge, Inlets, Untold
 from runtimes.python.receiving import Receiver, outcome_of
 
 MAX_ARG_BYTES: Final = MAX_FRAME_BYTES - (64 << 10)
+ALONE_BYTES: Final = 1 << 20
+"""With a larger result nothing else rides to a direct caller: a frame has a limit."""
 
 
 class LaneBackend(Receiver):
@@ -96,6 +98,9 @@ class LaneBackend(Receiver):
         if logs:
             self.preface()
             self.lane.send(*logs)
+        if len(report.result) > ALONE_BYTES:
+            with self._lock:
+                self._tell()
         below, is_back = untold.take_below(), self.folders is not None and self.folders.put_back()
         told = Report(report.id, report.result, report.content_type, report.fault, False, below, untold.told, is_back)
         try:

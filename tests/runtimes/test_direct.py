@@ -128,6 +128,21 @@ def test_megabytes_go_both_ways(worker: Introducing) -> None:
     assert worker.inner()["1"].via == "lane"
 
 
+def test_a_large_result_and_the_calls_below_it_are_all_there(worker: Introducing) -> None:
+    calls = [["h", count] for count in range(20)] + [["h", {"do": "large", "size": 5 << 20}]]
+    found = worker.value("call", name="g", arg={"do": "call_in_turn", "calls": calls})
+    assert (len(found), found[:20], len(found[20])) == (21, list(range(20)), 5 << 20)
+    steps = worker.inner()
+    assert {step.state for step in steps.values()} == {"succeeded"}
+    assert steps.keys() == {"1", *(f"1.{count}" for count in range(1, 22))}
+
+
+def test_a_callee_that_breaks_its_lane_is_an_error_of_its_caller(worker: Introducing) -> None:
+    caught = worker.value("call_and_catch", name="g", arg={"do": "break_its_lanes"})
+    assert (caught["code"], caught["function"]) == ("function_exited", "g")
+    worker.introduce()
+
+
 def test_an_undeclared_call_is_refused_by_name(worker: Introducing) -> None:
     caught = worker.value("call", name="g", arg={"do": "call_and_catch", "name": "x"})
     assert caught["code"] == "call_refused"

@@ -24,6 +24,15 @@ const behaviours = {
     process.kill(pid, "SIGKILL");
     return behaviours.never();
   },
+  break_its_lanes: () => {
+    for (let fd = 3; fd < 64; fd++) {
+      try {
+        if (fs.fstatSync(fd).isSocket()) fs.writeSync(fd, "\x00\x00\x00\x05no no");
+      } catch {
+        // none of its
+      }
+    }
+  },
   large: ({ size }) => "x".repeat(size),
   unserialisable: () => () => {},
   nothing: () => null,

@@ -4,6 +4,7 @@
 import asyncio
 import os
 import signal
+import stat
 import sys
 import time
 from pathlib import Path
@@ -48,6 +49,15 @@ def kill_its_parent(_arg):
 def kill_its_caller(arg):
     os.kill(arg["pid"], signal.SIGKILL)
     time.sleep(3600)
+
+
+def break_its_lanes(_arg):
+    for fd in range(3, 64):
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                os.write(fd, b"\x00\x00\x00\x05no no")
+        except OSError:
+            continue
 
 
 def large(arg):
