@@ -71,7 +71,9 @@ class Chronicle:
             self._unwritten.append((job, answer))
 
     def handover_changed(self, worker: Worker, seat: Seat, reason: str) -> None:
-        """Publishes it."""
+        """Counts and publishes it."""
+        if seat.stages[-1][0] == "confirmed":
+            self._stats.handovers += 1
         if self._feed.watched:
             self._feed.publish(time.monotonic_ns(), handover_view(worker, seat, reason))
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final
 
 DEFAULT_LISTEN: Final = "127.0.0.1:5122"
+DEFAULT_HTTP_LISTEN: Final = "127.0.0.1:5123"
+OFF: Final = "off"
 DRIVERS: Final = ("process", "docker", "auto")
 """What may make workers; `auto` is one of the others, see `agent.choice`."""
 
@@ -20,6 +22,14 @@ class AgentConfig:
     """What makes workers; one of `DRIVERS`."""
     listen: str = DEFAULT_LISTEN
     """host:port of gRPC; port 0 takes a free one."""
+    http_listen: str = ""
+    """host:port of HTTP; `off` for none; empty = `DEFAULT_HTTP_LISTEN`, or a free port where that is taken."""
+    http_hosts: tuple[str, ...] = ()
+    """Names by which it may be asked for on loopback, besides those of loopback."""
+    http_inflight: int = 256
+    """Invocations over HTTP at once; more are refused."""
+    http_idle_s: float = 60.0
+    """How long a stream may be without a piece, or a client without taking one."""
     prewarm: dict[str, int] = field(default_factory=lambda: {"python": 2, "nodejs": 1})
     """Workers to keep ready for each runtime, paused and connected."""
     max_workers: int = 64

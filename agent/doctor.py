@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.choice import AUTO, choose
+from agent.config import DEFAULT_HTTP_LISTEN
 from agent.drivers.process.cgroups import Hierarchy, hierarchies
 from agent.listening import SOCKET_PATH_BYTES, probe, split_listen
 from mee6.errors import Conflict, Mee6Error
@@ -71,6 +72,8 @@ class Patient:
     driver: str
     """`process` or `docker`; or `auto` until it is `settled`."""
     listen: str
+    http: str = ""
+    """Where HTTP is to be served; empty for nowhere."""
 
     def settled(self) -> tuple[Patient, list[Finding]]:
         """The patient with the driver that `auto` takes here, and what there is to say of that."""
@@ -305,27 +308,34 @@ def _sockets(_patient: Patient) -> Iterator[Finding]:
         yield Finding("unix sockets", Level.OK, "can be made")
 
 
-def _port(patient: Patient) -> Iterator[Finding]:
-    elsewhere = "mee6 agent serve --listen 127.0.0.1:0"
+def _ports(patient: Patient) -> Iterator[Finding]:
+    yield _port(patient, "port", "listen", patient.listen)
+    if patient.http:
+        yield _port(patient, "http port", "http", patient.http)
+
+
+def _port(patient: Patient, check: str, key: str, listen: str) -> Finding:
+    """Whether an address can be had; `key` is its name in what an agent says of itself."""
+    option = "--listen" if key == "listen" else "--http-listen"
+    elsewhere = f"mee6 agent serve {option} 127.0.0.1:0"
     try:
-        host, port = split_listen(patient.listen)
-        probe(patient.listen, host, port)
+        host, port = split_listen(listen)
+        probe(listen, host, port, option)
     except Conflict:
-        if _serves_at(patient):
-            yield Finding("port", Level.OK, f"{patient.listen} is taken, by the agent of this state folder")
-        else:
-            yield Finding("port", Level.FAILING, f"{patient.listen} is taken by another program", elsewhere)
+        if _serves_at(patient, key, listen):
+            return Finding(check, Level.OK, f"{listen} is taken, by the agent of this state folder")
+        level = Level.FAILING if key == "listen" or listen != DEFAULT_HTTP_LISTEN else Level.WARNING
+        return Finding(check, level, f"{listen} is taken by another program", elsewhere)
     except Mee6Error as error:
-        yield Finding("port", Level.FAILING, error.message, elsewhere)
-    else:
-        yield Finding("port", Level.OK, "a free one will be taken" if port == 0 else f"{patient.listen} is free")
+        return Finding(check, Level.FAILING, error.message, elsewhere)
+    return Finding(check, Level.OK, "a free one will be taken" if port == 0 else f"{listen} is free")
 
 
-def _serves_at(patient: Patient) -> bool:
+def _serves_at(patient: Patient, key: str, listen: str) -> bool:
     """Whether the agent of the state folder says that it listens there."""
     try:
         said = json.loads((patient.state_dir / "agent.json").read_text())
-        return bool(said["listen"].rpartition(":")[2] == patient.listen.rpartition(":")[2])
+        return bool(said[key].rpartition(":")[2] == listen.rpartition(":")[2])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
@@ -344,7 +354,7 @@ def _clock(_patient: Patient) -> Iterator[Finding]:
 
 
 _CHECKS: Final[tuple[Callable[[Patient], Iterator[Finding]], ...]] = (
-    _kernel, _python, _node, _packages, _namespaces, _cgroups, _engine, _state, _sockets, _port, _clock,
+    _kernel, _python, _node, _packages, _namespaces, _cgroups, _engine, _state, _sockets, _ports, _clock,
 )  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 The node publishes views; publishing costs a list assignment, and nothing at all while nobody watches. All
 subscriptions read one ring, so a watcher that stalls costs no memory: once the ring has overtaken it, it is
-given a fresh snapshot and goes on from there. Batches are cut every `FLUSH_S`, with only the last of several
-views of the same thing. Knows no protobuf; one event loop.
+given a fresh snapshot and goes on from there. What happens after a pause is delivered after `FLUSH_S`, and where
+something always happens a batch is cut every `STEADY_S`, with only the last of several views of the same thing.
+Knows no protobuf; one event loop.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from operator import attrgetter
+from typing import Any, Final, Self
 
 import msgspec
 
 from mee6.lane.messages import Step, Stream
 
 FLUSH_S: Final = 0.025
-"""From the first event of a batch to its delivery."""
+"""From the first event of a batch to its delivery, after a pause."""
+STEADY_S: Final = 0.05
+"""From one batch to the next, at least: as often as a console paints. More of them cost each call, and show nothing."""
 RING_EVENTS: Final = 8192
 """How far a watcher may fall behind."""
 RING_LOG_BYTES: Final = 2 << 20
@@ -183,6 +187,7 @@ class NodeView(View, frozen=True):
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     stopping: bool = False
+    http: str = ""
 
 
 Event = WorkerView | InvocationView | Step | LogLine | HandoverView | FunctionView | NodeView | FiguresView
@@ -233,6 +238,7 @@ class Batch:
 
     seq: int
     events: list[Stamped]
+    """The same list for all watchers without a filter that are just as far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +262,6 @@ class Filter:
 
     def apply(self, picture: Picture) -> Picture:
         """The part of the picture that the watcher wants; always with the node."""
-        if self == _ALL:
-            return picture
         return Picture(
             picture.node,
             tuple(filter(self.passes, picture.workers)),
@@ -280,7 +284,7 @@ class Feed:
             published up to then.
     """
 
-    def __init__(self, picture: Callable[[], Picture], flush_s: float = FLUSH_S) -> None:
+    def __init__(self, picture: Callable[[], Picture], flush_s: float = FLUSH_S, steady_s: float = STEADY_S) -> None:
         self.picture = picture
         self.seq = 0
         """The number of the next event."""
@@ -288,6 +292,8 @@ class Feed:
         """Whether anybody subscribes: while not, views for `publish` alone need not be made."""
         self.closed = False
         self._flush_s = flush_s
+        self._steady_s = steady_s
+        self._flushed_at = float("-inf")
         self._ring: list[Stamped | None] = [None] * RING_EVENTS
         self._first = 0
         self._log_bytes = 0
@@ -311,7 +317,9 @@ class Feed:
             while self._log_bytes > RING_LOG_BYTES and self._first < seq:
                 self._forget_first()
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._flush_s, self._flush)
+            loop = asyncio.get_running_loop()
+            due = max(loop.time() + self._flush_s, self._flushed_at + self._steady_s)
+            self._timer = loop.call_at(due, self._flush)
 
     def subscribe(self, wanted: Filter = _ALL, *, skip_snapshot: bool = False) -> Subscription:
         """A watcher's view: a context manager to iterate over.
@@ -356,7 +364,9 @@ class Feed:
         for number in range(seq, self._flushed):
             stamped = self._ring[number % RING_EVENTS]
             assert stamped is not None
-            key = _key(stamped[1], number)
+            kind = type(stamped[1])
+            identity = _IDENTITIES.get(kind)
+            key = (kind, identity(stamped[1])) if identity else number
             last.pop(key, None)  # takes the place of its last change: a `gone` never precedes what led to it
             last[key] = stamped
         events = list(last.values())
@@ -383,6 +393,7 @@ class Feed:
 
     def _flush(self) -> None:
         if self._timer is not None:
+            self._flushed_at = self._timer.when()
             self._timer.cancel()
             self._timer = None
         self._flushed = self.seq
@@ -398,7 +409,7 @@ class Subscription:
 
     def __init__(self, feed: Feed, wanted: Filter, seq: int, skip_snapshot: bool) -> None:
         self._feed = feed
-        self._filter = wanted
+        self._filter = None if wanted == _ALL else wanted
         self._seq = seq
         self._snapshot_due = not skip_snapshot
         self._overtaken = False
@@ -420,14 +431,15 @@ class Subscription:
                 self._snapshot_due = False
                 missed = feed.seq - self._seq if self._overtaken else 0
                 self._seq = feed.seq
-                return Snapshot(self._seq, self._filter.apply(feed.picture()), missed)
+                picture = feed.picture()
+                return Snapshot(self._seq, self._filter.apply(picture) if self._filter else picture, missed)
             if self._seq < feed.flushed:
                 seq, events = self._seq, feed.cut(self._seq)
                 if events is None:
                     self._snapshot_due = self._overtaken = True
                     continue
                 self._seq = feed.flushed
-                if self._filter is not _ALL:
+                if self._filter:
                     events = [stamped for stamped in events if self._filter.passes(stamped[1])]
                 if events:
                     return Batch(seq, events)
@@ -442,20 +454,16 @@ class Subscription:
             self._waiter.set_result(None)
 
 
-def _key(event: Event, number: int) -> object:
-    match event:
-        case WorkerView(id=id) | InvocationView(id=id) | Step(id=id):
-            return type(event), id
-        case HandoverView():
-            return HandoverView, event.worker
-        case FunctionView():
-            return FunctionView, event.user, event.name
-        case NodeView():
-            return NodeView
-        case FiguresView():
-            return FiguresView, event.user, event.function
-        case LogLine():
-            return number  # every line counts
+_IDENTITIES: Final[Mapping[type[Event], Callable[[Any], object]]] = {
+    WorkerView: attrgetter("id"),
+    InvocationView: attrgetter("id"),
+    Step: attrgetter("id"),
+    HandoverView: attrgetter("worker"),
+    FunctionView: attrgetter("user", "name"),
+    NodeView: attrgetter("id"),
+    FiguresView: attrgetter("user", "function"),
+}
+"""What a view is of, within its kind; a log line is not here, since every line counts."""
 
 
 def _function_of(event: Event) -> str:

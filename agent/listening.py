@@ -24,8 +24,11 @@ def split_listen(listen: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def probe(listen: str, host: str, port: int) -> None:
+def probe(listen: str, host: str, port: int, option: str = "--listen") -> None:
     """Tries the address with a plain socket, since gRPC does not say why it could not bind.
+
+    Args:
+        option: chooses another, for messages.
 
     Raises:
         Conflict: the port is in use.
@@ -44,12 +47,12 @@ def probe(listen: str, host: str, port: int) -> None:
         raise InvalidInput(f"cannot listen on {listen!r}: {error.strerror}") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise in_use(host, port) from error
+            raise in_use(host, port, option) from error
         if error.errno in (errno.EACCES, errno.EPERM):
-            raise NotAllowed(f"port {port} is not for this user; choose one above 1023 with --listen") from error
+            raise NotAllowed(f"port {port} is not for this user; choose one above 1023 with {option}") from error
         raise InvalidInput(f"cannot listen on {listen!r}: {error.strerror}") from error
 
 
-def in_use(host: str, port: int) -> Conflict:
-    """The error for a port that another holds."""
-    return Conflict(f"port {port} on {host} is in use; is another agent running? choose another with --listen")
+def in_use(host: str, port: int, option: str = "--listen") -> Conflict:
+    """The error for a port that another holds; `option` chooses another."""
+    return Conflict(f"port {port} on {host} is in use; is another agent running? choose another with {option}")

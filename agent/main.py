@@ -16,7 +16,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -26,7 +26,7 @@ import uvloop
 
 from agent import told
 from agent.choice import AUTO, choose
-from agent.config import AgentConfig
+from agent.config import OFF, AgentConfig
 from agent.drivers.base import Driver, SweepsUp, record_name
 from agent.drivers.process.driver import ProcessDriver
 from agent.node import Node, agent_id
@@ -82,12 +82,19 @@ async def _serve(config: AgentConfig, on_ready: Callable[[str], None]) -> None:
     shutil.rmtree(config.state_dir / "tmp", ignore_errors=True)  # uploads that a killed agent left half done
     async with LocalSubstrate(config.state_dir) as substrate:
         node = Node(config, _driver(config, lane_dir), substrate, RUNTIMES)
-        async with node.running(lane_dir / SOCKET), Server(node, config.listen, config.state_dir / SOCKET) as server:
-            node.listen = server.address
-            with _facts(config, server.address):
+        async with (
+            node.running(lane_dir / SOCKET),
+            Server(node, config.listen, config.state_dir / SOCKET) as server,
+            _door(node) as door,
+        ):
+            node.listen, node.http = server.address, door
+            with _facts(config, server.address, door):
                 _settle_memory()
-                if not _is_loopback(server.address):
-                    _log.warning("%s can be reached from elsewhere: whoever connects can run code", server.address)
+                for address in (server.address, door):
+                    if address and not _is_loopback(address):
+                        _log.warning("%s can be reached from elsewhere: whoever connects can run code", address)
+                if door:
+                    _log.info("HTTP on http://%s", door)
                 on_ready(server.address)
                 await stop.wait()
                 _log.info("stopping: waiting for what runs, at most %g s", config.drain_s)
@@ -97,6 +104,18 @@ async def _serve(config: AgentConfig, on_ready: Callable[[str], None]) -> None:
                 await asyncio.wait([draining, again], return_when=asyncio.FIRST_COMPLETED)
                 again.cancel()
                 draining.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _door(node: Node) -> AsyncIterator[str]:
+    """The HTTP front door, for as long as the context lasts; its address, empty where there is to be none."""
+    if node.config.http_listen == OFF:
+        yield ""
+        return
+    from agent.http.door import Door
+
+    async with Door(node, node.config.http_listen) as door:
+        yield door.address
 
 
 def sweep(state_dir: Path) -> None:
@@ -165,10 +184,10 @@ def _sole_agent_of(state_dir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _facts(config: AgentConfig, address: str) -> Iterator[None]:
+def _facts(config: AgentConfig, address: str, http: str) -> Iterator[None]:
     path = config.state_dir / FACTS
     socket = str(config.state_dir / SOCKET)
-    facts = {"pid": os.getpid(), "listen": address, "socket": socket, "version": VERSION}
+    facts = {"pid": os.getpid(), "listen": address, "http": http, "socket": socket, "version": VERSION}
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(facts))
     fresh.replace(path)

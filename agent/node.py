@@ -34,11 +34,13 @@ from agent.functions import Functions
 from agent.history import History, Outcome
 from agent.lanes import LaneServer
 from agent.peers import Peer
+from agent.plan import path_of
 from agent.sampling import Sampling
 from agent.seats import Answer, Job
 from agent.services.api import NO_ENV, Added, Described, Ticket, silent
 from agent.shell import Shell
 from agent.stats import Stats
+from agent.streams import Pipe
 from agent.substrate.base import FunctionRecord
 from agent.substrate.local import LocalSubstrate
 from agent.syntax import Syntax
@@ -46,7 +48,7 @@ from agent.views import handover_view, invocation_view, step_of, worker_view
 from mee6.api.faults import API_LEVEL
 from mee6.errors import Conflict, TooLarge
 from mee6.faults import error_of
-from mee6.lane.messages import AnyMessage, Hello, Limits, Welcome
+from mee6.lane.messages import AnyMessage, Hello, Limits, Request, Welcome
 from mee6.version import VERSION
 from runtimes.catalog import Runtime
 
@@ -77,6 +79,8 @@ class Node:
         self.draining = False
         self._stopping = False
         self.listen = config.listen
+        self.http = ""
+        """Where HTTP is served; empty for nowhere."""
         self._runtimes = runtimes
         self._driver = driver
         self._capabilities = Capabilities(driver="", isolation="", pause="", limits="")
@@ -177,6 +181,39 @@ class Node:
 
     def begin(self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None) -> Ticket:
         """Accepts an invocation; see `NodeApi.begin`."""
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        id_ = os.urandom(6).hex()
+        self._accept(id_, user, name, arg, content_type, lambda answer: _settle(outcome, id_, answer), timeout_s)
+        return Ticket(id_, outcome)
+
+    def submit(
+        self,
+        user: str,
+        name: str,
+        arg: bytes,
+        content_type: str,
+        answer: Callable[[Answer], None],
+        timeout_s: float | None = None,
+        request: Request | None = None,
+        pipe: Pipe | None = None,
+    ) -> str:
+        """Accepts an invocation; see `NodeApi.submit`."""
+        id_ = os.urandom(6).hex()
+        self._accept(id_, user, name, arg, content_type, answer, timeout_s, request, pipe)
+        return id_
+
+    def _accept(
+        self,
+        id_: str,
+        user: str,
+        name: str,
+        arg: bytes,
+        content_type: str,
+        answer: Callable[[Answer], None],
+        timeout_s: float | None,
+        request: Request | None = None,
+        pipe: Pipe | None = None,
+    ) -> None:
         if self.draining:
             undone = "" if self._stopping else "; it takes them again after: mee6 agent undrain"
             raise Conflict(f"the agent {'stops' if self._stopping else 'drains'} and takes no invocations{undone}")
@@ -185,9 +222,8 @@ class Node:
         plan = self.functions_of.plan(user, name)
         limit_s = timeout_s or plan.root.manifest.timeout_s or self.config.timeout_s
         now = time.monotonic_ns()
-        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         job = Job(
-            id=os.urandom(6).hex(),
+            id=id_,
             user=user,
             plan=plan,
             arg=arg,
@@ -197,11 +233,12 @@ class Node:
             accepted_ns=now,
             deadline=now + int(limit_s * 1e9),
             flow_of="",
-            answer=lambda answer: _settle(outcome, job.id, answer),
+            answer=answer,
+            request=request,
+            pipe=pipe,
         )
         self.history.accepted(invocation_view(job, None), len(arg), lambda: (invocation_view(job, None), step_of(job)))
         self._shell.submit(job)
-        return Ticket(job.id, outcome)
 
     def cancel(self, id: str) -> None:  # noqa: A002 - the API's word
         """Calls an invocation off; see `NodeApi.cancel`."""
@@ -248,6 +285,10 @@ class Node:
         """A user's functions; see `NodeApi.functions`."""
         return sorted(self.functions_of.of(user).values(), key=lambda record: record.name)
 
+    def function(self, user: str, name: str) -> FunctionRecord:
+        """A user's function; see `NodeApi.function`."""
+        return self.functions_of.plan(user, name).root
+
     async def remove(self, user: str, name: str) -> None:
         """Removes a function; see `NodeApi.remove`."""
         record = self.functions_of.of(user).get(name)
@@ -283,7 +324,8 @@ class Node:
         ]
         versions = await self.functions_of.versions(user, name)
         packages = await self.functions_of.requirements(plan.root)
-        return Described(plan.root, versions, plan.missing, tuple(workers), self.stats.of(user, name), packages)
+        url = f"http://{self.http}{path_of(user, name)}" if self.http else ""
+        return Described(plan.root, versions, plan.missing, tuple(workers), self.stats.of(user, name), packages, url)
 
     # -- peers: see agent.peers.PeerHost
 
@@ -300,6 +342,10 @@ class Node:
         self._shell.detach(peer, reason)
 
     # -- the node as a whole
+
+    def totals(self) -> Stats:
+        """What has been counted; see `NodeApi.totals`."""
+        return self.stats
 
     def info(self) -> NodeView:
         """The node as it is now; see `NodeApi.info`."""
@@ -322,6 +368,7 @@ class Node:
             runtimes=tuple(name for name, why in missing.items() if not why),
             missing=tuple(why for why in missing.values() if why),
             listen=self.listen,
+            http=self.http,
             started_ns=self._started_ns,
             wall_offset_ns=time.time_ns() - now,
             now_ns=now,

@@ -73,6 +73,11 @@ def resolve(current: Mapping[str, FunctionRecord], root: str, user: str = DEFAUL
     return Plan(functions[root], functions, tuple(sorted(missing)), _digest(functions, root))
 
 
+def path_of(user: str, name: str) -> str:
+    """Where a function is, over HTTP."""
+    return f"/function/{name}" if user == DEFAULT_USER else f"/user/{user}/function/{name}"
+
+
 def _digest(functions: Mapping[str, FunctionRecord], root: str) -> str:
     # The root counts: in a cycle, plans of different functions hold the same set. The user counts: workers
     # of one user never serve another.

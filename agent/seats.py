@@ -12,8 +12,9 @@ from agent.core.invocation import Invocation
 from agent.drivers.base import PoolKey, WorkerLimits
 from agent.peers import Peer
 from agent.plan import Plan
+from agent.streams import Pipe
 from agent.substrate.base import FunctionRecord
-from mee6.lane.messages import Fault, Function, Limits
+from mee6.lane.messages import Fault, Function, Limits, Request, Response
 from mee6.outflow import Gate
 
 
@@ -24,6 +25,8 @@ class Answer:
     result: bytes
     content_type: str
     fault: Fault | None = None
+    response: Response | None = None
+    """What the function said of its answer over HTTP."""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +50,10 @@ class Job:
     """The step that made the call; empty for a workflow's first."""
     caller: str = ""
     """The invocation in whose worker that step ran; empty for a workflow's first."""
+    request: Request | None = None
+    """Where it came over HTTP."""
+    pipe: Pipe | None = None
+    """Where the result, or the argument, may go in pieces."""
     seat: Seat | None = None
     record: Invocation | None = None
     """The core's record, which outlives its end here."""

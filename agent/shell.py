@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,15 +28,19 @@ from agent.peers import Peer
 from agent.presence import Connected, Presence
 from agent.seats import Answer, Job, Seat
 from agent.substrate.base import FunctionRecord
-from agent.verdict import KNOWN_TYPES, believed, loss
+from agent.verdict import KNOWN_TYPES, believed, is_content_type, loss
 from mee6.errors import Mee6Error, ProtocolError
 from mee6.lane.messages import (
+    BINARY,
     AnyMessage,
     AskHandover,
     Call,
+    Chunk,
+    Credit,
     Fault,
     Goodbye,
     Handover,
+    Head,
     Hello,
     Invoke,
     Limits,
@@ -50,7 +55,6 @@ EXIT_PATIENCE_S: Final = 2.0
 """How long a cut lane waits for the driver to say how its process ended; on a busy machine that takes a while."""
 TICK_NS: Final = 50_000_000
 """The grain of time limits, lingers and keep-alives."""
-
 
 NEVER: Final = 1 << 62
 
@@ -246,7 +250,10 @@ class Shell:
             return
         if seat.is_direct and job.plan.root.manifest.is_workflow:
             self._calls.open_gate(seat, job)
-        self._send(seat, Invoke(job.id, job.arg, job.content_type, job.chain))
+        window = job.pipe.open(job.id, partial(self._send, seat)) if job.pipe is not None else 0
+        self._send(seat, Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window))
+        if job.pipe is not None:
+            job.pipe.called()
 
     def _seat_and_job(self, command: ev.Load | ev.Call) -> tuple[Seat, Job]:
         seat, job = self.seats[command.worker], self.jobs[command.invocation]
@@ -351,6 +358,8 @@ class Shell:
                 self._reported(seat, peer, message)
             case Call():
                 self._calls.ask(seat, peer, message)
+            case Head() | Chunk() | Credit():
+                self._streamed(seat, peer, message)
             case Log():
                 if len(message.text) > self._lane_limits.log_bytes:
                     raise ProtocolError(f"worker {seat.worker} sent more output at once than an invocation may write")
@@ -403,8 +412,22 @@ class Shell:
             with contextlib.suppress(Mee6Error, OSError, RecursionError):  # of one that has just gone
                 self._driver.clear_flow(seat.worker)
         self.tell(ev.Finished(seat.worker, job.id, report.fault is None))
-        self._finish(job, Answer(report.result, report.content_type, report.fault))
+        self._finish(job, Answer(report.result, report.content_type, report.fault, report.response))
         self._show(seat)
+
+    def _streamed(self, seat: Seat, peer: Peer, message: Head | Chunk | Credit) -> None:
+        """Hands on a piece of a result, or room for more of an argument."""
+        job = seat.job
+        if job is None or peer is not seat.peer or message.id != job.id:
+            return  # of something that was called off
+        if job.pipe is None:
+            raise ProtocolError(f"worker {seat.worker} streams what was not asked for in pieces")
+        if isinstance(message, Head):
+            if not is_content_type(message.content_type):
+                message = Head(message.id, BINARY, message.response)
+            self.tell(ev.DeadlineLifted(job.id))
+            job.deadline = NEVER
+        job.pipe.took(message)
 
     def detach(self, peer: Peer, reason: str) -> None:
         """Takes note that a peer is gone; see `PeerHost`."""

@@ -18,6 +18,8 @@ WINDOW: Final = 1024
 RATE_S: Final = 5
 """Whole seconds that a rate is taken over."""
 _SECOND: Final = 1_000_000_000
+_LEAST, _MOST = 15, 37
+"""Powers of two, in nanoseconds, that bound the buckets of times: 33 us to 137 s. No search finds one."""
 
 Name = tuple[str, str]
 """(user, function)."""
@@ -49,12 +51,17 @@ class Rate:
 
 
 @dataclass(slots=True)
-class _Counts:
+class Counts:
+    """What is kept of a function."""
+
     invocations: int = 0
     failures: int = 0
     starts: dict[str, int] = field(default_factory=lambda: {"cold": 0, "prewarmed": 0, "warm": 0})
     took_ns: deque[int] = field(default_factory=lambda: deque(maxlen=WINDOW))
     rate: Rate = field(default_factory=Rate)
+    total_ns: int = 0
+    buckets: list[int] = field(default_factory=lambda: [0] * (_MOST - _LEAST + 2))
+    """How many took at most what `bounds_s` says, and more than the one before; the last: longer."""
 
     def percentiles(self) -> tuple[float, float]:
         """p50 and p99 in milliseconds."""
@@ -66,8 +73,10 @@ class Stats:
     """All functions of all users."""
 
     def __init__(self) -> None:
-        self._all = _Counts()
-        self._functions: defaultdict[Name, _Counts] = defaultdict(_Counts)
+        self._all = Counts()
+        self.functions: defaultdict[Name, Counts] = defaultdict(Counts)
+        """Of every one that has been invoked."""
+        self.handovers = 0
         self._shown: dict[Name, FiguresView] = {}
 
     @property
@@ -84,9 +93,13 @@ class Stats:
         """Counts an invocation that has ended."""
         now = time.monotonic_ns()
         start = job.record.start if job.record is not None else None
-        for counts in (self._functions[job.user, job.name], self._all)[: 1 if job.parent else 2]:
+        took_ns = now - job.accepted_ns
+        bucket = min(max((took_ns - 1).bit_length() - _LEAST, 0), _MOST - _LEAST + 1)
+        for counts in (self.functions[job.user, job.name], self._all)[: 1 if job.parent else 2]:
             counts.invocations += 1
-            counts.took_ns.append(now - job.accepted_ns)
+            counts.took_ns.append(took_ns)
+            counts.total_ns += took_ns
+            counts.buckets[bucket] += 1
             counts.rate.add(now)
             if start is not None:
                 counts.starts[start] += 1
@@ -95,7 +108,7 @@ class Stats:
 
     def of(self, user: str, name: str) -> FunctionStats:
         """One function's."""
-        counts = self._functions.get((user, name), _Counts())
+        counts = self.functions.get((user, name), Counts())
         p50_ms, p99_ms = counts.percentiles()
         return FunctionStats(
             invocations=counts.invocations,
@@ -114,14 +127,14 @@ class Stats:
     def figures(self, jobs: Iterable[Job], now: int) -> tuple[FiguresView, ...]:
         """How every function does that has been invoked or is being invoked."""
         live = _live(jobs)
-        names = {**dict.fromkeys(self._functions), **dict.fromkeys(live)}
+        names = {**dict.fromkeys(self.functions), **dict.fromkeys(live)}
         return tuple(self._figures(name, live, now) for name in names)
 
     def changed_figures(self, jobs: Iterable[Job], now: int) -> Iterator[FiguresView]:
         """Those that are not what was given here before; what nobody calls costs a comparison."""
         live = _live(jobs)
-        for name in {**dict.fromkeys(self._functions), **dict.fromkeys(live)}:
-            counts, shown = self._functions[name], self._shown.get(name)
+        for name in {**dict.fromkeys(self.functions), **dict.fromkeys(live)}:
+            counts, shown = self.functions[name], self._shown.get(name)
             at_rest = shown is not None and not shown.rate and not (shown.queued or shown.running) and name not in live
             if at_rest and shown is not None and shown.invocations == counts.invocations:
                 continue
@@ -131,7 +144,7 @@ class Stats:
                 yield view
 
     def _figures(self, name: Name, live: Mapping[Name, list[int]], now: int) -> FiguresView:
-        counts = self._functions[name]
+        counts = self.functions[name]
         queued, running = live.get(name, (0, 0))
         p50_ms, p99_ms = counts.percentiles()
         return FiguresView(
@@ -147,6 +160,11 @@ class Stats:
             queued=queued,
             running=running,
         )
+
+
+def bounds_s() -> list[str]:
+    """Upper bounds of `Counts.buckets` in seconds, as Prometheus writes them."""
+    return [*(repr(2**power / 1e9) for power in range(_LEAST, _MOST + 1)), "+Inf"]
 
 
 def _live(jobs: Iterable[Job]) -> dict[Name, list[int]]:

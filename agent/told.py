@@ -7,7 +7,7 @@ import os
 from typing import Final
 
 from agent import policy
-from agent.config import DRIVERS, AgentConfig
+from agent.config import DRIVERS, OFF, AgentConfig
 from agent.listening import SOCKET_PATH_BYTES, split_listen
 from mee6.errors import InvalidInput
 from runtimes.catalog import RUNTIMES
@@ -29,6 +29,8 @@ def check(config: AgentConfig) -> None:
         meant = f"did you mean {near[0]!r}? " if near else ""
         raise InvalidInput(f"driver {config.driver!r} is not known; {meant}known are: {', '.join(DRIVERS)}")
     split_listen(config.listen)
+    if config.http_listen not in ("", OFF):
+        split_listen(config.http_listen)
     if 0 < config.memory_bytes < LEAST_MEMORY_BYTES:
         raise InvalidInput(
             f"memory of {config.memory_bytes} bytes is less than the {LEAST_MEMORY_BYTES >> 20}M that a worker needs"

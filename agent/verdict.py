@@ -25,9 +25,14 @@ def believed(report: Report, seat: Seat, job: Job) -> Report:
         why = f"the result of {job.name!r} is {len(report.result)} bytes, over the limit"
         fault = Fault("result_refused", f"{why} of {seat.limits.result_bytes}", function=job.name)
         return Report(report.id, fault=fault)
-    if len(report.content_type) > CONTENT_TYPE_CHARS or not report.content_type.isprintable():
-        return Report(report.id, report.result, BINARY, handed_over=report.handed_over)
+    if not is_content_type(report.content_type):
+        return Report(report.id, report.result, BINARY, handed_over=report.handed_over, response=report.response)
     return report
+
+
+def is_content_type(text: str) -> bool:
+    """Whether it could be one; a function may have written it."""
+    return len(text) <= CONTENT_TYPE_CHARS and text.isprintable()
 
 
 def loss(seat: Seat, otherwise: str) -> Fault:

@@ -9,6 +9,7 @@ when an agent is talked to from a script.
     mee6.aio                    the same for async functions
     mee6.flow, mee6.scratch     folders: of the workflow, of this invocation
     mee6.log, mee6.context      a logger, and what is known about this invocation
+    mee6.request                the HTTP request that it came with; `return mee6.Response(...)`, `yield mee6.Event(...)`
     mee6.Client, mee6.SyncClient, mee6.errors
 """
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from mee6 import aio as aio
     from mee6 import errors as errors
     from mee6.client import Client as Client
+    from mee6.http import Event as Event
+    from mee6.http import Request
+    from mee6.http import Response as Response
     from mee6.sdk import Context
     from mee6.sdk import call as call
     from mee6.sdk import gather as gather
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     flow: Path
     scratch: Path
     context: Context
+    request: Request
     log: Logger
     __version__: str
 
@@ -40,11 +45,13 @@ _FIXED = {
     "gather": "mee6.sdk",
     "call": "mee6.sdk",
     "log": "mee6.sdk",
+    "Event": "mee6.http",
+    "Response": "mee6.http",
     "Client": "mee6.client",
     "SyncClient": "mee6.sync",
 }
 """Names that stay the same once found -> the module that has them."""
-_PER_INVOCATION = ("flow", "scratch", "context")
+_PER_INVOCATION = ("flow", "scratch", "context", "request")
 _MODULES = ("aio", "errors")
 
 __all__ = [  # noqa: PLE0604 - built from the tables, so that they cannot disagree

@@ -1,31 +1,31 @@
-"""Everything that can go wrong, once: its code, its gRPC status, its exit code.
+"""Everything that can go wrong, once: its code, its exit code, its gRPC and HTTP statuses.
 
-    Mee6Error                     1  INTERNAL
-    |- InvalidInput               2  INVALID_ARGUMENT     the request is wrong; nothing was done
-    |  |- InvalidManifest            activity.json is missing or broken
-    |  |- InvalidBundle              the folder holds what a bundle may not
-    |  |- InvalidCode                its code is no Python, or no JavaScript
-    |  |- UnknownRuntime             no such language on this agent
-    |  |- DependencyFailed           the packages it needs could not be had
-    |- NotFound                   3  NOT_FOUND
+    Mee6Error                     1  500  INTERNAL
+    |- InvalidInput               2  400  INVALID_ARGUMENT     the request is wrong; nothing was done
+    |  |- InvalidManifest                 activity.json is missing or broken
+    |  |- InvalidBundle                   the folder holds what a bundle may not
+    |  |- InvalidCode                     its code is no Python, or no JavaScript
+    |  |- UnknownRuntime                  no such language on this agent
+    |  |- DependencyFailed                the packages it needs could not be had
+    |- NotFound                   3  404  NOT_FOUND
     |  |- FunctionNotFound
     |  |- InvocationNotFound
-    |- FunctionError              4  UNKNOWN              an answer: the function failed, not mee6
-    |  |- FunctionRaised             main(arg) raised
-    |  |- LoadFailed                 its code could not be imported
-    |  |- FunctionExited             its process ended by itself, or was killed
-    |  |- ResultRefused              the result is too large, or not something that can be sent
-    |  |- CallRefused                it called what it does not declare, or too deep
-    |- AgentUnreachable           5  UNAVAILABLE
-    |- NotAllowed                 6  PERMISSION_DENIED
-    |- Conflict                   7  FAILED_PRECONDITION  the state of things forbids it
-    |  |- VersionMismatch            agent and client speak different versions
-    |- Exhausted                  8  RESOURCE_EXHAUSTED   a limit was reached
-    |  |- TooLarge                   the bundle or the argument is over its limit
-    |- WorkerLost                 1  ABORTED              the worker went away; the outcome is unknown
-    |- ProtocolError              1  INTERNAL             a peer broke the wire's rules
-    |- TimedOut                 124  DEADLINE_EXCEEDED
-    |- Cancelled                130  CANCELLED
+    |- FunctionError              4  500  UNKNOWN              an answer: the function failed, not mee6
+    |  |- FunctionRaised                  main(arg) raised
+    |  |- LoadFailed                      its code could not be imported
+    |  |- FunctionExited             502  its process ended by itself, or was killed
+    |  |- ResultRefused              502  the result is too large, or not something that can be sent
+    |  |- CallRefused                     it called what it does not declare, or too deep
+    |- AgentUnreachable           5  503  UNAVAILABLE
+    |- NotAllowed                 6  403  PERMISSION_DENIED
+    |- Conflict                   7  409  FAILED_PRECONDITION  the state of things forbids it
+    |  |- VersionMismatch                 agent and client speak different versions
+    |- Exhausted                  8  429  RESOURCE_EXHAUSTED   a limit was reached
+    |  |- TooLarge                   413  the bundle or the argument is over its limit
+    |- WorkerLost                 1  502  ABORTED              the worker went away; the outcome is unknown
+    |- ProtocolError              1  500  INTERNAL             a peer broke the wire's rules
+    |- TimedOut                 124  504  DEADLINE_EXCEEDED
+    |- Cancelled                130  499  CANCELLED
 
 A class is one cause. `code` crosses the wire; `by_code` finds the class again. A failure to load, to
 run and to keep the worker alive are three different things, and stay so up to the exit code's message.
@@ -48,6 +48,7 @@ class Mee6Error(Exception):
 
     code: ClassVar[str] = "internal"
     grpc: ClassVar[str] = "INTERNAL"
+    http: ClassVar[int] = 500
     exit: ClassVar[int] = 1
 
     def __init__(self, message: str, *, function: str = "", traceback: str = "", error_type: str = "") -> None:
@@ -65,6 +66,7 @@ class InvalidInput(Mee6Error):
 
     code = "invalid_input"
     grpc = "INVALID_ARGUMENT"
+    http = 400
     exit = 2
 
 
@@ -103,6 +105,7 @@ class NotFound(Mee6Error):
 
     code = "not_found"
     grpc = "NOT_FOUND"
+    http = 404
     exit = 3
 
 
@@ -142,12 +145,14 @@ class FunctionExited(FunctionError):
     """The function's process ended by itself or was killed while it ran."""
 
     code = "function_exited"
+    http = 502
 
 
 class ResultRefused(FunctionError):
     """The result is over the limit, or of a kind that cannot be sent."""
 
     code = "result_refused"
+    http = 502
 
 
 class CallRefused(FunctionError):
@@ -161,6 +166,7 @@ class AgentUnreachable(Mee6Error):
 
     code = "agent_unreachable"
     grpc = "UNAVAILABLE"
+    http = 503
     exit = 5
 
 
@@ -169,6 +175,7 @@ class NotAllowed(Mee6Error):
 
     code = "not_allowed"
     grpc = "PERMISSION_DENIED"
+    http = 403
     exit = 6
 
 
@@ -177,6 +184,7 @@ class Conflict(Mee6Error):
 
     code = "conflict"
     grpc = "FAILED_PRECONDITION"
+    http = 409
     exit = 7
 
 
@@ -191,6 +199,7 @@ class Exhausted(Mee6Error):
 
     code = "exhausted"
     grpc = "RESOURCE_EXHAUSTED"
+    http = 429
     exit = 8
 
 
@@ -198,6 +207,7 @@ class TooLarge(Exhausted):
     """A bundle or an argument is over its limit."""
 
     code = "too_large"
+    http = 413
 
 
 class WorkerLost(Mee6Error):
@@ -205,6 +215,7 @@ class WorkerLost(Mee6Error):
 
     code = "worker_lost"
     grpc = "ABORTED"
+    http = 502
 
 
 class ProtocolError(Mee6Error):
@@ -218,6 +229,7 @@ class TimedOut(Mee6Error):
 
     code = "timed_out"
     grpc = "DEADLINE_EXCEEDED"
+    http = 504
     exit = 124
 
 
@@ -226,6 +238,7 @@ class Cancelled(Mee6Error):
 
     code = "cancelled"
     grpc = "CANCELLED"
+    http = 499
     exit = 130
 
 

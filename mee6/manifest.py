@@ -30,6 +30,9 @@ _ENV: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RUNTIME: Final = re.compile(r"(?:mee6aas/runtime-|mee6/runtime-)?([a-z][a-z0-9_-]*)(?::latest)?")
 
 Network = Literal["none", "bridge"]
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+"""Of HTTP, that a function may answer; OPTIONS is answered for it."""
+_ORIGIN: Final = re.compile(r"\*|https?://[A-Za-z0-9.\-\[\]:]{1,255}")
 
 
 class Dependency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,6 +65,20 @@ class FunctionLimits(msgspec.Struct, frozen=True, cache_hash=True, forbid_unknow
 NO_LIMITS: Final = FunctionLimits()
 
 
+class Http(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """How a function is reached over HTTP."""
+
+    methods: list[str] = []
+    """Empty: all of `METHODS`."""
+    cors: list[str] = []
+    """Origins whose pages may call it from a browser, as `https://app.example.org`; `*` for all."""
+    body: Literal["whole", "stream"] = "whole"
+    """`whole`: the body is the argument. `stream`: the function is called at once and reads the body as it comes."""
+
+
+BY_HTTP: Final = Http()
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """A function's manifest, checked."""
 
@@ -79,6 +96,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     limits: FunctionLimits = NO_LIMITS
     """Of its workers. A workflow's steps run within those of its first function, where they run in its worker."""
     env: dict[str, str] = {}
+    http: Http = BY_HTTP
     description: str = ""
 
     @property
@@ -156,6 +174,11 @@ def _checked(manifest: Manifest, raw: bytes) -> Manifest:
             f"dependency {name!r} has outflow {dependency.outflow!r}; use 'no', 'always' or 'optional:<number>'",
             *("dependencies", name, "outflow"),
         )
+    for method in manifest.http.methods:
+        demand(method in METHODS, f"http.methods has {method!r}; use of {', '.join(METHODS)}", "http", "methods")
+    for origin in manifest.http.cors:
+        good = _ORIGIN.fullmatch(origin) is not None
+        demand(good, f"http.cors has {origin!r}; use '*' or https://host[:port]", "http", "cors")
     for key in manifest.env:
         demand(is_variable(key), f"env {key!r} is not a variable's name: letters, digits and '_'", "env", key)
     assert runtime is not None

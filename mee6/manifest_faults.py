@@ -38,6 +38,10 @@ _HINTS: Final[Mapping[Path, str]] = {
     ("limits", "pids"): '"pids": 64',
     ("limits", "openFiles"): '"openFiles": 256',
     ("limits", "scratchMib"): '"scratchMib": 64',
+    ("http",): '"http": {"methods": ["POST"]}',
+    ("http", "methods"): '"methods": ["GET", "POST"]',
+    ("http", "cors"): '"cors": ["https://app.example.org"]',
+    ("http", "body"): '"body": "stream"',
     ("env",): '"env": {"KEY": "value"}',
     ("env", "*"): '"KEY": "value"; a number too is written in quotes',
     ("description",): '"description": "What it does."',
@@ -127,6 +131,8 @@ def _allowed(kind: Any, meta: Sequence[Any] = ()) -> list[str]:
         return [json.dumps(one) for one in args]
     if origin is dict:
         return ["an object: {...}"]
+    if origin is list:
+        return ["a list of text"]
     words = {int: "a whole number", float: "a number", str: 'text: "..."'}
     bounds = [bound for one in meta if isinstance(one, msgspec.Meta) for bound in _bounds(one)]
     return [" ".join([words.get(kind, str(kind)), " and ".join(bounds)]).rstrip()]

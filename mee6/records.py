@@ -95,6 +95,8 @@ class Description(msgspec.Struct, frozen=True):
     """The key of the packages it depends on; empty for none."""
     requirements: tuple[Package, ...] = ()
     """What they are; those asked for first."""
+    url: str = ""
+    """Where it is reached over HTTP; empty where the agent does not serve that."""
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -153,6 +155,8 @@ class Node(msgspec.Struct, frozen=True):
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     stopping: bool = False
+    http: str = ""
+    """Where it serves HTTP, as host:port; empty for nowhere."""
 
 
 class Pool(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mee6.errors import Mee6Error
+from mee6.http import Request
 from mee6.sdk import CallTo, Context, Outcome, outside
 
 PARALLEL: Final = 32
@@ -48,6 +49,10 @@ class ClientBackend:
     def context(self) -> Context:
         """Scripts have no invocation."""
         raise outside("context")
+
+    def request(self) -> Request:
+        """Scripts have no invocation."""
+        raise outside("request")
 
 
 async def _all(calls: Sequence[CallTo]) -> list[Outcome]:

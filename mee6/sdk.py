@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Protocol, overload
 
 from mee6.errors import Conflict
+from mee6.http import Request
 
 log: Final = logging.getLogger("mee6.function")
 """Writes to standard error, and so to the invocation's log."""
@@ -73,6 +74,10 @@ class Backend(Protocol):
 
     def context(self) -> Context:
         """The invocation that is being served."""
+        ...
+
+    def request(self) -> Request:
+        """The HTTP request that it came with."""
         ...
 
 
@@ -177,6 +182,15 @@ def current_context() -> Context:
         Conflict: no function is running here.
     """
     return backend().context()
+
+
+def current_request() -> Request:
+    """The HTTP request that the running invocation came with; its `method` is empty where it came another way.
+
+    Raises:
+        Conflict: no function is running here.
+    """
+    return backend().request()
 
 
 def outside(what: str) -> Conflict:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mee6.lane.messages import Call, Fault, Hop, Invoke, Report, Result
+from mee6.lane.messages import Call, Chunk, Credit, Fault, Head, Hop, Invoke, Report, Result
 from mee6.outflow import Gate, Place, refusal
 from proxy.crew import MAX_IDLE, Crew
 from proxy.events import Command, SendAgent, SendRuntime
@@ -183,8 +183,13 @@ class Calls:
             self._run(step, runtime, now_ns)
 
     def _run(self, step: LocalStep, runtime: Runtime, now_ns: int) -> None:
-        self._do(SendRuntime(runtime.id, Invoke(step.id, step.arg, step.content_type, step.chain)))
-        step.arg = b""
+        self._do(
+            SendRuntime(runtime.id, Invoke(step.id, step.arg, step.content_type, step.chain, step.request, step.window))
+        )
+        step.arg, step.request = b"", None
+        for message in step.early:
+            self._do(SendRuntime(runtime.id, message))
+        step.early.clear()
         self._occupy(step, runtime, now_ns, now_ns)
 
     def _occupy(self, step: LocalStep, runtime: Runtime, started_ns: int, now_ns: int) -> None:
@@ -203,6 +208,22 @@ class Calls:
             step.held = report
         else:
             self._finish(step, runtime, report, now_ns)
+
+    def streamed(self, runtime: Runtime, message: Head | Chunk | Credit) -> None:
+        """Hands on what the first step's runtime streams; others have nobody to stream to."""
+        step = self.steps.get(message.id)
+        if step is not None and step.runtime == runtime.id and step.window and step.held is None:
+            self._do(SendAgent(message))
+
+    def stream(self, message: Chunk | Credit) -> None:
+        """Hands on what the agent streams to the first step."""
+        step = self.steps.get(message.id)
+        if step is None or not step.window:
+            return
+        if step.state == "running" and step.runtime is not None:
+            self._do(SendRuntime(step.runtime, message))
+        else:
+            step.early.append(message)
 
     def _finish(self, step: LocalStep, runtime: Runtime, report: Report, now_ns: int) -> None:
         runtime.take(_E.REPORTED)

@@ -15,9 +15,12 @@ from mee6.lane.messages import (
     AnyMessage,
     AskHandover,
     Call,
+    Chunk,
+    Credit,
     Fault,
     Goodbye,
     Handover,
+    Head,
     Hello,
     Hops,
     Introduced,
@@ -149,6 +152,8 @@ class Proxy:
             self._calls.answered(message, now_ns)
         elif isinstance(message, Invoke):
             self._invoked(message, now_ns)
+        elif isinstance(message, Chunk | Credit):
+            self._calls.stream(message)
         elif isinstance(message, Load):
             self._asked_to_load(message, now_ns)
         elif isinstance(message, Handover):
@@ -176,7 +181,9 @@ class Proxy:
         self._affinity.settle(now_ns)
         self._crew.wants_spares = True  # the agent has not taken it after all
         chain = message.chain or [root.name]
-        self._calls.begin(LocalStep(message.id, "", root, message.arg, message.content_type, chain), now_ns)
+        step = LocalStep(message.id, "", root, message.arg, message.content_type, chain)
+        step.request, step.window = message.request, message.window
+        self._calls.begin(step, now_ns)
 
     # Loads ----------------------------------------------------------------------------------------------
 
@@ -265,6 +272,8 @@ class Proxy:
                 if message.fault is not None:
                     message = Report(message.id, fault=bounded(message.fault), handed_over=message.handed_over)
                 self._reported(runtime, message, now_ns)
+        elif isinstance(message, Head | Chunk | Credit):
+            self._calls.streamed(runtime, message)
         elif isinstance(message, Log):
             self._trace.flush()  # whose output it is, the agent must know by then
             self._do(SendAgent(message))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from mee6.lane.messages import Fault, Function, Report, Span, Step, Steps
+from mee6.lane.messages import Chunk, Credit, Fault, Function, Report, Request, Span, Step, Steps
 from mee6.outflow import Gate
 from proxy.events import SendAgent
 
@@ -25,6 +25,7 @@ class LocalStep:
         "chain",
         "content_type",
         "deadline_ns",
+        "early",
         "error",
         "function",
         "gate",
@@ -36,10 +37,12 @@ class LocalStep:
         "parent",
         "passed",
         "pid",
+        "request",
         "runtime",
         "spans",
         "start",
         "state",
+        "window",
     )
 
     def __init__(
@@ -52,6 +55,11 @@ class LocalStep:
         self.arg = arg
         self.content_type = content_type
         self.chain = chain
+        self.request: Request | None = None
+        self.window = 0
+        """Of streams; only the invocation's first has any."""
+        self.early: list[Chunk | Credit] = []
+        """What the agent streamed before it ran; the window bounds it."""
         self.runtime: int | None = None
         self.pid = 0
         self.gate: Gate | None = None

@@ -36,6 +36,12 @@ class CancelAsked(Event, frozen=True, gc=False):
     reason: str
 
 
+class DeadlineLifted(Event, frozen=True, gc=False):
+    """An invocation's result has begun to come in pieces: from now on its time is bounded by who takes them."""
+
+    id: str
+
+
 class WorkerConnected(Event, frozen=True, gc=False):
     """The worker's proxy (or, `direct`, its runtime) is there: it can be used."""
 

@@ -27,6 +27,7 @@ from mee6.lane.messages import Fault
 
 MAX_ATTEMPTS: Final = 3
 """Workers an invocation may lose before its function was called."""
+NO_DEADLINE: Final = 1 << 62
 
 
 @dataclass(slots=True)
@@ -105,6 +106,10 @@ class Scheduler:
     def _cancel_asked(self, event: ev.CancelAsked) -> None:
         if invocation := self.invocations.get(event.id):
             self._abort(invocation, InvocationEvent.CANCELLED, Fault("cancelled", event.reason))
+
+    def _lift_deadline(self, event: ev.DeadlineLifted) -> None:
+        if invocation := self.invocations.get(event.id):
+            invocation.deadline = NO_DEADLINE
 
     def _finished(self, event: ev.Finished) -> None:
         invocation = self.invocations.get(event.invocation)
@@ -454,6 +459,7 @@ class Scheduler:
 _HANDLERS: Final[dict[type[ev.Event], Callable[[Scheduler, Any], None]]] = {
     ev.Submitted: Scheduler._submitted,  # noqa: SLF001 - the table of the class's own door
     ev.CancelAsked: Scheduler._cancel_asked,  # noqa: SLF001
+    ev.DeadlineLifted: Scheduler._lift_deadline,  # noqa: SLF001
     ev.Finished: Scheduler._finished,  # noqa: SLF001
     ev.WorkerConnected: Scheduler._connected,  # noqa: SLF001
     ev.WorkerStartFailed: Scheduler._start_failed,  # noqa: SLF001

@@ -37,6 +37,8 @@ class PoolKey:
 
     def __str__(self) -> str:
         name = self.runtime if self.network == "none" else f"{self.runtime}+{self.network}"
+        if self.limits is NO_LIMITS:
+            return name  # nearly always, and asked for with each change of a worker
         return f"{name} {limits}" if (limits := str(self.limits)) else name
 
 

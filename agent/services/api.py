@@ -20,8 +20,11 @@ from agent.history import History, Outcome
 from agent.peers import PeerHost
 from agent.plan import DEFAULT_USER
 from agent.policy import Changes
+from agent.seats import Answer
+from agent.streams import Pipe
 from agent.substrate.base import FunctionRecord
 from mee6.errors import InvalidInput
+from mee6.lane.messages import Request
 from mee6.manifest import NAME_RULE, is_name, is_variable
 
 __all__ = [
@@ -93,6 +96,29 @@ class Described:
     stats: FunctionStats = field(default_factory=FunctionStats)
     requirements: tuple[Package, ...] = ()
     """The packages that the current version depends on."""
+    url: str = ""
+    """Where it is reached over HTTP; empty for nowhere."""
+
+
+class Counted(Protocol):
+    """What is counted of a function; see `agent.stats.Counts`."""
+
+    invocations: int
+    failures: int
+    starts: dict[str, int]
+    total_ns: int
+    buckets: list[int]
+
+
+class Totals(Protocol):
+    """What is counted of a node."""
+
+    handovers: int
+
+    @property
+    def functions(self) -> Mapping[tuple[str, str], Counted]:
+        """By (user, function)."""
+        ...
 
 
 class NodeApi(PeerHost, Protocol):
@@ -124,6 +150,34 @@ class NodeApi(PeerHost, Protocol):
             TooLarge: the argument is over its limit.
             Exhausted: too many wait already.
             Conflict: the agent drains.
+        """
+        ...
+
+    def submit(
+        self,
+        user: str,
+        name: str,
+        arg: bytes,
+        content_type: str,
+        answer: Callable[[Answer], None],
+        timeout_s: float | None = None,
+        request: Request | None = None,
+        pipe: Pipe | None = None,
+    ) -> str:
+        """As `begin`, for who is called back in place of waiting for a future; returns the invocation's id.
+
+        Args:
+            answer: called once with how it ended, maybe before this returns.
+            request: what it came with.
+            pipe: where the result may go in pieces, and the argument, if the request says that it streams.
+        """
+        ...
+
+    def function(self, user: str, name: str) -> FunctionRecord:
+        """The current version of a function.
+
+        Raises:
+            FunctionNotFound: no such function.
         """
         ...
 
@@ -251,6 +305,15 @@ class NodeApi(PeerHost, Protocol):
         Raises:
             InvalidInput: a change that cannot be; nothing was changed.
         """
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes no invocations."""
+        ...
+
+    def totals(self) -> Totals:
+        """What has been counted since it started."""
         ...
 
     def info(self) -> NodeView:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import grpc.aio
+from msgspec.structs import asdict
 
 from agent.feed import (
     KINDS,
+    Batch,
     Event,
     FiguresView,
     Filter,
@@ -23,7 +26,6 @@ from agent.feed import (
     InvocationView,
     LogLine,
     NodeView,
-    PoolView,
     Snapshot,
     Stamped,
     WorkerView,
@@ -40,6 +42,8 @@ STALLED_S: Final = 30.0
 """A watcher that reads nothing for so long is cut off; until then it holds a batch, and gRPC's buffers for it."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Fields = dict[str, Any]
+"""Of a message that stands in another: made as one of its own it would be copied there, which costs as much again."""
 
 
 class Console(ConsoleServicer):
@@ -52,6 +56,8 @@ class Console(ConsoleServicer):
     def __init__(self, node: NodeApi, stalled_s: float = STALLED_S) -> None:
         self._node = node
         self._stalled_s = stalled_s
+        self._last: tuple[list[Stamped], pb.WatchReply] = ([], pb.WatchReply())
+        """What was converted last without a filter, and from what: most watchers are just as far and want all."""
 
     async def Watch(self, request: pb.WatchRequest, context: Context) -> None:
         """A snapshot, then batches, until the client leaves or the agent ends."""
@@ -65,7 +71,7 @@ class Console(ConsoleServicer):
             async for item in subscription:
                 try:
                     async with asyncio.timeout(self._stalled_s):
-                        await context.write(_watch_reply(item))
+                        await context.write(self._reply(item, whole=wanted == Filter()))
                 except TimeoutError:
                     raise Exhausted(
                         f"watcher too slow: it has read nothing for {self._stalled_s:g} s and is cut off; watch again"
@@ -164,6 +170,17 @@ class Console(ConsoleServicer):
         """Takes invocations again."""
         return pb.UndrainReply(node=_node(self._node.undrain()))
 
+    def _reply(self, item: Snapshot | Batch, *, whole: bool) -> pb.WatchReply:
+        if isinstance(item, Snapshot):
+            return _snapshot(item)
+        if item.events is self._last[0]:
+            return self._last[1]
+        events = [{"at_ns": at_ns, KINDS[type(what)]: _CONVERT[type(what)](what)} for at_ns, what in item.events]
+        reply = pb.WatchReply(batch={"seq": item.seq, "events": events})
+        if whole:  # what a filter has left is nobody else's
+            self._last = item.events, reply
+        return reply
+
     def _check_function(self, user: str, name: str) -> None:
         if all(record.name != name for record in self._node.functions(user)):
             raise FunctionNotFound(f"no function {name!r} for user {user!r}; see: mee6 act ls")
@@ -177,9 +194,7 @@ class Console(ConsoleServicer):
             return False
 
 
-def _watch_reply(item: Any) -> pb.WatchReply:
-    if not isinstance(item, Snapshot):
-        return pb.WatchReply(batch=pb.Batch(seq=item.seq, events=map(_event, item.events)))
+def _snapshot(item: Snapshot) -> pb.WatchReply:
     picture = item.picture
     return pb.WatchReply(
         snapshot=pb.Snapshot(
@@ -196,124 +211,114 @@ def _watch_reply(item: Any) -> pb.WatchReply:
     )
 
 
-def _event(stamped: Stamped) -> pb.Event:
-    at_ns, event = stamped
-    return pb.Event(at_ns=at_ns, **{KINDS[type(event)]: _CONVERT[type(event)](event)})
+def _worker(view: WorkerView) -> Fields:
+    return {
+        "id": view.id,
+        "pool": view.pool,
+        "state": view.state,
+        "username": view.user,
+        "function": view.function,
+        "version": view.version,
+        "via": view.via,
+        "invocation": view.invocation,
+        "since_ns": view.since_ns,
+        "invocations": view.invocations,
+        "reason": view.reason,
+        "runtime_pid": view.runtime_pid,
+        "memory_bytes": view.memory_bytes,
+        "cpu": view.cpu,
+        "cpu_ns": view.cpu_ns,
+        "processes": view.processes,
+        "memory_limit_bytes": view.memory_limit_bytes,
+        "cpus_limit": view.cpus_limit,
+        "handover": view.handover,
+        "proxy_pid": view.proxy_pid,
+        "started_ns": view.started_ns,
+    }
 
 
-def _worker(view: WorkerView) -> pb.Worker:
-    return pb.Worker(
-        id=view.id,
-        pool=view.pool,
-        state=view.state,
-        username=view.user,
-        function=view.function,
-        version=view.version,
-        via=view.via,
-        invocation=view.invocation,
-        since_ns=view.since_ns,
-        invocations=view.invocations,
-        reason=view.reason,
-        runtime_pid=view.runtime_pid,
-        memory_bytes=view.memory_bytes,
-        cpu=view.cpu,
-        cpu_ns=view.cpu_ns,
-        processes=view.processes,
-        memory_limit_bytes=view.memory_limit_bytes,
-        cpus_limit=view.cpus_limit,
-        handover=view.handover,
-        proxy_pid=view.proxy_pid,
-        started_ns=view.started_ns,
-    )
+def _invocation(view: InvocationView) -> Fields:
+    return {
+        "id": view.id,
+        "username": view.user,
+        "function": view.function,
+        "version": view.version,
+        "state": view.state,
+        "worker": view.worker,
+        "start": view.start,
+        "accepted_ns": view.accepted_ns,
+        "ended_ns": view.ended_ns,
+        "error": view.error,
+    }
 
 
-def _invocation(view: InvocationView) -> pb.Invocation:
-    return pb.Invocation(
-        id=view.id,
-        username=view.user,
-        function=view.function,
-        version=view.version,
-        state=view.state,
-        worker=view.worker,
-        start=view.start,
-        accepted_ns=view.accepted_ns,
-        ended_ns=view.ended_ns,
-        error=view.error,
-    )
+def _step(step: Step) -> Fields:
+    return {
+        "id": step.id,
+        "parent": step.parent,
+        "function": step.function,
+        "version": step.version,
+        "worker": step.worker,
+        "start": step.start,
+        "via": step.via,
+        "state": step.state,
+        "pid": step.pid,
+        "error": step.error,
+        "spans": [{"kind": span.kind, "start_ns": span.start_ns, "end_ns": span.end_ns} for span in step.spans],
+        "invocation": root_of(step.id),
+    }
 
 
-def _step(step: Step) -> pb.Step:
-    return pb.Step(
-        id=step.id,
-        parent=step.parent,
-        function=step.function,
-        version=step.version,
-        worker=step.worker,
-        start=step.start,
-        via=step.via,
-        state=step.state,
-        pid=step.pid,
-        error=step.error,
-        spans=[pb.Span(kind=span.kind, start_ns=span.start_ns, end_ns=span.end_ns) for span in step.spans],
-        invocation=root_of(step.id),
-    )
-
-
-def _log(line: LogLine) -> pb.Log:
-    return pb.Log(
-        invocation=line.invocation,
-        function=line.function,
-        worker=line.worker,
-        stream=line.stream,
-        text=line.text.encode("utf-8", "replace").decode(),  # a lone surrogate cannot travel
-        dropped_bytes=line.dropped_bytes,
-    )
+def _log(line: LogLine) -> Fields:
+    return {
+        "invocation": line.invocation,
+        "function": line.function,
+        "worker": line.worker,
+        "stream": line.stream,
+        "text": line.text.encode("utf-8", "replace").decode(),  # a lone surrogate cannot travel
+        "dropped_bytes": line.dropped_bytes,
+    }
 
 
 def _log_reply(line: LogLine, offset_ns: int) -> pb.LogsReply:
     return pb.LogsReply(at_ns=line.at_ns, log=_log(line), wall_ns=line.at_ns + offset_ns)
 
 
-def _handover(view: HandoverView) -> pb.Handover:
-    return pb.Handover(
-        worker=view.worker,
-        state=view.state,
-        reason=view.reason,
-        runtime_pid=view.runtime_pid,
-        invocation=view.invocation,
-        username=view.user,
-        function=view.function,
-        proxy_pid=view.proxy_pid,
-        stages=[pb.Stage(name=name, at_ns=at_ns) for name, at_ns in view.stages],
-    )
+def _handover(view: HandoverView) -> Fields:
+    return {
+        "worker": view.worker,
+        "state": view.state,
+        "reason": view.reason,
+        "runtime_pid": view.runtime_pid,
+        "invocation": view.invocation,
+        "username": view.user,
+        "function": view.function,
+        "proxy_pid": view.proxy_pid,
+        "stages": [{"name": name, "at_ns": at_ns} for name, at_ns in view.stages],
+    }
 
 
-def _figures(view: FiguresView) -> pb.Figures:
-    plain = {name: getattr(view, name) for name in view.__struct_fields__ if name != "user"}
-    return pb.Figures(username=view.user, **plain)
+def _figures(view: FiguresView) -> Fields:
+    fields = asdict(view)
+    return {"username": fields.pop("user"), **fields}
 
 
-def _function(view: FunctionView) -> pb.Function:
-    return pb.Function(
-        username=view.user,
-        name=view.name,
-        version=view.version,
-        runtime=view.runtime,
-        is_workflow=view.is_workflow,
-        removed=view.removed,
-    )
+def _function(view: FunctionView) -> Fields:
+    return {
+        "username": view.user,
+        "name": view.name,
+        "version": view.version,
+        "runtime": view.runtime,
+        "is_workflow": view.is_workflow,
+        "removed": view.removed,
+    }
 
 
-def _node(view: NodeView) -> pb.Node:
-    plain = {name: getattr(view, name) for name in view.__struct_fields__ if name != "pools"}
-    return pb.Node(**plain, pools=map(_pool, view.pools))
+def _node(view: NodeView) -> Fields:
+    return asdict(view) | {"pools": list(map(asdict, view.pools))}
 
 
-def _pool(view: PoolView) -> pb.Pool:
-    return pb.Pool(**{name: getattr(view, name) for name in view.__struct_fields__})
-
-
-_CONVERT: Final[dict[type[Event], Any]] = {
+_CONVERT: Final[Mapping[type[Event], Callable[[Any], Fields]]] = {
     WorkerView: _worker,
     InvocationView: _invocation,
     Step: _step,

@@ -25,6 +25,8 @@ from mee6.lane.messages import (
     AnyMessage,
     AskHandover,
     Call,
+    Chunk,
+    Credit,
     Fault,
     Goodbye,
     Handover,
@@ -87,6 +89,8 @@ class Listener:
                 _settle(self.handover, token)
             case Result(id=id_):
                 _settle(self.calls.get(id_), message)
+            case Chunk() | Credit():
+                pass  # such a peer takes no pieces: it was not told of any
             case _:  # nothing else goes to a peer
                 raise ProtocolError(f"a {type(message).__name__} cannot be sent over gRPC")
 

@@ -160,6 +160,7 @@ class Invoker(InvokerServicer):
                 pb.Package(name=package.name, version=package.version, asked=package.asked)
                 for package in found.requirements
             ],
+            url=found.url,
         )
 
     async def Cancel(self, request: pb.CancelRequest, _context: Context) -> pb.CancelResponse:

@@ -102,6 +102,7 @@ def description(message: invoker_pb2.DescribeResponse) -> records.Description:
         env=dict(message.env),
         packages=message.packages,
         requirements=tuple(_package(package) for package in message.requirements),
+        url=message.url,
     )
 
 

@@ -20,6 +20,9 @@ TEXT: Final = "text/plain"
 JSON: Final = "application/json"
 BINARY: Final = "application/octet-stream"
 
+CHUNK_BYTES: Final = 64 << 10
+"""Of one piece of a body or a result; what is longer is sent as several."""
+
 Role = Literal["proxy", "runtime"]
 Stream = Literal["out", "err"]
 Start = Literal["cold", "prewarmed", "warm"]
@@ -120,6 +123,34 @@ class Hop(Frame, frozen=True, gc=False):
     error: str = ""
 
 
+class Header(Frame, frozen=True, gc=False):
+    """One field of an HTTP message's head."""
+
+    name: str
+    value: str
+
+
+class Request(Frame, frozen=True, gc=False):
+    """The HTTP request that an invocation came with, its body apart."""
+
+    method: str
+    path: str
+    """What follows the function's name, decoded: empty, or beginning with `/`."""
+    query: str
+    """As it was sent, without its `?`."""
+    headers: dict[str, str] = {}
+    """By name in lower case; of a name that came more than once the values are joined as RFC 9110 has it."""
+    streams: bool = False
+    """The body is not in `Invoke.arg`: it comes as `Chunk`s."""
+
+
+class Response(Frame, frozen=True, gc=False):
+    """What a function says of its answer over HTTP, besides the body and its type."""
+
+    status: int = 200
+    headers: list[Header] = []
+
+
 class Hello(Message, frozen=True, gc=False):
     """proxy or runtime -> server, first frame on a lane: who I am."""
 
@@ -163,6 +194,10 @@ class Invoke(Message, frozen=True, gc=False):
     content_type: str
     chain: list[str]
     """Function names from the workflow's first down to this one; its length is the depth."""
+    request: Request | None = None
+    """Where it came over HTTP; a workflow's first function alone has it."""
+    window: int = 0
+    """Bytes that may be under way of a result in pieces, and of a body in pieces; 0 = the result comes as a whole."""
     above: list[Hop] = []
     """On a direct lane: the direct calls above this one, outermost first; the proxy may not have been told of them."""
 
@@ -176,12 +211,42 @@ class Report(Message, frozen=True, gc=False):
     fault: Fault | None = None
     handed_over: bool = False
     """Only for a `Load` reported by a proxy: the runtime has connected to the agent."""
+    response: Response | None = None
+    """Only for an `Invoke` with a request: what the function said of its answer."""
     below: list[Hop] = []
     """On a direct lane: calls that ended below this one, of which the proxy has yet to be told."""
     told: bool = False
     """On a direct lane: the proxy knows of this call, and must be told at once that it has ended."""
     put_back: bool = False
     """On a direct lane: `cur` is the caller's again."""
+
+
+class Head(Message, frozen=True, gc=False):
+    """peer -> server, only for an `Invoke` with a window: the result comes as `Chunk`s, up to the `Report`."""
+
+    id: str
+    content_type: str
+    response: Response | None = None
+
+
+class Chunk(Message, frozen=True, gc=False):
+    """A piece of the result (peer -> server, after `Head`), or of a request's body (server -> peer).
+
+    The sender has `Invoke.window` bytes to begin with, and is given more by `Credit`: it sends while it has any, so
+    that what is under way is at most the window and one piece.
+    """
+
+    id: str
+    data: bytes
+    last: bool = False
+    """Of a body: nothing follows. A result ends with its `Report`."""
+
+
+class Credit(Message, frozen=True, gc=False):
+    """Whoever takes `Chunk`s -> who sends them: so many bytes have been used up, and as many more may come."""
+
+    id: str
+    size: int
 
 
 class Call(Message, frozen=True, gc=False):
@@ -279,6 +344,9 @@ AnyMessage = (
     | Load
     | Invoke
     | Report
+    | Head
+    | Chunk
+    | Credit
     | Call
     | Result
     | Log

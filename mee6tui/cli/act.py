@@ -119,6 +119,7 @@ def describe(
         "env": found.env if show_env else dict.fromkeys(found.env),
         "packages": found.packages,
         "requirements": [asdict(package) for package in found.requirements],
+        "url": found.url,
     }
     output.show_one(here.form, row, lambda: _portrait(found, show_env=show_env))
 
@@ -226,6 +227,7 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
             ("missing", ", ".join(found.missing)),
             ("env", ", ".join(f"{key}={value}" if show_env else key for key, value in sorted(found.env.items()))),
             ("packages", _packages(found)),
+            ("url", found.url),
             ("workers", ", ".join(found.workers)),
             ("invocations", f"{stats.invocations}, of which failed {stats.failures}"),
             (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from agent.config import DEFAULT_LISTEN, AgentConfig
+from agent.config import DEFAULT_HTTP_LISTEN, DEFAULT_LISTEN, AgentConfig
 from mee6.config import state_path
 from mee6.errors import AgentUnreachable, Conflict, InvalidInput, Mee6Error, NotFound, TimedOut
 from mee6.records import asdict
@@ -55,6 +55,30 @@ def serve(
     listen: Annotated[
         str, typer.Option("--listen", metavar="HOST:PORT", envvar="MEE6_LISTEN", help="Port 0 takes a free one.")
     ] = DEFAULT_LISTEN,
+    http_listen: Annotated[
+        str,
+        typer.Option(
+            "--http-listen",
+            metavar="HOST:PORT",
+            envvar="MEE6_HTTP_LISTEN",
+            help="For functions over HTTP; off for none.",
+            show_default=f"{DEFAULT_HTTP_LISTEN}, or a free port where that is taken",
+        ),
+    ] = "",
+    http_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--http-host",
+            metavar="NAME",
+            help="A name that HTTP on loopback answers to, as behind a proxy. May be given again.",
+        ),
+    ] = None,
+    http_inflight: Annotated[
+        int, typer.Option("--http-inflight", min=1, help="Invocations over HTTP at once; more are refused.")
+    ] = _DEFAULTS.http_inflight,
+    http_idle: Annotated[
+        str, typer.Option("--http-idle", metavar="60s", help="How long a stream may be without a piece.")
+    ] = "60s",
     state_dir: StateDir = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Go on in the background once it answers.")] = False,
     driver: Annotated[
@@ -131,6 +155,10 @@ def serve(
         state_dir=(state_dir or state_path()).absolute(),
         driver=driver,
         listen=listen,
+        http_listen=http_listen,
+        http_hosts=tuple(http_host or ()),
+        http_inflight=http_inflight,
+        http_idle_s=units.seconds(http_idle),
         prewarm={**_DEFAULTS.prewarm, **policy.counts("--prewarm", prewarm)},
         ceiling=policy.counts("--ceiling", ceiling),
         memory_budget_bytes=units.size(memory_budget),
@@ -416,6 +444,7 @@ def _portrait(node: Node) -> list[str]:
             ("node", node.id),
             ("version", f"{node.version} (API {node.api})"),
             ("listens on", node.listen),
+            ("http", f"http://{node.http}" if node.http else "not served"),
             (
                 "state",
                 f"{_doing(node)}, up {units.age(up_s)}, pid {node.pid}, {node.state_dir}",

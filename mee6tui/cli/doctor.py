@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from agent.config import DEFAULT_LISTEN
+from agent.config import DEFAULT_HTTP_LISTEN, DEFAULT_LISTEN, OFF
 from mee6.config import state_path
 from mee6tui.cli import failure, output
 from mee6tui.cli.groups import examples, group
@@ -27,6 +27,10 @@ def doctor(
     listen: Annotated[
         str, typer.Option("--listen", metavar="HOST:PORT", envvar="MEE6_LISTEN", help="Where it shall listen.")
     ] = DEFAULT_LISTEN,
+    http_listen: Annotated[
+        str,
+        typer.Option("--http-listen", metavar="HOST:PORT", envvar="MEE6_HTTP_LISTEN", help="HTTP; off for none."),
+    ] = DEFAULT_HTTP_LISTEN,
     state_dir: Annotated[
         Path | None,
         typer.Option("--state-dir", metavar="DIR", envvar="MEE6_STATE_DIR", help="The agent's folder."),
@@ -41,7 +45,7 @@ def doctor(
 
     state = (state_dir or state_path()).absolute()
     with waiting("looking"):
-        patient, findings = Patient(state, driver, listen).settled()
+        patient, findings = Patient(state, driver, listen, "" if http_listen == OFF else http_listen).settled()
         findings += examine(patient)
     columns = [
         output.column("CHECK", "check"),

@@ -47,7 +47,7 @@ def size(text: str) -> int:
     return int(amount)
 
 
-def size_text(count: int) -> str:
+def size_given(count: int) -> str:
     """Bytes as `size` reads them: `256M`, `1000`; empty for none."""
     if not count:
         return ""

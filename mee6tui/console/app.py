@@ -11,6 +11,7 @@ import gc
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -18,13 +19,13 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
+from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
 from mee6.errors import InvalidInput, Mee6Error
-from mee6tui.console import (
-    look,
-    terminal,  # noqa: F401 - how a terminal is read from then on
-)
+from mee6tui.console import look
 from mee6tui.console.clock import FPS, FrameClock
 from mee6tui.console.commands import Command, Context, Key, Registry, Selection
 from mee6tui.console.event import thing_of
@@ -43,6 +44,7 @@ from mee6tui.console.screens.registry import PAGES, registry
 from mee6tui.console.source import AgentSource, Item, LinkState, Sink, Source
 from mee6tui.console.store import Store
 from mee6tui.console.telling import TellingApp
+from mee6tui.console.terminal import TerminalDriver
 from mee6tui.console.themes import palette_of, theme_of
 from mee6tui.console.trail import Trail
 from mee6tui.console.widgets.line import Painted
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 
 FRAME_S: Final = 0.25
 """How often header, banner and hints are looked at; at once after whatever the user did."""
+TYPED_S: Final = 1.0
+"""How long a field may take to take in what was typed, and a box to open, before the next key is looked at."""
 _COMMANDS: Final = registry()
 
 
@@ -118,6 +122,8 @@ class ConsoleApp(TellingApp):
         self.recall = Recall()
         self.invoked: dict[Key, Payload] = {}
         """What was invoked from here, with what."""
+        self.under_way: dict[str, str] = {}
+        """Functions that are being added from here, and how far that is."""
         self.now = now
         self.store = self.shown = Store()
         self.history = History()
@@ -140,7 +146,7 @@ class ConsoleApp(TellingApp):
         self.trail = Trail()
         self._moment = Moment(self.store, self.history, tape, now, self._show)
         self._ticked_at = self._framed_at = float("-inf")
-        self._frame_due = False
+        self._frame_due = self._was_old = False
         self._frame = Frame(self)
         self._prompt = CommandLine()
         for palette in PALETTES.values():
@@ -151,6 +157,11 @@ class ConsoleApp(TellingApp):
             self.stylesheet.set_variables(self.get_css_variables())
 
     # Life
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's own, which ends with its terminal."""
+        usual = super().get_driver_class()
+        return TerminalDriver if usual is LinuxDriver else usual
 
     def compose(self) -> ComposeResult:
         """Header, banner, the pages, the prompt and the hints."""
@@ -211,11 +222,14 @@ class ConsoleApp(TellingApp):
             self.store.tick(now)
         self.page.flush(now)
         over = self.screen_stack[-1:]  # none while the console ends
-        if over and isinstance(over[0], Dialog):
+        if over and isinstance(over[0], Dialog) and over[0].is_mounted:
             over[0].flush(now)
         if now - self._framed_at >= FRAME_S or self._frame_due or self._links.take():
             self._framed_at, self._frame_due = now, False
             self._frame.show(now, asking=self._prompt.is_open)
+            if self._was_old != self.page.is_old:
+                self._was_old = self.page.is_old
+                self._shade(self.page)
 
     def hurry(self) -> None:
         """Paints at once: the user did something."""
@@ -225,23 +239,26 @@ class ConsoleApp(TellingApp):
     async def on_event(self, event: events.Event) -> None:
         """A key that is not typed is obeyed before the next is looked at: that may be meant for what this one opens.
 
-        Textual sends a burst of keys to whatever had the focus before the first of them was obeyed. While a page is
-        being opened keys are held, also those from before the console was drawn.
+        Textual sends a burst of keys to whatever had the focus before the first of them was obeyed. What was typed
+        before such a key must be there when it is obeyed. While a page is being opened keys are held, also those from
+        before the console was drawn.
         """
         if isinstance(event, events.Key) and not event.is_forwarded and self._opening:
             self._held.append(event)
             return
-        if isinstance(event, events.Key) and not event.is_forwarded and self.app_focus and not self._types:
-            obeyed = await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
-            if obeyed:
-                self.hurry()
-                return
+        if isinstance(event, events.Key) and not event.is_forwarded and self.app_focus:
+            focused = self.focused
+            if focused is None or not focused.check_consume_key(event.key, event.character):
+                before = self.screen
+                if focused is not None and focused.check_consume_key("a", "a"):
+                    await _taken_in(focused)
+                obeyed = await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
+                if obeyed:
+                    self.hurry()
+                    if self.screen_stack and self.screen is not before and not self.screen.is_mounted:
+                        await _taken_in(self.screen)
+                    return
         await super().on_event(event)
-
-    @property
-    def _types(self) -> bool:
-        """Whether letters are text for what has the focus."""
-        return self.focused is not None and self.focused.check_consume_key("a", "a")
 
     def on_key(self) -> None:
         """What is pointed at may have changed, and with it the hints."""
@@ -256,6 +273,15 @@ class ConsoleApp(TellingApp):
             for widget in screen.query("*"):
                 if isinstance(widget, Painted):
                     widget.set_palette(self.palette)
+        if self._pages:
+            self._shade(self.page)
+
+    def _shade(self, page: Page) -> None:
+        """Gives the page its colours, faded where what it shows is old."""
+        palette = self.palette.faded if page.is_old else self.palette
+        for widget in [page, *page.query("*")]:
+            if isinstance(widget, Painted) and widget.palette != palette:
+                widget.set_palette(palette)
 
     def on_app_blur(self) -> None:
         """Paints seldom while nobody looks."""
@@ -298,9 +324,7 @@ class ConsoleApp(TellingApp):
         if page.main is not None and not page.main.is_mounted:
             self.call_after_refresh(self._entered, page)  # it is on its way
             return
-        for widget in [page, *page.query("*")]:
-            if isinstance(widget, Painted) and widget.palette != self.palette:
-                widget.set_palette(self.palette)
+        self._shade(page)
         self.hurry()
         self._opened.set()
         if page is not self.page:
@@ -315,12 +339,8 @@ class ConsoleApp(TellingApp):
     def attend(self) -> None:
         """Gives the keys to the page, unless something is being typed."""
         main = self.page.main
-        if main is None or self._prompt.is_open:
-            return
-        if main.is_mounted:
+        if main is not None and main.is_mounted and not self._prompt.is_open:
             main.screen.set_focus(main)  # at once: what is pressed next is meant for it
-        else:
-            main.focus()
 
     def travel(self, by: int) -> None:
         """Goes back or forward in history."""
@@ -498,6 +518,15 @@ class ConsoleApp(TellingApp):
         """All that is on the page, as text: for tests and for saving."""
         strips = self.screen._compositor.render_strips()  # noqa: SLF001 - there is no public way
         return "\n".join(strip.text.rstrip() for strip in strips)
+
+
+async def _taken_in(widget: Widget) -> None:
+    """Waits until it is there, and has seen all keys it was sent."""
+    seen = asyncio.Event()
+    if widget.call_later(seen.set):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TYPED_S):
+                await seen.wait()
 
 
 def _settle() -> None:

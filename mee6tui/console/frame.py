@@ -57,6 +57,7 @@ class Frame:
             if self.app.clients and self.app.clients.keys() <= self.app.read_only.keys()
             else []
         )
+        spans += [(f" adding {name}, {how_far} ", "accent") for name, how_far in self.app.under_way.items()]
         if self.app.recorder is not None:
             stopped = self.app.recorder.stopped
             said = f" rec stopped: {stopped} " if stopped else f" rec {bytes_(self.app.recorder.bytes)} "
@@ -72,6 +73,8 @@ class Frame:
                 spans += [(f" {self.app.palette.glyph(sign)} ", sign.tone), (look.short(name), "text")]
                 if link.state != LinkState.LIVE:
                     spans.append((f" {link.state}", sign.tone))
+                if link.away_since is not None:
+                    spans.append((f", as of {self._time_at(link.away_since, self.app.now())}", "*warning"))
                 spans.append((" ", "text"))
             return spans
         states = [link.state for link in links.values()]
@@ -85,9 +88,9 @@ class Frame:
             behind = max(0.0, now - self.app.moment)
             return [
                 ("  replay stands still" if self.app.tape else "  frozen", "*warning"),
-                (f" at {self._moment_text(now)}, {behind:,.0f} s ago", "text"),
-                (f"  {count(self.app.new)} new since", "quiet"),
-                ("  , . a second  { } an event  F goes on", "quiet"),
+                (f" at {self._time_at(self.app.moment, now)}, {behind:,.0f} s ago", "text"),
+                (f"  {count(self.app.new)} new", "quiet"),
+                ("  , . second  { } event  F goes on", "quiet"),
             ]
         if self.internals:
             return self._internal_line()
@@ -98,11 +101,15 @@ class Frame:
                 continue
             if not link.error:
                 continue
-            wait = f" again in {max(0.0, link.retry_at - now):.0f} s," if link.retry_at > now else ""
-            tries = f" attempt {link.attempt}:" if link.attempt else ":" if not wait else ""
+            wait = f"again in {max(0.0, link.retry_at - now):.0f} s" if link.retry_at > now else ""
+            tries = f"attempt {link.attempt}" if link.attempt else ""
+            line: list[Span] = [("  ", "text")]
+            if len(self.app.store.links) > 1:  # of one, the header says it
+                line.append((f"{look.short(name)} {link.state}  ", f"*{look.LINKS[link.state].tone}"))
             return [
-                (f"  {look.short(name)} {link.state}", f"*{look.LINKS[link.state].tone}"),
-                (f"{wait}{tries} {' '.join(link.error.split())}", "text"),
+                *line,
+                (" ".join(link.error.split()), "text"),
+                ("  " + ", ".join(filter(None, (wait, tries))), "quiet"),
             ]
         return []
 
@@ -116,23 +123,27 @@ class Frame:
         )
         return [(said, "accent")]
 
-    def _moment_text(self, now: float) -> str:
-        return clock_time(self.app.wall_ns() - int((now - self.app.moment) * 1e9))
+    def _time_at(self, moment: float, now: float) -> str:
+        return clock_time(self.app.wall_ns() - int((now - moment) * 1e9))
 
     def _hint_line(self) -> Line:
-        context = self.app.context()
+        context, width = self.app.context(), self.app.size.width
         hints = sorted(
             (c for c in self.app.registry.here(context.page, context.selection) if c.hint and c.when(context) is None),
             key=lambda command: command.hint,
         )
-        line: list[tuple[str, str]] = [(" ", "text")]
-        room = self.app.size.width - 2
-        for place, command in enumerate(hints):
-            keys, words = key_name(command.keys[0]), command.short or command.title.lower()
-            room -= len(keys) + len(words) + 4
-            if room < 0 or (place >= HINTS_NARROW and self.app.size.width < 100):
+        said = {c.id: (f" {key_name(c.keys[0])} ", f"{c.short or c.title.lower()} ") for c in hints}
+        room, places = width - 2, HINTS_NARROW if width < 100 else len(said)
+        kept: set[str] = set()
+        for name in sorted(said, key=lambda name: name != "help"):  # whoever knows no other key needs this one
+            room -= sum(map(len, said[name])) + 1
+            if room < 0 or len(kept) == places:
                 break
-            line += [(f" {keys} ", "*accent"), (f"{words} ", "quiet")]
+            kept.add(name)
+        line: list[tuple[str, str]] = [(" ", "text")]
+        for name, (keys, words) in said.items():
+            if name in kept:
+                line += [(keys, "*accent"), (words, "quiet")]
         return line
 
 

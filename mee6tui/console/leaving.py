@@ -23,13 +23,14 @@ def end_with_signals(app: ConsoleApp) -> None:
     def leave(number: int, _frame: object) -> None:  # runs even while the loop is held by a write
         with suppress(RuntimeError):  # it has ended
             loop.call_soon_threadsafe(app.exit, None, 128 + number)
-        _end_anyway(128 + number)
+        end_anyway(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
 
 
-def _end_anyway(code: int) -> None:
+def end_anyway(code: int) -> None:
+    """Ends the process after a while, whatever holds it."""
     timer = threading.Timer(LEAVE_S, os._exit, (code,))
     timer.daemon = True
     timer.start()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -136,6 +136,10 @@ _LIGHT: Final = {
 }
 
 
+GROUNDS: Final = frozenset({"background", "panel", "raised", "cursor", "flash"})
+"""The tones that others stand on."""
+
+
 @dataclass(frozen=True)
 class Palette:
     """What gives tones their colours and signs their characters.
@@ -154,6 +158,11 @@ class Palette:
         return _style(
             self.colors[tone], self.colors[on] if on else "", bold=bold, reverse=reverse
         )  # prebuilt: making one costs 20 times a look-up
+
+    @property
+    def faded(self) -> Palette:
+        """The same for what is as it was some time ago: all in one quiet tone."""
+        return _faded(self)
 
     def glyph(self, sign: Sign) -> str:
         """The sign's one character."""
@@ -181,6 +190,7 @@ _TO_ASCII: Final = str.maketrans(
         "▸": ">",
         "●": "*",
         "▌": ">",
+        "»": ">",
         "✕": "x",
         "—": "-",
     }
@@ -191,6 +201,13 @@ _TO_ASCII: Final = str.maketrans(
 @lru_cache(maxsize=1024)
 def _style(color: str, ground: str, *, bold: bool, reverse: bool) -> Style:
     return Style(color=color, bgcolor=ground or None, bold=bold, reverse=reverse)
+
+
+@lru_cache(maxsize=16)
+def _faded(palette: Palette) -> Palette:
+    quiet = palette.colors["quiet"]
+    colors = {tone: color if tone in GROUNDS else quiet for tone, color in palette.colors.items()}
+    return replace(palette, name=f"{palette.name}, faded", colors=colors)
 
 
 DARK: Final = Palette("mee6-dark", _DARK)

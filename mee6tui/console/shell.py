@@ -23,6 +23,14 @@ def line(words: Iterable[str], flags: str = "", user: str = "") -> str:
     return shlex.join(["mee6", *words, *given])
 
 
+def words(text: str) -> list[str]:
+    """What is typed as a shell would take it apart; while a quote is open, at blanks."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
 def invoke(name: str, payload: Payload, flags: str = "", user: str = "") -> str:
     """What invokes a function with an argument."""
     words = ["act", "invoke", name]

@@ -23,7 +23,7 @@ STEADY_S: Final = 5.0
 PART: Final = 2_000
 """Events that are taken in at once, in about 5 ms; keys are answered before the next."""
 LAGGING_S: Final = 5.0
-"""How long it is shown that events were left out."""
+"""How long it is shown that events were left out, or that one was cut off."""
 Item = Snapshot | Batch
 
 
@@ -111,10 +111,11 @@ class AgentSource:
         """Watches, and watches again whenever that ends."""
         sink.link(self.name, LinkState.CONNECTING)
         delay_s, attempt = FIRST_RETRY_S, 0
+        state = LinkState.CONNECTING
         while True:
             began = sink.now()
             try:
-                await self._watch(sink)
+                await self._watch(sink, was_cut_off=state is LinkState.CUT_OFF)
                 error, state = "the agent ended the stream", LinkState.RECONNECTING
             except Exhausted as refused:
                 error, state = refused.message, LinkState.CUT_OFF
@@ -131,13 +132,19 @@ class AgentSource:
             except TimeoutError:
                 delay_s = min(LAST_RETRY_S, delay_s * 2)
 
-    async def _watch(self, sink: Sink) -> None:
+    async def _watch(self, sink: Sink, *, was_cut_off: bool) -> None:
         first, lagging_until = True, 0.0
         async with aclosing(self.client.watch()) as items:
             async for item in items:
                 await sink.take(self.name, item)
                 if isinstance(item, Snapshot):
-                    if first:
+                    if first and was_cut_off:  # the retry came too soon for anybody to read why
+                        error = (
+                            "cut off, since nothing was read; connected again, what is shown is how things stand now"
+                        )
+                        sink.link(self.name, LinkState.LAGGING, error=error)
+                        lagging_until = sink.now() + LAGGING_S
+                    elif first:
                         sink.link(self.name, LinkState.LIVE)
                     else:
                         dropped = sink.store.links[self.name].dropped + max(1, item.missed)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Final
 from weakref import ReferenceType, ref
 
@@ -77,6 +78,9 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     line: LogLine
 
 
+_LIVE: Final = frozenset({"live", "lagging"})
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """How a source is doing."""
@@ -90,6 +94,8 @@ class Link:
     dropped: int = 0
     """Events that did not come, since the console was too slow."""
     events: int = 0
+    away_since: float | None = None
+    """When it was last live: what is known of it is as of then. None = it is live, or never was."""
 
 
 @dataclass
@@ -125,6 +131,8 @@ class Store:
     """Workers that are gone, and since when."""
     offsets_ns: dict[str, int] = field(default_factory=dict)
     """The agent's clock minus this machine's, estimated from the least delayed event."""
+    _left: int = 0
+    """Of the invocations, when the oldest were forgotten last."""
     _readers: dict[str, list[ReferenceType[Changes]]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
 
     # Readers
@@ -149,9 +157,20 @@ class Store:
         table: dict[Key, Any] = getattr(self, f"{kind}s")
         return table
 
+    def away_since(self, source: str) -> float | None:
+        """Since when nothing is heard of it any more, in seconds, monotonic; None where that is not so."""
+        link = self.links.get(source)
+        return link.away_since if link else None
+
+    @property
+    def all_away(self) -> bool:
+        """Whether nothing is heard of any agent that was heard of."""
+        return bool(self.nodes) and all(self.away_since(source) is not None for source in self.nodes)
+
     def agent_now(self, source: str, now: float) -> int:
-        """The time on the agent's monotonic clock, in nanoseconds."""
-        return int(now * 1e9) + self.offsets_ns.get(source, 0)
+        """The time on the agent's monotonic clock, in nanoseconds; it stands still while nothing is heard of it."""
+        away = self.away_since(source)
+        return int((now if away is None else min(now, away)) * 1e9) + self.offsets_ns.get(source, 0)
 
     def wall_ns(self, source: str, at_ns: int) -> int:
         """A time of the agent's clock as nanoseconds since 1970, UTC."""
@@ -196,7 +215,13 @@ class Store:
 
     def link(self, source: str, **news: Any) -> None:
         """Notes how a source is doing: fields of `Link`."""
-        self.links[source] = replace(self.links.get(source, Link("connecting")), **news)
+        before = self.links.get(source, Link("connecting"))
+        link = replace(before, **news)
+        if link.state in _LIVE:
+            link = replace(link, away_since=None)
+        elif before.state in _LIVE:
+            link = replace(link, away_since=link.since)
+        self.links[source] = link
         self._mark("link", (source, ""))
 
     def tick(self, now: float) -> None:
@@ -271,7 +296,7 @@ class Store:
     def _node(self, source: str, node: Node, now: float) -> None:
         self.nodes[source] = node
         self._mark("node", (source, node.id))
-        at_s = self.agent_now(source, now) / 1e9
+        at_s = now + self.offsets_ns.get(source, 0) / 1e9
         for name in GAUGES:
             self.gauges.setdefault((source, name), Gauge()).put(at_s, float(getattr(node, name)))
 
@@ -280,8 +305,9 @@ class Store:
         before = self.workers.get(key)
         if worker.state != "gone":
             self.workers[key] = worker
-            self.gone.pop(key, None)
-            self._count_worker(source, before, worker)
+            if before is None or before.state != worker.state or before.pool != worker.pool:
+                self.gone.pop(key, None)
+                self._count_worker(source, before, worker)
         elif before is not None:  # it keeps what it was, with why it went
             went = changed(before, state="gone", reason=worker.reason, invocation="", since_ns=worker.since_ns)
             self.workers[key] = went
@@ -336,7 +362,7 @@ class Store:
                 failed=invocation.state in FAILED,
                 cold=invocation.start == "cold",
             )
-        if len(self.invocations) > INVOCATIONS:
+        if len(self.invocations) > max(INVOCATIONS, self._left + INVOCATIONS // 10):
             self._forget_invocations()
 
     def _step(self, source: str, step: Step) -> None:
@@ -348,12 +374,13 @@ class Store:
             self._forget_steps()
 
     def _forget_invocations(self) -> None:
-        """Drops the oldest tenth of those that have ended."""
-        old = [key for key, invocation in self.invocations.items() if invocation.ended_ns][: INVOCATIONS // 10]
-        for key in old:
+        """Drops the oldest of those that have ended until a tenth is free; where too many go on, looks again later."""
+        ended = (key for key, invocation in self.invocations.items() if invocation.ended_ns)
+        for key in list(islice(ended, len(self.invocations) - INVOCATIONS * 9 // 10)):
             del self.invocations[key]
             self._mark("invocation", key)
             self._drop_steps(key)
+        self._left = len(self.invocations)
 
     def _forget_steps(self) -> None:
         """Drops the steps of the invocations that were first heard of, until a tenth is free."""

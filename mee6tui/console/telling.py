@@ -22,6 +22,8 @@ LOGGED: Final = 1_000
 """Command lines that are kept of what was done."""
 TOAST: Final = 300
 """Characters."""
+AGAIN_S: Final = 3.0
+"""Within which the second ctrl+c leaves."""
 Severity = Literal["information", "warning", "error"]
 
 
@@ -37,7 +39,16 @@ class TellingApp(App[int]):
     def __init__(self, wall_ns: Callable[[], int] = time.time_ns) -> None:
         super().__init__()
         self.wall_ns = wall_ns
+        self._asked_to_leave_at = float("-inf")
         self.command_log: deque[Done] = deque(maxlen=LOGGED)
+
+    def action_help_quit(self) -> None:
+        """Says how to leave, where ctrl+c has nothing to copy; once more, it leaves."""
+        if time.monotonic() - self._asked_to_leave_at < AGAIN_S:
+            self.exit()
+            return
+        self._asked_to_leave_at = time.monotonic()
+        self.notify("ctrl+c again leaves, as ctrl+q does; q goes back, c copies", timeout=AGAIN_S)
 
     def did(self, line: str, said: str = "", error: str = "") -> None:
         """Notes the command line of something that was done, or failed, and says so.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import textual_serve
-from aiohttp import web
+from aiohttp import WSMsgType, web
 from textual_serve.app_service import AppService
 from textual_serve.server import Server
 
@@ -28,6 +29,8 @@ LOOPBACK: Final = ("127.", "localhost", "::1")
 QUIT_S: Final = 2.0
 """How long a viewer's process has to leave by itself."""
 DRIVER: Final = "mee6tui.console.web_driver:ViewerDriver"
+SAID: Final = 60
+"""Characters of a message that is none, in what is said of it."""
 _ROOM: Final = (range(2, 1001), range(2, 501))
 """Columns and lines that a browser may ask for."""
 
@@ -144,13 +147,32 @@ class ConsoleServer(Server):
         try:
             await websocket.prepare(request)
             await viewer.start(_within(request, "width", 80, _ROOM[0]), _within(request, "height", 24, _ROOM[1]))
-            with contextlib.suppress(
-                ValueError, TypeError, KeyError, IndexError, AssertionError
-            ):  # not our page's words
-                await self._process_messages(websocket, viewer)
+            await self._process_messages(websocket, viewer)
         finally:
             await asyncio.shield(asyncio.ensure_future(self._leave(viewer)))
         return websocket
+
+    async def _process_messages(self, websocket: web.WebSocketResponse, app_service: AppService) -> None:
+        async for message in websocket:
+            if message.type is not WSMsgType.TEXT:
+                continue
+            match _read(message.data):
+                case ["stdin", str(text)]:
+                    if data := text.encode("utf-8", "ignore"):  # nothing at all is the end, for who reads it
+                        await app_service.send_bytes(data)
+                case ["resize", {"width": int(width), "height": int(height)}]:
+                    if width in _ROOM[0] and height in _ROOM[1]:
+                        await app_service.set_terminal_size(width, height)
+                case ["ping", what]:
+                    await websocket.send_json(["pong", what])
+                case ["blur", *_]:
+                    await app_service.blur()
+                case ["focus", *_]:
+                    await app_service.focus()
+                case _:
+                    begin = message.data if len(message.data) <= SAID else message.data[:SAID] + "…"
+                    self.said(f"a browser was cut off: {begin!r} is none of the console's messages")
+                    return
 
     async def _leave(self, viewer: Viewer) -> None:
         await viewer.stop()
@@ -231,6 +253,14 @@ async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
 def _within(request: web.Request, name: str, otherwise: int, room: range) -> int:
     asked = request.query.get(name, "")
     return int(asked) if asked.isdecimal() and len(asked) < 6 and int(asked) in room else otherwise
+
+
+def _read(text: str) -> Any:
+    """What the text says; None where it is no JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _own(name: str) -> str:

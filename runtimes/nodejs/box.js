@@ -13,6 +13,7 @@
 const path = require("node:path");
 const { format } = require("node:util");
 const { pack } = require("./content.js");
+const { Event, Request, Response } = require("./http.js");
 const { MAX_PAYLOAD_BYTES: MAX_ARG_BYTES } = require("./lane.js");
 
 /**
@@ -106,6 +107,15 @@ function createBox(act, current) {
       return { invocation: id, function: loaded.name, version: loaded.version, chain: [...chain], deadline };
     },
 
+    /** The HTTP request that the invocation came with; its `method` is empty where it came another way. */
+    get request() {
+      const invocation = running();
+      invocation.request ??= new Request(invocation.came, invocation.arg, invocation.streams);
+      return invocation.request;
+    },
+
+    Event,
+    Response,
     RemoteError,
   };
   return Object.freeze(box);

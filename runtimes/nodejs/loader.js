@@ -17,7 +17,7 @@ const BOX = "@m6s/box";
 const FACADE = asModule(
   `const box = globalThis[Symbol.for("${BOX}")];
    export default box;
-   export const { invoke, gather, log, RemoteError } = box;`,
+   export const { invoke, gather, log, Event, Response, RemoteError } = box;`,
 );
 
 /** Makes `require("@m6s/box")` and `import "@m6s/box"` give `box`, from wherever they are said. */

@@ -109,6 +109,45 @@ function decodeHop(a) {
   };
 }
 
+/** Header: One field of an HTTP message's head. */
+function encodeHeader({ name, value }) {
+  return [name, value];
+}
+
+function decodeHeader(a) {
+  return {
+    name: a[0],
+    value: a[1],
+  };
+}
+
+/** Request: The HTTP request that an invocation came with, its body apart. */
+function encodeRequest({ method, path, query, headers = {}, streams = false }) {
+  return [method, path, query, headers, streams];
+}
+
+function decodeRequest(a) {
+  return {
+    method: a[0],
+    path: a[1],
+    query: a[2],
+    headers: a.length > 3 ? a[3] : {},
+    streams: a.length > 4 ? a[4] : false,
+  };
+}
+
+/** Response: What a function says of its answer over HTTP, besides the body and its type. */
+function encodeResponse({ status = 200, headers = [] }) {
+  return [int(status), headers.map(encodeHeader)];
+}
+
+function decodeResponse(a) {
+  return {
+    status: a.length > 0 ? a[0] : 200,
+    headers: a.length > 1 ? a[1].map(decodeHeader) : [],
+  };
+}
+
 /** Hello: proxy or runtime -> server, first frame on a lane: who I am. */
 function encodeHello({ token, role, runtime, pid = 0, protocol = 1, direct = false }) {
   return ["hello", token, role, runtime, int(pid), int(protocol), direct];
@@ -157,8 +196,8 @@ function decodeLoad(a) {
 }
 
 /** Invoke: server -> peer: run the loaded function once. Answered by `Report` with the same id. */
-function encodeInvoke({ id, arg, contentType, chain, above = [] }) {
-  return ["invoke", id, arg, contentType, chain, above.map(encodeHop)];
+function encodeInvoke({ id, arg, contentType, chain, request = null, window = 0, above = [] }) {
+  return ["invoke", id, arg, contentType, chain, request && encodeRequest(request), int(window), above.map(encodeHop)];
 }
 
 function decodeInvoke(a) {
@@ -168,13 +207,15 @@ function decodeInvoke(a) {
     arg: a[2],
     contentType: a[3],
     chain: a[4],
-    above: a.length > 5 ? a[5].map(decodeHop) : [],
+    request: a.length > 5 ? a[5] && decodeRequest(a[5]) : null,
+    window: a.length > 6 ? a[6] : 0,
+    above: a.length > 7 ? a[7].map(decodeHop) : [],
   };
 }
 
 /** Report: peer -> server: the outcome of the `Load` or `Invoke` with this id; `fault` is None when it went well. */
-function encodeReport({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, handedOver = false, below = [], told = false, putBack = false }) {
-  return ["report", id, result, contentType, fault && encodeFault(fault), handedOver, below.map(encodeHop), told, putBack];
+function encodeReport({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, handedOver = false, response = null, below = [], told = false, putBack = false }) {
+  return ["report", id, result, contentType, fault && encodeFault(fault), handedOver, response && encodeResponse(response), below.map(encodeHop), told, putBack];
 }
 
 function decodeReport(a) {
@@ -185,9 +226,51 @@ function decodeReport(a) {
     contentType: a.length > 3 ? a[3] : "text/plain",
     fault: a.length > 4 ? a[4] && decodeFault(a[4]) : null,
     handedOver: a.length > 5 ? a[5] : false,
-    below: a.length > 6 ? a[6].map(decodeHop) : [],
-    told: a.length > 7 ? a[7] : false,
-    putBack: a.length > 8 ? a[8] : false,
+    response: a.length > 6 ? a[6] && decodeResponse(a[6]) : null,
+    below: a.length > 7 ? a[7].map(decodeHop) : [],
+    told: a.length > 8 ? a[8] : false,
+    putBack: a.length > 9 ? a[9] : false,
+  };
+}
+
+/** Head: peer -> server, only for an `Invoke` with a window: the result comes as `Chunk`s, up to the `Report`. */
+function encodeHead({ id, contentType, response = null }) {
+  return ["head", id, contentType, response && encodeResponse(response)];
+}
+
+function decodeHead(a) {
+  return {
+    type: "head",
+    id: a[1],
+    contentType: a[2],
+    response: a.length > 3 ? a[3] && decodeResponse(a[3]) : null,
+  };
+}
+
+/** Chunk: A piece of the result (peer -> server, after `Head`), or of a request's body (server -> peer). */
+function encodeChunk({ id, data, last = false }) {
+  return ["chunk", id, data, last];
+}
+
+function decodeChunk(a) {
+  return {
+    type: "chunk",
+    id: a[1],
+    data: a[2],
+    last: a.length > 3 ? a[3] : false,
+  };
+}
+
+/** Credit: Whoever takes `Chunk`s -> who sends them: so many bytes have been used up, and as many more may come. */
+function encodeCredit({ id, size }) {
+  return ["credit", id, int(size)];
+}
+
+function decodeCredit(a) {
+  return {
+    type: "credit",
+    id: a[1],
+    size: a[2],
   };
 }
 
@@ -333,6 +416,9 @@ const ENCODERS = {
   load: encodeLoad,
   invoke: encodeInvoke,
   report: encodeReport,
+  head: encodeHead,
+  chunk: encodeChunk,
+  credit: encodeCredit,
   call: encodeCall,
   result: encodeResult,
   log: encodeLog,
@@ -352,6 +438,9 @@ const DECODERS = {
   load: decodeLoad,
   invoke: decodeInvoke,
   report: decodeReport,
+  head: decodeHead,
+  chunk: decodeChunk,
+  credit: decodeCredit,
   call: decodeCall,
   result: decodeResult,
   log: decodeLog,
@@ -369,6 +458,7 @@ module.exports = {
   TEXT: "text/plain",
   JSON: "application/json",
   BINARY: "application/octet-stream",
+  CHUNK_BYTES: 65536,
   ENCODERS,
   DECODERS,
 };

@@ -16,6 +16,8 @@ const { Edges, Untold, nowNs } = require("./direct.js");
 const { load, provide } = require("./loader.js");
 const { Output } = require("./output.js");
 const { Scratch } = require("./scratch.js");
+const { Streams, gathered } = require("./streams.js");
+const { Response, isStream } = require("./http.js");
 
 const NAME = "nodejs";
 const LANE_FD = 3;
@@ -37,7 +39,7 @@ class Invocation {
    * @param {Edges} edges to those who can be called directly.
    * @param {Lane|null} caller a direct lane that the invocation came on.
    */
-  constructor({ id, chain, above }, loaded, lane, scratch, edges, caller) {
+  constructor({ id, chain, arg, above, request, window }, loaded, lane, scratch, edges, caller) {
     this.#scratch = scratch;
     this.#lane = lane;
     this.#edges = edges;
@@ -49,6 +51,10 @@ class Invocation {
     const hops = caller === null ? [] : [...above, { lane: caller.number, id, startNs: nowNs() }];
     this.untold = new Untold((told) => lane.send("hops", told), hops);
     this.deadline = Number(process.hrtime.bigint()) / 1e9 + loaded.timeoutS;
+    this.window = window;
+    this.came = request;
+    this.streams = new Streams(id, lane, window, request?.streams ?? false);
+    this.arg = arg;
   }
 
   /** The path of the invocation's own folder. */
@@ -180,6 +186,9 @@ class Runtime {
         return this.#invocation?.answered(message);
       case "introduce":
         return this.#edges.introduced(message);
+      case "chunk":
+      case "credit":
+        return this.#invocation?.streams.took(message);
       case "handover":
         return void this.#handedOver(message);
       case "goodbye":
@@ -283,7 +292,8 @@ class Runtime {
     let arg;
     try {
       this.#scratch.enter();
-      arg = unpack(message.arg, message.contentType);
+      invocation.arg = message.arg.length > 0 ? Buffer.from(message.arg) : message.arg; // the lane reads on into its own
+      arg = unpack(invocation.arg, message.contentType);
     } catch (error) {
       const code = error.code === "invalid_input" ? error.code : "internal";
       this.#report(invocation, { fault: { code, message: `cannot run '${name}': ${error.message}`, function: name } });
@@ -308,21 +318,42 @@ class Runtime {
 
   #returned(invocation, value) {
     const { name } = invocation.loaded;
-    const refused = (message) => ({ fault: { code: "result_refused", message, function: name } });
+    const answer = value instanceof Response ? value : { body: value, contentType: "", onTheLane: () => null };
+    const response = answer.onTheLane();
+    if (!isStream(answer.body)) {
+      this.#answered(invocation, answer.body, answer.contentType, response);
+      return;
+    }
+    const failed = (thrown) => this.#report(invocation, { fault: raised(thrown, name) });
+    if (invocation.window > 0) {
+      invocation.streams.send(answer.body, answer.contentType, response).then((refusal) => {
+        if (refusal === null) this.#report(invocation, {});
+        else this.#report(invocation, refused(name, `'${name}' gave what cannot be sent: ${lineOf(refusal)}`));
+      }, failed);
+    } else {
+      gathered(answer.body).then(
+        (whole) => this.#answered(invocation, whole, answer.contentType, response),
+        failed,
+      );
+    }
+  }
+
+  #answered(invocation, value, type, response) {
+    const { name } = invocation.loaded;
     let packed;
     try {
       packed = pack(value);
     } catch (error) {
-      this.#report(invocation, refused(`'${name}' returned what cannot be sent: ${lineOf(error)}`));
+      this.#report(invocation, refused(name, `'${name}' returned what cannot be sent: ${lineOf(error)}`));
       return;
     }
     const [result, contentType] = packed;
     const limit = Math.min(this.#limits.resultBytes, MAX_PAYLOAD_BYTES);
     if (result.length > limit) {
       const size = `${result.length} bytes, over the limit of ${limit}`;
-      this.#report(invocation, refused(`the result of '${name}' is ${size}`));
+      this.#report(invocation, refused(name, `the result of '${name}' is ${size}`));
     } else {
-      this.#report(invocation, { result, contentType });
+      this.#report(invocation, { result, contentType: type || contentType, response });
     }
   }
 
@@ -334,7 +365,7 @@ class Runtime {
     else this.#send(invocation, outcome);
   }
 
-  #send({ id, caller, untold }, outcome) {
+  #send({ id, caller, untold, streams }, outcome) {
     this.#invocation = null;
     untold.close();
     if (caller === null) {
@@ -347,6 +378,7 @@ class Runtime {
       caller.send("report", { id, ...outcome, below: untold.takeBelow(), told: untold.told });
       caller.flush();
     }
+    streams.end();
     this.#scratch.leave();
   }
 
@@ -374,6 +406,8 @@ class Runtime {
     this.#lane.close(() => process.exit(status));
   }
 }
+
+const refused = (name, message) => ({ fault: { code: "result_refused", message, function: name } });
 
 function withResolvers() {
   const made = {};

@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 from mee6.content import pack
 from mee6.errors import CallRefused, ProtocolError, TooLarge
 from mee6.faults import bounded
+from mee6.http import Body, Request
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
 from mee6.lane.messages import (
@@ -33,6 +34,7 @@ from mee6.outflow import MAX_DEPTH
 from mee6.sdk import CallTo, Context, Outcome, outside
 from runtimes.python.direct import Edge, Inlets, Untold
 from runtimes.python.receiving import Receiver, outcome_of
+from runtimes.python.streams import Streams
 
 MAX_ARG_BYTES: Final = MAX_FRAME_BYTES - (64 << 10)
 ALONE_BYTES: Final = 1 << 20
@@ -62,6 +64,8 @@ class LaneBackend(Receiver):
         self._function: Function | None = None
         self._deadline = 0.0
         self._count = 0
+        self.streams = Streams(self)
+        self._request: Request | None = None
 
     def begin(self, invocation: Invoke, function: Function, edge: Edge | None) -> None:
         """An invocation begins, called over a direct lane or by the proxy."""
@@ -71,10 +75,12 @@ class LaneBackend(Receiver):
         self._function = function
         self._deadline = monotonic() + function.timeout_s
         self._invocation = invocation
+        self._request = None
 
     def end(self) -> None:
         """It has ended; calls made from now on are refused, and whoever still waits for one is told so."""
         self._invocation = None
+        self.streams.end()
         if not self._outcomes and not self._futures:
             return
         with self._lock:
@@ -102,7 +108,9 @@ class LaneBackend(Receiver):
             with self._lock:
                 self._tell()
         below, is_back = untold.take_below(), self.folders is not None and self.folders.put_back()
-        told = Report(report.id, report.result, report.content_type, report.fault, False, below, untold.told, is_back)
+        told = Report(
+            report.id, report.result, report.content_type, report.fault, below=below, told=untold.told, put_back=is_back
+        )
         try:
             edge.send(told)
         except OSError:  # the caller has gone, and the proxy will see to it
@@ -134,7 +142,8 @@ class LaneBackend(Receiver):
             for message in messages:
                 outcomes[message.id] = None
             self.lane.send(*self._untold.take(), *messages)
-        self._wait([message.id for message in messages])
+        wanted = [message.id for message in messages]
+        self.until(lambda: all(outcomes[number] is not None for number in wanted))
         self._restore()
         return [outcomes.pop(message.id) or Outcome() for message in messages]
 
@@ -176,6 +185,20 @@ class LaneBackend(Receiver):
             self.folders.named(invocation.id)  # who knows the id may look for the folder of that name
         return Context(invocation.id, function.name, function.version, tuple(invocation.chain), self._deadline)
 
+    def request(self) -> Request:
+        """See `mee6.sdk.Backend`."""
+        invocation = self._invocation
+        if invocation is None:
+            raise outside("request")
+        if self._request is None:
+            came = invocation.request
+            if came is None:
+                self._request = Request(body=Body(invocation.arg))
+            else:
+                body = Body(source=self.streams) if came.streams else Body(invocation.arg)
+                self._request = Request(came.method, came.path, came.query, came.headers, body)
+        return self._request
+
     def _messages(self, calls: Sequence[CallTo]) -> list[Call]:
         invocation = self._invocation
         if invocation is None:
@@ -202,7 +225,7 @@ class LaneBackend(Receiver):
         number = f"{invocation.id}.{self._count}"
         self._untold.calls(edge.number, number)
         try:
-            edge.send(Invoke(number, data, kind, [*invocation.chain, call.name], self._untold.above))
+            edge.send(Invoke(number, data, kind, [*invocation.chain, call.name], above=self._untold.above))
         except OSError:  # the callee had ended before
             self._untold.call = None
             self._drop(edge)
@@ -225,7 +248,7 @@ class LaneBackend(Receiver):
             if outcome is not None:
                 del self._outcomes[number]
         if outcome is None:
-            self._wait([number])
+            self.until(lambda: self._outcomes[number] is not None)
             outcome = self._outcomes.pop(number) or Outcome()
         if report is None or not report.put_back:
             self._restore()

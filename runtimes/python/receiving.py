@@ -16,10 +16,11 @@ from mee6.content import unpack
 from mee6.errors import InvalidInput, ProtocolError
 from mee6.faults import error_of
 from mee6.lane.blocking import BlockingLane
-from mee6.lane.messages import AnyMessage, Fault, Goodbye, Introduce, Invoke, Report, Result
+from mee6.lane.messages import AnyMessage, Chunk, Credit, Fault, Goodbye, Introduce, Invoke, Report, Result
 from mee6.sdk import Outcome
 from runtimes.python.direct import Edge, Inlets
 from runtimes.python.scratch import Scratch
+from runtimes.python.streams import Streams
 
 
 class Receiver:
@@ -48,6 +49,7 @@ class Receiver:
         self._outcomes: dict[str, Outcome | None] = {}
         """Of blocking calls: None until it is there."""
         self._futures: dict[str, asyncio.Future[Outcome]] = {}
+        self.streams: Streams
 
     def receive(self) -> tuple[AnyMessage, Edge | None] | None:
         """The next message that is no result, with the direct lane that it came on; None at the end of the lane.
@@ -78,12 +80,13 @@ class Receiver:
             else:
                 self._dispatch(messages)
 
-    def _wait(self, wanted: list[str]) -> None:
-        outcomes, turn = self._outcomes, self._turn
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Reads, or waits while another thread does, until something holds that what is read brings about."""
+        turn = self._turn
         while True:
             with self._lock:
                 while True:
-                    if all(outcomes[number] is not None for number in wanted):
+                    if holds():
                         return
                     if not self._reading:
                         break
@@ -123,7 +126,11 @@ class Receiver:
                 self._on_end()
             elif isinstance(message, Introduce):
                 self._introduced(message)
+            elif isinstance(message, Chunk | Credit):
+                self.streams.came(message)
             elif not isinstance(message, Result):
+                if isinstance(message, Invoke) and message.window:
+                    self.streams.begin(message)  # what follows it may be pieces of its body
                 self._tasks.append((message, None))
             else:
                 self._open.discard(message.id)

@@ -18,6 +18,7 @@ from mee6 import aio as _aio  # noqa: F401 - so that the fork has it, and import
 from mee6 import sdk
 from mee6.content import pack, unpack
 from mee6.errors import InvalidInput, LoadFailed, ProtocolError
+from mee6.http import Response, is_stream
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
 from mee6.lane.messages import (
@@ -38,6 +39,7 @@ from runtimes.python.direct import Edge
 from runtimes.python.isolation import isolate
 from runtimes.python.output import Output
 from runtimes.python.scratch import Scratch
+from runtimes.python.streams import Unsendable
 
 EXIT_BROKEN: Final = 70
 HANDOVER_S: Final = 0.8
@@ -141,7 +143,7 @@ class _Runtime:
             value = main(arg)
             if hasattr(value, "__await__"):
                 value = self._awaited(value)
-            report = self._answer(message.id, function.name, value)
+            report = self._answer(message, function.name, value)
         except BaseException as error:
             full = self._scratch.full if self._scratch is not None else str
             report = Report(message.id, fault=faults.of_exception(error, function.name, full))
@@ -150,7 +152,19 @@ class _Runtime:
         if self._scratch is not None:
             self._scratch.leave()
 
-    def _answer(self, number: str, name: str, value: Any) -> Report:
+    def _answer(self, message: Invoke, name: str, value: Any) -> Report:
+        number, response, content_type = message.id, None, ""
+        if isinstance(value, Response):
+            response, content_type, value = value.on_the_lane(), value.content_type, value.body
+        if is_stream(value):
+            streams = self._backend.streams
+            if message.window:
+                try:
+                    streams.send(value, content_type, response, self._awaited)
+                except Unsendable as error:
+                    return Report(number, fault=_refused(name, f"{name!r} gave what cannot be sent: {error}"))
+                return Report(number)
+            value = streams.gathered(value, self._awaited)
         try:
             data, kind = pack(value)
         except InvalidInput as error:
@@ -160,7 +174,7 @@ class _Runtime:
             return Report(
                 number, fault=_refused(name, f"the result of {name!r} is {len(data)} bytes, over the limit of {limit}")
             )
-        return Report(number, data, kind)
+        return Report(number, data, content_type or kind, response=response)
 
     def _awaited(self, value: Any) -> Any:
         loop = self._loop

@@ -53,7 +53,10 @@ def test_a_state_folder_too_long_for_sockets_fails(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         finding = look(tmp_path, listen=f"127.0.0.1:{server.getsockname()[1]}")["port"]
+        taken = Patient(tmp_path, "process", "127.0.0.1:1", f"127.0.0.1:{server.getsockname()[1]}")
+        http = next(finding for finding in examine(taken) if finding.check == "http port")
     assert (finding.level, finding.mend) == (Level.FAILING, "mee6 agent serve --listen 127.0.0.1:0")
+    assert (http.level, http.mend) == (Level.FAILING, "mee6 agent serve --http-listen 127.0.0.1:0")
 
 
 @pytest.mark.usefixtures("no_engine")

@@ -35,7 +35,7 @@ PICTURE = Picture(
 
 
 def a_feed() -> Feed:
-    return Feed(lambda: PICTURE, flush_s=0.001)
+    return Feed(lambda: PICTURE, flush_s=0.001, steady_s=0.001)
 
 
 def a_line(text: str, number: int = 1) -> LogLine:
@@ -225,6 +225,24 @@ async def test_events_of_a_burst_come_in_few_batches() -> None:
             batches += 1
         await publisher
     assert batches <= 20
+
+
+async def test_what_happens_after_a_pause_is_told_sooner_than_what_always_happens() -> None:
+    feed, loop = Feed(lambda: PICTURE, flush_s=0.01, steady_s=0.06), asyncio.get_running_loop()
+    came = list[float]()
+    with feed.subscribe(skip_snapshot=True) as watcher:
+        for number in range(3):
+            feed.publish(1, an_invocation(f"i{number}"))  # as soon as the batch before has come
+            await the_events(watcher)
+            came.append(loop.time())
+        assert came[1] - came[0] >= 0.03
+        assert came[2] - came[1] >= 0.03
+        await asyncio.sleep(0.07)
+        assert feed._timer is None
+        feed.publish(1, an_invocation("after a pause"))
+        assert feed._timer is not None
+        assert feed._timer.when() - loop.time() <= 0.01
+        await the_events(watcher)
 
 
 async def test_a_cancelled_watcher_leaves_the_feed_usable() -> None:

@@ -10,6 +10,8 @@ import pytest
 from agent.core.worker import WorkerState
 from agent.feed import Batch, Filter, HandoverView
 from agent.node import agent_id
+from agent.seats import Answer
+from agent.streams import Pipe
 from mee6.errors import (
     Cancelled,
     Conflict,
@@ -29,14 +31,18 @@ from mee6.errors import (
 )
 from mee6.lane.messages import (
     AskHandover,
+    Chunk,
     Fault,
     Goodbye,
     Handover,
+    Head,
     Hello,
     Invoke,
     Load,
     Log,
     Report,
+    Request,
+    Response,
     Result,
     Span,
     Step,
@@ -111,8 +117,9 @@ async def test_only_a_running_functions_own_calls_are_taken(tmp_path: Path) -> N
         await play.add("caller", dependencies={"callee": {"outflow": "always"}})
         await play.add("callee")
         _outcome, peer, task = await play.running("caller")
-        with pytest.raises(ProtocolError, match="is not"):
-            play.calls(peer, Invoke("someone", b"", "", []), 1, "callee")
+        stray = play.calls(peer, Invoke("ended", b"", "", []), 1, "callee")
+        refused = await peer.gets(Result)
+        assert (refused.id, refused.fault and refused.fault.code) == (stray, "call_refused")
         play.calls(peer, task, 1, "callee")
         with pytest.raises(ProtocolError, match="twice"):
             play.calls(peer, task, 1, "callee")
@@ -239,6 +246,53 @@ async def test_a_report_out_of_turn_breaks_the_rules(tmp_path: Path) -> None:
             play.node.received(peer, Report(load.id))
         play.node.received(peer, Report(task.id, b"true"))
         assert (await outcome).result == b"true"
+
+
+async def test_what_streams_is_asked_for_and_belongs_to_what_runs(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, peer, task = await play.running("echo")
+        assert task.window == 0
+        with pytest.raises(ProtocolError, match="was not asked for"):
+            play.node.received(peer, Head(task.id, "text/plain"))
+        play.node.received(peer, Head("another", "text/plain"))  # of something that was called off: dropped
+        play.node.received(peer, Report(task.id, b"true"))
+        await outcome
+
+
+class Taking:
+    """Takes what streams."""
+
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+
+    def head(self, head: Head) -> None:
+        self.seen.append(head.content_type)
+
+    def piece_of_result(self, data: bytes) -> None:
+        self.seen.append(data)
+
+    def room(self) -> None:
+        self.seen.append("room")
+
+
+async def test_a_stream_is_brought_to_who_asked_and_has_no_deadline(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, peer, task = await play.running("echo")
+        play.node.received(peer, Report(task.id))
+        await outcome
+        taking, answers, request = Taking(), list[Answer](), Request("POST", "/a", "b=1")
+        play.node.submit("ann", "echo", b"x", "text/plain", answers.append, 0.1, request=request, pipe=Pipe(taking))
+        task = await peer.gets(Invoke)
+        assert (task.request, task.window > 0) == (request, True)
+        play.node.received(peer, Head(task.id, "text/html\r\nforged: x"))
+        play.node.received(peer, Chunk(task.id, b"piece"))
+        await asyncio.sleep(0.3)
+        assert taking.seen == ["application/octet-stream", b"piece"]
+        assert not answers, "its deadline has been lifted"
+        play.node.received(peer, Report(task.id, response=Response(201, [])))
+        assert [(answer.fault, answer.response) for answer in answers] == [(None, Response(201, []))]
 
 
 async def test_a_load_that_fails_ends_the_worker(tmp_path: Path) -> None:

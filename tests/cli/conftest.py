@@ -15,7 +15,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration file of the test's own; nothing of the machine's environment counts."""
-    for name in ("ADDRESS", "USER", "CONTEXT", "OUTPUT", "LISTEN", "DEBUG"):
+    for name in ("ADDRESS", "USER", "CONTEXT", "OUTPUT", "LISTEN", "HTTP_LISTEN", "DEBUG"):
         monkeypatch.delenv(f"MEE6_{name}", raising=False)
     path = tmp_path / "config.toml"
     monkeypatch.setenv("MEE6_CONFIG", str(path))

@@ -161,6 +161,7 @@ def test_folders_are_added_listed_described_and_removed(on: Run, hello: Path) ->
     assert "hello" in on("act", "ls", "-o", "name").stdout.splitlines()
     described = on("act", "describe", "hello").stdout
     assert "version      2 (added " in described
+    assert "url          http://127.0.0.1:5123/function/hello" in described
     assert on("act", "rm", "hello").stdout == "removed hello\n"
     assert on("act", "describe", "hello").exit_code == 3
 
@@ -172,7 +173,7 @@ def test_every_form_holds_the_same_keys(on: Run) -> None:
     assert whole == lines == yaml.safe_load(on("act", "ls", "-o", "yaml").stdout)
     assert {frozenset(row) for row in whole} == {frozenset(keys)}
     assert json.loads(on("act", "describe", "echo", "--json").stdout).keys() == keys | {
-        "versions", "missing", "workers", "stats", "env", "packages", "requirements",
+        "versions", "missing", "workers", "stats", "env", "packages", "requirements", "url",
     }  # fmt: skip
 
 

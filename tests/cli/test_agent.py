@@ -46,6 +46,23 @@ def test_a_detached_agent_answers_when_the_command_returns(mee6: Run, serving: P
     assert os.getsid(found.pid) == found.pid
 
 
+def test_http_is_served_where_the_status_says_and_not_where_it_is_off(mee6: Run, state: Path) -> None:
+    few = ("--detach", "--listen", "127.0.0.1:0", "--prewarm", "python=0", "--prewarm", "nodejs=0")
+    assert mee6("agent", "serve", *few, "--http-listen", "127.0.0.1:0").exit_code == 0
+    (node,) = json.loads(mee6("agent", "status", "--state-dir", str(state), "--json").stdout)
+    assert f"http          http://{node['http']}" in mee6("agent", "status", "--state-dir", str(state)).stdout
+    with socket.create_connection(node["http"].split(":"), 5) as front:
+        front.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert front.recv(100).startswith(b"HTTP/1.1 200 OK")
+        taken = ("agent", "serve", *few, "--state-dir", f"{state}2", "--http-listen", node["http"])
+        refused = mee6(*taken)
+    assert refused.exit_code == 7
+    assert "--http-listen" in refused.stderr
+    mee6("agent", "stop")
+    assert mee6("agent", "serve", *few, "--http-listen", "off").exit_code == 0
+    assert json.loads(mee6("agent", "status", "--state-dir", str(state), "--json").stdout)[0]["http"] == ""
+
+
 def test_status_finds_the_agent_by_its_state_folder(mee6: Run, serving: Path) -> None:
     assert mee6("agent", "status", "--state-dir", str(serving)).exit_code == 0
 

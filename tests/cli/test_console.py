@@ -40,7 +40,7 @@ def _own_terminal() -> None:
 class Terminal:
     """A command on a pseudo-terminal."""
 
-    def __init__(self, *command: str, term: str = "xterm-256color") -> None:
+    def __init__(self, *command: str, term: str = "xterm-256color", controlling: bool = True) -> None:
         self.master, slave = pty.openpty()
         environment = {**os.environ, "TERM": term, "LINES": "24", "COLUMNS": "80"}
         self.process = subprocess.Popen(
@@ -50,7 +50,7 @@ class Terminal:
             stderr=slave,
             env=environment,
             start_new_session=True,
-            preexec_fn=_own_terminal,  # noqa: PLW1509 - it is told when its terminal goes; one call, no lock
+            preexec_fn=_own_terminal if controlling else None,  # noqa: PLW1509 - it is told when its terminal goes; one call, no lock
         )
         os.close(slave)
         self.seen = b""
@@ -126,6 +126,15 @@ def test_a_signal_ends_it_though_nobody_reads_its_terminal(
 @pytest.mark.slow
 def test_it_ends_with_its_terminal(config: Path, tmp_path: Path) -> None:
     with Terminal("console", "--address", f"unix:{tmp_path}/none.sock") as terminal:
+        terminal.until(b"reconnecting")
+        terminal.hang_up()
+        assert terminal.code() == 129
+
+
+@pytest.mark.slow
+def test_it_ends_with_its_terminal_though_no_signal_tells_of_it(config: Path, tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/none.sock"
+    with Terminal("console", "--address", address, controlling=False) as terminal:
         terminal.until(b"reconnecting")
         terminal.hang_up()
         assert terminal.code() == 129

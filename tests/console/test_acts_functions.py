@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from textual.events import Key
 from textual.widgets import Input
 
 from mee6.api.v1 import invoker_pb2
@@ -102,6 +105,43 @@ async def test_json_is_checked_in_place_and_not_sent_before_it_is_sound(play: Pl
         assert form(at).result.text == '{\n  "a": 1,\n  "b": 2\n}'
         await at.press("v")
         assert form(at).result.text == '{"a": 1,\n "b" :2}'
+
+
+async def test_enter_runs_what_is_whole_and_begins_a_line_in_what_is_not(play: Play, tmp_path: Path) -> None:
+    async with acting(play, tmp_path) as at:
+        await on_function(at, "echo")
+        text = await at.press("i")
+        assert "enter runs" in text
+        assert "enter runs" in await at.write("one")
+        text = await at.press("left")
+        assert "ctrl+j or F5 runs  enter new line" in text
+        await at.press("end", "ctrl+n")
+        await at.write("two\n")
+        assert form(at).editor.text == "one\ntwo\n"
+        assert not at.agent.requests
+        await at.press("ctrl+j")
+        await ended(at)
+        await at.press("e", "ctrl+t")
+        await at.press("ctrl+a", "delete")
+        form(at).editor.text = ""
+        text = await at.write('{"a":\n 1')
+        assert form(at).editor.text == '{"a":\n 1'
+        assert "enter new line" in text
+        text = await at.write("}")
+        assert "enter runs" in text
+        await at.press("enter")
+        await ended(at)
+        assert [request.data for request in at.asked(invoker_pb2.InvokeRequest)] == [b"one\ntwo\n", b'{"a":\n 1}']
+
+
+async def test_keys_that_come_at_once_are_typed_and_then_run(play: Play, tmp_path: Path) -> None:
+    async with acting(play, tmp_path) as at:
+        await on_function(at, "echo")
+        for key in ("i", *"hey", "enter"):
+            at.stage.app.post_message(Key(key, key if len(key) == 1 else None))
+        await at.until(lambda: at.asked(invoker_pb2.InvokeRequest), "the request")
+        (request,) = at.asked(invoker_pb2.InvokeRequest)
+        assert request.data == b"hey"
 
 
 async def test_the_bytes_of_a_file_are_sent(play: Play, tmp_path: Path) -> None:
@@ -367,3 +407,41 @@ async def test_a_memory_that_cannot_be_kept_costs_nothing_else(tmp_path: Path) -
     recall = Recall(tmp_path / "file" / "recall.json")
     await recall.used("ann/echo", Payload(text="x"))
     assert recall.of("ann/echo").payloads == [Payload(text="x")]
+
+
+async def test_a_function_is_added_with_an_environment_as_the_command_line_gives_it(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "a secret")
+    made = write_function(tmp_path / "desk", "zebra", "def main(arg): return arg")
+    async with acting(play, tmp_path) as at:
+        await at.press("n")
+        await at.write(str(made))
+        adding(at).env.focus()
+        await at.write("STAGE='the lab' TOKEN")
+        assert adding(at).lines()[0].endswith(f"{made} -e 'STAGE=the lab' -e TOKEN --context desk")
+        await at.press("space", *"1X", "enter")
+        await at.until(lambda: "not a variable" in at.stage.text, "the complaint")
+        assert not at.asked(invoker_pb2.UploadHeader)
+        assert at.stage.app.focused is adding(at).env
+        await at.press(*["backspace"] * 3, "enter")
+        await at.until(lambda: any("zebra" in title for title in titles(at)), "that it was added")
+        (header,) = at.asked(invoker_pb2.UploadHeader)
+        assert dict(header.env) == {"STAGE": "the lab", "TOKEN": "a secret"}
+
+
+async def test_how_far_an_upload_is_can_be_seen_and_also_when_its_form_is_closed(play: Play, tmp_path: Path) -> None:
+    made = write_function(tmp_path / "desk", "zebra", "def main(arg): return arg")
+    (made / "data").write_bytes(os.urandom(3 << 20))
+    async with acting(play, tmp_path, (120, 40)) as at:
+        at.agent.takes_uploads.clear()
+        await at.press("n")
+        await at.write(str(made))
+        await at.press("enter")
+        text = await at.until(lambda: " sent, " in at.stage.text or "takes it in" in at.stage.text, "how far it is")
+        assert re.search(r"█.* of 3.0 MiB sent, \d+%|3.0 MiB sent; the agent takes it in", text)
+        await at.press("escape")
+        text = await at.until(lambda: "adding zebra, " in at.stage.lines[0], "how far it is, in the header")
+        at.agent.takes_uploads.set()
+        await at.until(lambda: any("zebra" in title for title in titles(at)), "that it was added")
+        await at.until(lambda: "adding" not in at.stage.lines[0], "that it is no longer under way")

@@ -301,11 +301,11 @@ def test_the_cursor_begins_at_the_last_line_and_leaves_past_the_end() -> None:
 def test_time_source_stream_and_level_stand_before_the_line() -> None:
     found = LogPage(Ring())
     found.note_source("checkout/w3")
-    found.ring.put(0, "checkout/w3", "ERROR broken", is_error=True)
+    found.ring.put(0, "checkout/w3", "ERROR broken", is_stderr=True)
     row = found.rows(5, 100)[0]
-    assert text_of(row.head)[12:] == " checkout/w3 ✗ ERROR "
+    assert text_of(row.head)[12:] == " checkout/w3 » ERROR "
     found.shows_times = False
-    assert text_of(found.rows(5, 100)[0].head) == "checkout/w3 ✗ ERROR "
+    assert text_of(found.rows(5, 100)[0].head) == "checkout/w3 » ERROR "
     assert width_of(found.rows(5, 30)[0].head) == 2
 
 

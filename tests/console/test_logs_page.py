@@ -199,3 +199,16 @@ async def test_ascii_is_all_there_is(play: Play, handed: Any) -> None:
         say(stage, said(now, "grüße ✓ to everybody who reads a line that is rather longer than the screen is wide\n"))
         text = await stage.press("8")
         assert text.isascii(), sorted({letter for letter in text if not letter.isascii()})
+
+
+async def test_ctrl_c_copies_what_was_selected_by_mouse_and_does_not_speak_of_leaving(play: Play, handed: Any) -> None:
+    async with play(items=handed) as stage:
+        await stage.press("8")
+        row = next(place for place, line in enumerate(stage.lines) if "ping to ponger" in line)
+        start = stage.lines[row].index("ping to")
+        await stage.pilot.mouse_down(offset=(start, row))
+        await stage.pilot.hover(offset=(start + 3, row))
+        await stage.pilot.mouse_up(offset=(start + 3, row))
+        await stage.press("ctrl+c")
+        assert stage.app.clipboard == "ping"
+        assert all("leaves" not in said for said in stage.said())

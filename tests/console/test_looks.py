@@ -1,4 +1,4 @@
-"""The landing page and the tables at three sizes, in colour and without: as text, with a letter a tone beside it.
+"""The pages at three sizes, in colour and without: as text, with a letter a tone beside it.
 
 After a change that is meant: `python -m tests.console.test_looks`, and look at the difference.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,15 @@ from tests.console.conftest import BUSY, Played, Time
 
 FOLDER = Path(__file__).parent / "looks"
 SIZES = ((80, 24), (120, 40), (200, 50))
-KEYS = {"pools": "1", "workers": "2", "functions": "3", "invocations": "4"}
+KEYS: Mapping[str, Sequence[str]] = {
+    "pools": ["1"],
+    "workers": ["2"],
+    "functions": ["3"],
+    "invocations": ["4"],
+    "logs": ["8"],
+    "trace": ["4", "slash", *"function=pipeline", "enter", "t"],
+    "theatre": ["7", "enter"],
+}
 WAYS = ("colour", "no-color")
 
 
@@ -29,7 +38,7 @@ async def look(page: str, size: tuple[int, int], way: str) -> str:
     app = ConsoleApp([source], now=lambda: at.now, wall_ns=lambda: at.wall_ns)
     async with app.run_test(size=size) as pilot:
         await source.done.wait()
-        for key in ("", KEYS[page], ""):
+        for key in ("", *KEYS[page], ""):
             if key:
                 await pilot.press(key)
             at.on(1.1)

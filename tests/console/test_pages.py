@@ -10,6 +10,8 @@ from textual.events import Key
 from textual.widgets import Input
 
 from mee6.records import Batch, Event, Worker
+from mee6tui.console.look import clock_time
+from mee6tui.console.screens.command_line import CommandLine
 from mee6tui.console.screens.page import Place
 from mee6tui.console.source import LinkState
 from tests.console.conftest import Play, Stage
@@ -113,6 +115,50 @@ async def test_keys_that_come_with_the_one_that_opens_the_prompt_are_typed_into_
         assert stage.app.query_one(Input).value == "i3nq"
 
 
+def burst(stage: Stage, *keys: str) -> None:
+    """Keys that come at once, as from somebody who types fast over a slow line."""
+    for key in keys:
+        stage.app.post_message(Key(key, key if len(key) == 1 else None))
+
+
+async def test_keys_that_come_with_a_prompts_enter_are_for_what_it_opens(play: Play) -> None:
+    async with play() as stage:
+        await stage.press("2", "4")
+        burst(stage, "colon", *"workers", "enter", "j", "j", "d")
+        await stage.settle()
+        assert stage.app.query_one(Input).value == "workers"
+        assert "mee6  worker w3" in stage.lines[0]
+        burst(stage, "4", "slash", *"echo", "enter", "G", "slash", "x", "escape", "F")
+        await stage.settle()
+        assert "invocations /echo" in stage.lines[0]
+        assert stage.app.frozen
+        burst(stage, "colon", *"help", "enter", "escape", "colon", *"freeze", "enter")
+        await stage.settle()
+        assert len(stage.app.screen_stack) == 1
+        assert not stage.app.frozen
+
+
+async def test_tab_on_an_empty_line_shows_all_commands_and_goes_through_them(play: Play) -> None:
+    async with play() as stage:
+        await stage.press("3", "colon")
+        text = await stage.press("tab")
+        assert stage.app.query_one(Input).value == ""
+        shown = {word for line in text.splitlines()[-9:-1] for word in line.split()}
+        assert shown >= set(stage.app.registry.names())
+        text = await stage.press("tab", "tab")
+        assert text.splitlines()[-1].split()[:2] == [":", stage.app.registry.names()[1]]
+        text = await stage.press("shift+tab")
+        first = stage.app.registry.by_name(stage.app.registry.names()[0])
+        assert first is not None
+        assert first.title in text.splitlines()[-1]
+        text = await stage.press(*["backspace"] * 20, *"p", "tab")
+        assert text.splitlines()[-2].split() == ["pause", "pools"]
+        await stage.press("tab", "tab", "enter")
+        assert "mee6  pools" in stage.lines[0]
+        await stage.press("3")
+        assert "pause" not in stage.text
+
+
 async def test_leaving_the_prompt_leaves_the_filter_as_it_was(play: Play) -> None:
     async with play() as stage:
         await stage.press("4", "slash", *"echo", "enter")
@@ -212,7 +258,7 @@ async def test_a_frozen_view_stays_while_the_console_goes_on_listening(play: Pla
         stage.sources[0].say(Batch(9999, (Event(stage.app.store.agent_now("desk", stage.time.now), new),)))
         await stage.settle()
         assert [line.split("  ")[:3] for line in rows(stage)] == [line.split("  ")[:3] for line in before]
-        assert "1 new since" in stage.lines[1]
+        assert "1 new  , . second" in stage.lines[1]
         await stage.press("F")
         assert "w77" in stage.text
         assert "frozen" not in stage.lines[1]
@@ -252,7 +298,62 @@ async def test_a_link_that_is_lost_is_seen_with_its_error_and_when_it_is_tried_a
         sink.link("desk", LinkState.RECONNECTING, error="no agent answers at h:1", attempt=3, retry_s=9.0)
         text = await stage.settle()
         assert "reconnecting" in stage.lines[0]
-        assert "again in 8 s, attempt 3: no agent answers at h:1" in text
+        assert "no agent answers at h:1  again in 8 s, attempt 3" in text
+
+
+def tones(stage: Stage, word: str) -> set[str]:
+    """The colours of the text in the lines with this word, by their tones' names."""
+    named = {color: tone for tone, color in stage.app.palette.colors.items()}
+    found = [strip for strip in stage.app.screen._compositor.render_strips() if word in strip.text]
+    return {
+        named.get(segment.style.color.name, "")
+        for strip in found
+        for segment in strip
+        if segment.style and segment.style.color and segment.text.strip(" ▌")
+    }
+
+
+async def test_what_is_known_of_an_agent_that_is_away_is_faded_and_dated_until_it_is_back(play: Play) -> None:
+    async with play((120, 40)) as stage:
+        sink = stage.sources[0].sink
+        assert sink is not None
+        assert tones(stage, "kept ready") > {"quiet"}
+        await stage.press("2")
+        assert tones(stage, "pinger") > {"quiet"}
+        sink.link("desk", LinkState.RECONNECTING, error="no agent answers at h:1", attempt=1, retry_s=0.5)
+        lost = clock_time(stage.app.wall_ns())
+        first = rows(stage)
+        await stage.settle()
+        sink.link("desk", LinkState.RECONNECTING, error="no agent answers at h:1", attempt=2, retry_s=9.0)
+        for _ in range(5):
+            await stage.settle()
+        assert f"desk reconnecting, as of {lost}" in stage.lines[0]
+        assert tones(stage, "pinger") == {"quiet"}
+        assert {row[1:] for row in first if "gone" not in row} <= {row[1:] for row in rows(stage)}  # none grows older
+        await stage.press("0")
+        assert tones(stage, "worker") > {"quiet"}  # what happened has happened
+        text = await stage.press("1")
+        assert tones(stage, "kept ready") == {"quiet"}
+        assert f"as of {lost}" in text
+        sink.link("desk", LinkState.LIVE)
+        text = await stage.settle()
+        assert "as of" not in text
+        assert tones(stage, "kept ready") > {"quiet"}
+        await stage.press("2")
+        assert tones(stage, "pinger") > {"quiet"}
+
+
+async def test_of_several_agents_only_what_the_one_that_is_away_had_is_faded(play: Play) -> None:
+    async with play((120, 40), names=("edge", "lab")) as stage:
+        sink = stage.sources[0].sink
+        assert sink is not None
+        sink.link("edge", LinkState.RECONNECTING, error="no agent answers", attempt=1, retry_s=9.0)
+        text = await stage.settle()
+        assert "as of" in next(line for line in text.splitlines() if "edge python" in line)
+        assert "as of" not in next(line for line in text.splitlines() if "lab python" in line)
+        await stage.press("2")
+        assert tones(stage, " edge") <= {"quiet", "faint"} | tones(stage, "reconnecting")
+        assert {"warm", "paused", "busy"} & tones(stage, " lab")
 
 
 async def test_a_source_that_breaks_is_shown_and_ends_nothing(play: Play) -> None:
@@ -343,3 +444,21 @@ def test_the_recording_holds_nothing_of_a_machine() -> None:
     text = (Path(__file__).parent / "recordings" / "busy.jsonl").read_text()
     assert "/work" not in text
     assert "/root" not in text
+
+
+async def test_ctrl_c_says_how_to_leave_and_leaves_the_second_time(play: Play) -> None:
+    async with play() as stage:
+        await stage.press("2", "ctrl+c")
+        assert stage.said() == ["ctrl+c again leaves, as ctrl+q does; q goes back, c copies"]
+        assert not stage.app._exit
+        await stage.pilot.press("ctrl+c")
+        assert stage.app._exit
+
+
+async def test_ctrl_c_copies_what_is_selected_and_leaves_the_prompt(play: Play) -> None:
+    async with play() as stage:
+        await stage.press("colon", *"some", "shift+home", "ctrl+c")
+        assert stage.app.clipboard == "some"
+        await stage.press("end", "ctrl+c")
+        assert not stage.app.query_one(CommandLine).is_open
+        assert all("leaves" not in said for said in stage.said())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from mee6.errors import AgentUnreachable, Exhausted, InvalidInput, Mee6Error
 from mee6.records import Batch, Event, Log
 from mee6tui.console import source as source_module
-from mee6tui.console.clock import FrameClock
+from mee6tui.console.clock import FrameClock, Pace
 from mee6tui.console.recording import Recorded, Recorder, read
 from mee6tui.console.source import PART, AgentSource, Item, LinkState, Sink
 from mee6tui.console.store import Store
@@ -101,10 +102,12 @@ async def test_a_stream_with_a_second_picture_lags(busy: list[Recorded]) -> None
     assert sink.store.links["desk"].dropped == 1
 
 
-async def test_an_agent_that_cuts_us_off_is_told_apart() -> None:
+async def test_an_agent_that_cuts_us_off_is_told_apart_also_once_it_is_back(busy: list[Recorded]) -> None:
     sink = Seen()
-    await watched(Script([Exhausted("this watcher does not read")]), sink)
-    assert sink.links[1] == ("cut off", "this watcher does not read")
+    await watched(Script([Exhausted("this watcher does not read")], [busy[0].item]), sink)
+    assert sink.links[:2] == [("connecting", ""), ("cut off", "this watcher does not read")]
+    state, said = sink.links[2]
+    assert (state, said.partition(";")[0]) == ("lagging", "cut off, since nothing was read")
 
 
 async def test_a_long_batch_is_taken_in_by_parts_between_which_others_have_their_turn() -> None:
@@ -181,3 +184,56 @@ def test_a_frame_is_left_out_while_earlier_ones_wait_to_be_written() -> None:
     clock.focused = False
     clock.frame()
     assert clock.figures.fps == 2
+    clock.focused = True
+    clock.frame()
+    assert clock.figures.fps == 20, "who looks again is not made to wait"
+
+
+def frames(came: list[float], until: float, fps: float = 20.0, takes: float = 0.01) -> list[float]:
+    """When frames begin, of what comes at these times; to the nearest millisecond."""
+    pace, now, begun = Pace(), 0.0, list[float]()
+    came = list(came)
+    while now < until:
+        if came and came[0] <= now:
+            pace.stirred = True
+            came.pop(0)
+        if pace.due(fps, moves=False) <= now:
+            begun.append(round(now, 3))
+            pace.painted(now, now + takes, moves=False, whole=True)
+        now += 0.001
+    return begun
+
+
+def test_what_comes_after_a_pause_is_painted_at_once_and_what_follows_at_the_frame_rate() -> None:
+    begun = frames([10.123 + number / 1000 for number in range(200)], until=10.4)
+    flood = [at for at in begun if at >= 10.1]
+    assert flood[0] == pytest.approx(10.123, abs=0.0011)
+    assert len(flood) <= 6
+    assert all(later - earlier >= 0.049 for earlier, later in pairwise(flood))
+
+
+def test_a_single_event_between_frames_of_settling_does_not_wait_for_the_next() -> None:
+    begun = frames([5.0, 5.237], until=5.3)
+    assert any(5.236 < at < 5.239 for at in begun)
+
+
+def test_few_frames_are_painted_where_nothing_comes() -> None:
+    begun = frames([5.0], until=20.0)
+    assert len([at for at in begun if 5.0 <= at < 6.0]) <= 11
+    assert len([at for at in begun if 10.0 <= at < 20.0]) == 20
+
+
+def test_others_have_their_turn_for_as_long_as_a_frame_took() -> None:
+    begun = frames([number / 1000 for number in range(1000)], until=1.0, takes=0.08)
+    assert begun[2] - begun[1] == pytest.approx(0.16, abs=0.002)
+
+
+async def test_a_frame_is_painted_at_once_when_something_comes_after_a_pause() -> None:
+    painted = asyncio.Event()
+    clock = FrameClock(lambda _now: painted.set(), fps=0.5)  # the next of its own would be two seconds later
+    running = asyncio.create_task(clock.run())
+    await asyncio.wait_for(painted.wait(), 5)
+    painted.clear()
+    clock.stir()
+    await asyncio.wait_for(painted.wait(), 1.9)
+    running.cancel()

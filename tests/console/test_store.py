@@ -119,6 +119,22 @@ def test_ended_invocations_are_forgotten_oldest_first_and_running_ones_never(mon
     assert ("desk", "i1") not in known.invocations
 
 
+def test_where_very_many_go_on_what_has_ended_is_not_looked_for_at_each_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "INVOCATIONS", 100)
+    known, looked = Store(), list[None]()
+    forget = known._forget_invocations
+    monkeypatch.setattr(known, "_forget_invocations", lambda: looked.append(forget()))
+    for number in range(600):
+        known.apply("desk", batch(invocation(number, ended=False, state="running")), 0)
+    assert len(known.invocations) == 600
+    assert len(looked) <= 50
+    for number in range(600):
+        known.apply("desk", batch(invocation(number)), 0)
+    for number in range(600, 620):
+        known.apply("desk", batch(invocation(number)), 0)
+    assert len(known.invocations) <= 100, "once they have ended, no more are kept than ever"
+
+
 def test_an_end_is_counted_once_and_in_its_second() -> None:
     known = Store()
     known.apply("desk", batch(invocation(1, ended=False, state="running")), 0)

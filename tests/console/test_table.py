@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
+from textual.strip import Strip
 
 from mee6.errors import InvalidInput
 from mee6tui.console import look
-from mee6tui.console.widgets.columns import Column
-from mee6tui.console.widgets.pool_map import PoolMap
+from mee6tui.console.widgets.columns import GROWN, Column, fitted
+from mee6tui.console.widgets.pool_map import LINES_A_FRAME, PoolMap
 from mee6tui.console.widgets.table import LiveTable
 
 Row = tuple[str, int, str]
@@ -281,6 +282,37 @@ async def test_a_changed_state_lights_its_row_up_for_a_second() -> None:
         assert flash not in {segment.style.bgcolor for segment in made.render_line(2) if segment.style}
 
 
+async def test_rows_that_only_change_are_not_put_in_order_again_where_that_cannot_be_another() -> None:
+    columns: list[Column[Row]] = [
+        Column("name", "NAME", 8, lambda row: row[0], steady=True),
+        Column("size", "SIZE", 5, lambda row: str(row[1]), lambda row: row[1]),
+    ]
+    made: Table = LiveTable(columns)
+    ordered: list[None] = []
+    original = made.reorder
+    made.reorder = lambda: ordered.append(original())  # type: ignore[method-assign]
+    async with shown(made) as pilot:
+
+        async def orderings(at: float) -> int:
+            ordered.clear()
+            made.put_all({"a": ("a", int(at), "warm"), "b": ("b", -int(at), "warm")})
+            made.flush(at)
+            await pilot.pause()
+            return len(ordered)
+
+        assert await orderings(1) == 1, "they are new"
+        assert await orderings(11) == 0
+        made.put("c", ("c", 0, "warm"))
+        assert await orderings(21) == 1, "one is new"
+        made.set_filter("size=-31")
+        assert await orderings(31) == 1, "another one may match"
+        assert names(made) == ["b"]
+        made.set_filter("")
+        made.sort("size")
+        assert await orderings(41) == 1
+        assert names(made) == ["b", "c", "a"]
+
+
 def pools(made: PoolMap[str], number: int, state: str = "warm") -> None:
     made.group("python", [("desk python", "text")])
     for place in range(number):
@@ -367,3 +399,42 @@ async def test_a_map_that_was_cleared_is_laid_out_anew_at_once_also_while_time_s
         made.flush(1)
         await pilot.pause()
         assert made.text().splitlines()[1] == "  [B]"
+
+
+def test_a_column_that_grows_stays_near_the_next_and_the_last_takes_the_rest() -> None:
+    name: Column[Row] = Column("name", "NAME", 6, lambda row: row[0], grows=True)
+    size: Column[Row] = Column("size", "SIZE", 5, lambda row: str(row[1]), right=True)
+    state: Column[Row] = Column("state", "STATE", 8, lambda row: row[2], priority=1, grows=True)
+    assert [width for _column, width in fitted([name, size], 40)] == [33, 5]
+    assert [width for _column, width in fitted([name, size], 200)] == [GROWN, 5]
+    assert [width for _column, width in fitted([name, size, state], 60)] == [24, 5, 27]
+    assert [width for _column, width in fitted([name, size, state], 200)] == [GROWN, 5, 200 - GROWN - 5 - 4]
+    assert [width for _column, width in fitted([name, size, state], 15)] == [8, 5]
+
+
+@pytest.mark.slow
+async def test_a_frame_paints_a_bounded_number_of_the_maps_lines_and_none_waits_longer_than_the_others() -> None:
+    made: PoolMap[str] = PoolMap()
+    async with shown(made, (200, 50)) as pilot:
+        pools(made, 10_000)
+        made.flush(1)
+        await pilot.pause()
+        painted: list[int] = []
+        original = made._paint
+
+        def paint(line: int, width: int) -> Strip:
+            painted.append(line)
+            return original(line, width)
+
+        made._paint = paint  # type: ignore[method-assign]
+        frames = -(-49 // LINES_A_FRAME)
+        for frame in range(2 * frames):  # all cells change from each frame to the next
+            pools(made, 10_000, "busy" if frame % 2 == 0 else "paused")
+            made.flush(2 + frame)
+            await pilot.pause()
+            assert len(painted) <= LINES_A_FRAME * (frame + 1)
+        assert {painted.count(line) for line in range(1, 50)} == {2, 3}
+        for frame in range(frames):
+            made.flush(20 + frame)
+            await pilot.pause()
+        assert set("".join(made.text().split("\n")[1:]).replace(" ", "")) == {"Z"}

@@ -199,18 +199,44 @@ async def test_a_viewer_looks_presses_keys_and_its_process_ends_with_its_connect
         assert not viewer.is_running()
 
 
-@pytest.mark.parametrize("nonsense", ["[", "{}", '["stdin"]', '["resize", {}]', '["resize", {"width": "x"}]', "[]"])
-async def test_nonsense_ends_a_viewer_and_nothing_else(shared: Serving, nonsense: str) -> None:
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "[",
+        "{}",
+        "[]",
+        "5",
+        '["stdin"]',
+        '["stdin",5]',
+        '["resize", {}]',
+        '["resize", {"width": "x"}]',
+        pytest.param("[" * 100_000, id="deep"),
+    ],
+)
+async def test_nonsense_ends_a_viewer_with_a_line_and_nothing_else(shared: Serving, nonsense: str) -> None:
     async with entered(shared) as session:
         async with looking(shared, session) as socket:
             await painted(socket, b"replay of")
             await socket.send_str(nonsense)
             async with asyncio.timeout(30):
                 while (await socket.receive()).type not in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}:
-                    if nonsense.startswith('["resize", {"w'):
-                        break  # a size that is none is the console's to refuse
+                    pass
         await until(lambda: not shared.viewers(), "no viewer is left")
+    while "for one more browser" in shared.line():
+        pass
+    begin = nonsense if len(nonsense) <= 60 else nonsense[:60] + "…"
+    assert shared.said[-1] == f"mee6: a browser was cut off: {begin!r} is none of the console's messages\n"
     assert shared.process.poll() is None
+
+
+async def test_a_size_that_no_screen_has_is_passed_over(shared: Serving) -> None:
+    async with entered(shared) as session, looking(shared, session) as socket:
+        await painted(socket, b"replay of")
+        await socket.send_json(["resize", {"width": 10**9, "height": 10**9}])
+        await socket.send_json(["stdin", ""])
+        await socket.send_json(["stdin", "\ud800"])
+        await socket.send_json(["stdin", "2"])
+        await painted(socket, b"WORKER")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

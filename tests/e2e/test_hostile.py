@@ -4,7 +4,7 @@ Through a real agent, on containers and on the process driver, isolated. What su
 says what happened; what its neighbour notices is nothing. Where the driver holds it alone (files, tokens, sockets,
 signals) it is tried in `tests/agent/drivers/escape`. Not tried, and why: *replay an old claim epoch*: there are no
 durable claims yet (a worker's one-time claim: there); *pickle and yaml payloads*: arguments are text, JSON or bytes,
-and nobody loads any other (`tests/mee6/test_content.py`); *header smuggling*: no HTTP front door yet. What
+and nobody loads any other (`tests/mee6/test_content.py`). Clients that smuggle headers: `tests/agent/http`. What
 such functions leave behind, and what others read of them: `test_hostile_remains.py`.
 """
 
@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 
 from mee6.client import Client
@@ -87,6 +88,8 @@ FRAMES: Final = {
     "a load that nobody asked for": "say(Report('load/' + me(), handed_over=True))",
     "a second hello": "say(Hello('', 'proxy', 'python', 1))",
     "a call in another's name": "say(Call('0.1', '0', 'good', b'', 'text/plain'))",
+    "a stream that nobody asked for": "say(Head(me(), 'text/plain'), Chunk(me(), b'x'))",
+    "room for what was never sent": "say(Credit(me(), 1 << 40))",
     "a call of another's step": "say(Call(me() + '.1', me(), 'good', b'', 'text/plain', ['other']))",
 }
 
@@ -100,6 +103,37 @@ async def test_a_frame_that_breaks_the_rules_ends_its_own_worker_at_most(
     assert type(error) in (WorkerLost, TimedOut, FunctionExited), repr(error)
     if frame == "a length of four gigabytes":
         assert "4294967295" in error.message, error.message
+
+
+STREAMS: Final = {
+    "headers for two": "say(Report(me(), b'', 'text/plain', response=Response(200, [Header('A', 'b\\r\\nC: d')])))",
+    "a status that is none": "say(Report(me(), b'', 'text/plain', response=Response(7)))",
+    "a stream's headers for two": "say(Head(me(), 'text/plain', Response(200, [Header('A\\r\\nC', 'd')])))",
+    "a content type for two": "say(Report(me(), b'{}', 'text/plain\\r\\nC: d'))",
+    "a stream's content type for two": "say(Head(me(), 'text/plain\\r\\nC: d'), Chunk(me(), b'x'))",
+    "pieces without a head": "say(Chunk(me(), b'x'))",
+    "two heads": "say(Head(me(), 'a/b'), Head(me(), 'a/b'))",
+    "more than there is room for": "say(Head(me(), 'a/b'), *[Chunk(me(), bytes(65536))] * 64)",
+    "room for what was never sent": "say(Credit(me(), 1 << 40))",
+}
+
+
+@pytest.mark.parametrize("frame", STREAMS)
+async def test_what_a_function_says_over_http_in_its_runtimes_name_goes_no_further(
+    hostile: Agent, here: Client, user: str, tmp_path: Path, frame: str
+) -> None:
+    code = f"{LANE}\ndef main(arg):\n    {STREAMS[frame]}\n    time.sleep(0.5)\n"
+    await here.add(write_function(tmp_path, "bad", code, timeoutS=5))
+    await here.add(write_function(tmp_path, "good", ECHO))
+    url = f"{hostile.http}/user/{user}/function"
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as web:
+        try:
+            answer = await web.post(f"{url}/bad")
+            assert "c" not in answer.headers
+            assert answer.status_code in (200, 502, 504), answer.text
+        except httpx.RemoteProtocolError:
+            pass  # cut off in the middle of a stream
+        assert (await web.post(f"{url}/good", json=1)).text == "1"
 
 
 async def test_a_flood_of_frames_costs_the_agent_bounded_memory_and_its_neighbours_nothing(

@@ -18,13 +18,33 @@ from agent.peers import Peer
 from mee6.errors import NotAllowed, ProtocolError
 from mee6.lane import codec
 from mee6.lane.codec import Decoder, encode
-from mee6.lane.messages import AnyMessage, Call, Fault, Goodbye, Hello, Invoke, Log, Report, Welcome
+from mee6.lane.messages import (
+    AnyMessage,
+    Call,
+    Chunk,
+    Credit,
+    Fault,
+    Goodbye,
+    Head,
+    Header,
+    Hello,
+    Invoke,
+    Log,
+    Report,
+    Response,
+    Welcome,
+)
 
 MESSAGES = st.one_of(
     st.builds(Invoke, st.text(), st.binary(), st.text(), st.lists(st.text(), max_size=4)),
     st.builds(Call, st.text(), st.text(), st.text(), st.binary(), st.text(), st.just([])),
     st.builds(Report, st.text(), st.binary(), st.text(), st.none() | st.builds(Fault, st.text(), st.text())),
     st.builds(Log, st.text(), st.sampled_from(["out", "err"]), st.text(), st.integers(0, 1 << 62)),
+    st.builds(
+        Head, st.text(), st.text(), st.none() | st.builds(Response, st.integers(200, 599), st.just([Header("a", "b")]))
+    ),
+    st.builds(Chunk, st.text(), st.binary(), st.booleans()),
+    st.builds(Credit, st.text(), st.integers(0, 1 << 40)),
     st.just(Goodbye()),
 )
 

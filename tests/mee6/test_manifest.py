@@ -87,6 +87,19 @@ def test_a_function_with_dependencies_is_a_workflow() -> None:
         (F + '"limits": {"memoryMib": 8}}', ", line 2: limits.memoryMib is the number 8, but must be a whole number "),
         (F + '"limits": {"cpus": 0}}', ", line 2: limits.cpus is the number 0, but must be a number from 0.01 and up"),
         (F + '"limits": {"pids": 1.5}}', ", line 2: limits.pids is the number 1.5, but must be a whole number from 1"),
+        (
+            F + '"http": {"method": []}}',
+            ", line 2: no key 'method' in http; did you mean 'methods'? there are: methods, ",
+        ),
+        (
+            F + '"http": {"methods": "GET"}}',
+            ', line 2: http.methods is the text "GET", but must be a list of text, as in',
+        ),
+        (F + '"http": {"methods": ["GET", 1]}}', ", but must be a list of text, as in"),
+        (F + '"http": {"methods": ["GIMME"]}}', ", line 2: http.methods has 'GIMME'; use of GET, HEAD, "),
+        (F + '"http": {"cors": ["app.example"]}}', ", line 2: http.cors has 'app.example'; use '*' or https://"),
+        (F + '"http": {"cors": ["https://a/b"]}}', ", line 2: http.cors has 'https://a/b'; use '*' or https://"),
+        (F + '"http": {"body": "some"}}', ', line 2: http.body is the text "some", but must be "whole" or "stream"'),
         (F + '"description": "' + "x" * 9 + '", "env": "' + "y" * 999 + '"}', "y..., but must be an object"),
     ],
 )

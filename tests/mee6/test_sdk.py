@@ -13,6 +13,7 @@ import pytest
 import mee6
 from mee6 import sdk
 from mee6.errors import CallRefused, Conflict, FunctionRaised
+from mee6.http import Request
 from mee6.sdk import CallTo, Context, Outcome
 
 
@@ -44,6 +45,9 @@ class Remembering:
 
     def context(self) -> Context:
         return Context("i", "f", 1, ("f",), 5.0)
+
+    def request(self) -> Request:
+        return Request("GET", "/a", "b=1")
 
 
 @pytest.fixture

@@ -361,7 +361,7 @@ class Lives(RuleBasedStateMachine):
             other = self.callees[lane]
             assert not other.tasks, "who is called directly has nothing to do"
             process.untold.calls(lane, name)
-            invoke = Invoke(name, b"", "text/plain", [*process.chain, callee], process.untold.above)
+            invoke = Invoke(name, b"", "text/plain", [*process.chain, callee], above=process.untold.above)
             other.tasks.append(("Invoke", name))
             other.running, other.calls, other.chain, other.called_by = name, 0, invoke.chain, process
             other.untold.begin(invoke, lane)

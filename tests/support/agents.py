@@ -103,7 +103,7 @@ class Agent:
         environment = {**os.environ, **told_so, **self.env}
         (state / "scratch").mkdir(exist_ok=True)
         below = settings.pop("state_dir_suffix", "")  # a state folder that cannot be, with the log still kept
-        told = {"listen": "127.0.0.1:0", **settings, "state_dir": str(state / below)}
+        told = {"listen": "127.0.0.1:0", "http_listen": "127.0.0.1:0", **settings, "state_dir": str(state / below)}
         self._process = subprocess.Popen(
             [sys.executable, "-c", _SERVE, json.dumps(told)],
             stdout=subprocess.PIPE,
@@ -154,6 +154,11 @@ class Agent:
         """Its name for groups and marks."""
         path = self.state / "agent.id"
         return path.read_text().strip() if path.exists() else "never started"
+
+    @property
+    def http(self) -> str:
+        """The URL of its front door."""
+        return f"http://{json.loads((self.state / 'agent.json').read_text())['http']}"
 
     def client(self, user: str = "default") -> Client:
         """A client of it."""

@@ -54,6 +54,8 @@ class FakeAgent:
         self.api = api
         self.functions: dict[tuple[str, str], invoker_pb2.Activity] = {}
         self.env: dict[tuple[str, str], dict[str, str]] = {}
+        self.takes_uploads = threading.Event()
+        self.takes_uploads.set()
         self.lines: list[str] = []
         """Said while a function is added."""
         self.refusals: dict[str, Mee6Error] = {}
@@ -186,6 +188,7 @@ class _Invoker(_Checked, invoker_pb2_grpc.InvokerServicer):
 
     def Upload(self, requests: Iterator[invoker_pb2.UploadRequest], context: Any) -> Any:
         header = next(requests).header
+        self.agent.takes_uploads.wait(30)
         packed = self.agent.folder / "upload.tar"
         packed.write_bytes(b"".join(piece.chunk for piece in requests))
         assert hashlib.sha256(packed.read_bytes()).hexdigest() == header.sha256
@@ -232,7 +235,13 @@ class _Invoker(_Checked, invoker_pb2_grpc.InvokerServicer):
         shown = {name: value if request.show_env else "" for name, value in env.items()}
         key = "python-3.11-abc" if self.agent.packages else ""
         return invoker_pb2.DescribeResponse(
-            activity=found, versions=[found], workers=["w1"], env=shown, packages=key, requirements=self.agent.packages
+            activity=found,
+            versions=[found],
+            workers=["w1"],
+            env=shown,
+            packages=key,
+            requirements=self.agent.packages,
+            url="http://127.0.0.1:5123/function/" + request.actName,
         )
 
     def Remove(self, request: invoker_pb2.RemoveRequest, context: Any) -> Any:
@@ -268,7 +277,7 @@ class _Console(_Checked, console_pb2_grpc.ConsoleServicer):
             pause="cgroup2", limits="cgroup2", notes=["no bubblewrap"], runtimes=["python"],
             missing=["runtime 'nodejs' needs 'node', which is not on PATH"], listen=self.agent.address,
             workers=3, paused=2, busy=1, max_workers=64, rss_bytes=64 << 20, pid=4242, state_dir="/state",
-            invocations=7, failures=1,
+            invocations=7, failures=1, http="127.0.0.1:5123",
         )  # fmt: skip
         return console_pb2.NodesReply(nodes=[node])
 

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.config import AgentConfig
@@ -19,7 +20,10 @@ from agent.feed import Feed, InvocationView, LogLine, NodeView, Picture, WorkerV
 from agent.history import History, Outcome
 from agent.peers import Peer
 from agent.policy import Changes, changed
+from agent.seats import Answer
 from agent.services.api import NO_ENV, Added, Described, FunctionStats, Ticket, silent
+from agent.stats import Stats
+from agent.streams import Pipe
 from agent.substrate.base import FunctionRecord
 from mee6.errors import (
     Cancelled,
@@ -40,6 +44,8 @@ from mee6.lane.messages import (
     AnyMessage,
     AskHandover,
     Call,
+    Chunk,
+    Credit,
     Fault,
     Goodbye,
     Handover,
@@ -47,6 +53,7 @@ from mee6.lane.messages import (
     Invoke,
     Load,
     Report,
+    Request,
     Result,
     Step,
     Welcome,
@@ -55,6 +62,20 @@ from mee6.lane.messages import Function as LaneFunction
 from mee6.manifest import Manifest
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "main.py", line 2, in main\nZeroDivisionError: no\n'
+
+
+@dataclass
+class Asked:
+    """An invocation over HTTP, for a test to answer."""
+
+    id: str
+    arg: bytes
+    content_type: str
+    answer: Callable[[Answer], None]
+    request: Request | None
+    pipe: Pipe | None
+    sent: list[Chunk | Credit] = field(default_factory=list)
+    """What the function was sent in pieces."""
 
 
 class FakeNode:
@@ -78,10 +99,52 @@ class FakeNode:
         self.reports: dict[str, asyncio.Future[Report]] = {}
         self.grants = True
         self.tokens = {"token-1"}
+        self.asked: dict[str, Asked] = {}
+        """Over HTTP, by id."""
+        self.stats = Stats()
         self._ids = itertools.count(1)
 
     def record(self, name: str, version: int = 1, user: str = "default") -> FunctionRecord:
         return FunctionRecord(user, name, version, "0" * 64, 10, Manifest(name, "python"), 1_700_000_000.5)
+
+    def submit(
+        self,
+        user: str,
+        name: str,
+        arg: bytes,
+        content_type: str,
+        answer: Callable[[Answer], None],
+        timeout_s: float | None = None,
+        request: Request | None = None,
+        pipe: Pipe | None = None,
+    ) -> str:
+        self.function(user, name)
+        id_ = f"h{next(self._ids)}"
+        asked = Asked(id_, arg, content_type, answer, request, pipe)
+        self.history.accepted(InvocationView(id_, user, name, 1, "running"), len(arg))
+        self.asked[id_] = asked
+        if pipe is not None:
+            assert pipe.open(id_, asked.sent.append)
+            pipe.called()
+        match name:
+            case "echo":
+                asyncio.get_running_loop().call_soon(asked.answer, Answer(arg, content_type))
+            case "fail":
+                fault = Fault("function_raised", "no", "fail", "ZeroDivisionError", TRACEBACK)
+                asyncio.get_running_loop().call_soon(asked.answer, Answer(b"", "", fault))
+            case "full":
+                asked.answer(Answer(b"", "", Fault("exhausted", "too many wait")))
+            case _:  # goes on
+                pass
+        return id_
+
+    def function(self, user: str, name: str) -> FunctionRecord:
+        if name not in self.records:
+            raise FunctionNotFound(f"no function {name!r} for user {user!r}; see: mee6 act ls")
+        return self.records[name]
+
+    def totals(self) -> Stats:
+        return self.stats
 
     def begin(self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None) -> Ticket:
         if self.draining:
@@ -138,6 +201,9 @@ class FakeNode:
 
     def cancel(self, id: str) -> None:  # noqa: A002
         self.history.find(id)
+        if id in self.asked:
+            self.cancelled.append(id)
+            self.asked[id].answer(Answer(b"", "", Fault("cancelled", "it was called off")))
         if id in self.running:
             self.cancelled.append(id)
             self.finish(id, Cancelled(f"invocation {id} was called off"))

@@ -21,14 +21,18 @@ from mee6.lane.messages import (
     AnyMessage,
     AskHandover,
     Call,
+    Chunk,
+    Credit,
     Function,
     Handover,
+    Head,
     Hello,
     Invoke,
     Limits,
     Load,
     Log,
     Report,
+    Request,
     Result,
     Step,
     Steps,
@@ -39,6 +43,7 @@ from tests.support.places import WAIT_S, Here, Place
 
 M = TypeVar("M", bound=AnyMessage)
 HERE = Here()
+WINDOW = 256 << 10
 
 
 class Server:
@@ -84,6 +89,27 @@ class Server:
         data, kind = pack(arg)
         self.lane.send(Invoke(number, data, kind, list(chain)))
         return number
+
+    def begin_http(self, arg: object, request: Request | None = None, window: int = WINDOW) -> str:
+        """Begins an invocation whose result may come in pieces."""
+        number = f"h{next(self._numbers)}"
+        data, kind = pack(arg)
+        self.lane.send(Invoke(number, data, kind, ["f"], request or Request("POST", "", ""), window))
+        return number
+
+    def pieces(self, number: str, *, credit: bool = True) -> tuple[Head, list[bytes], Report]:
+        """What comes of it; room is given back for each piece."""
+        head = self.until(Head, lambda head: head.id == number)
+        pieces: list[bytes] = []
+        while True:
+            message = self.receive()
+            assert message is not None, "the lane ended in the middle of a stream"
+            if isinstance(message, Chunk) and message.id == number:
+                pieces.append(message.data)
+                if credit:
+                    self.lane.send(Credit(number, len(message.data)))
+            elif isinstance(message, Report) and message.id == number:
+                return head, pieces, message
 
     def report(self, number: str) -> Report:
         return self.until(Report, lambda report: report.id == number)

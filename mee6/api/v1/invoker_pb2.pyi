@@ -225,7 +225,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., show_env: _Optional[bool] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages", "requirements")
+    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages", "requirements", "url")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -241,6 +241,7 @@ class DescribeResponse(_message.Message):
     ENV_FIELD_NUMBER: _ClassVar[int]
     PACKAGES_FIELD_NUMBER: _ClassVar[int]
     REQUIREMENTS_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
     activity: Activity
     versions: _containers.RepeatedCompositeFieldContainer[Activity]
     missing: _containers.RepeatedScalarFieldContainer[str]
@@ -249,7 +250,8 @@ class DescribeResponse(_message.Message):
     env: _containers.ScalarMap[str, str]
     packages: str
     requirements: _containers.RepeatedCompositeFieldContainer[Package]
-    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[Package, _Mapping]]] = ...) -> None: ...
+    url: str
+    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[Package, _Mapping]]] = ..., url: _Optional[str] = ...) -> None: ...
 
 class Package(_message.Message):
     __slots__ = ("name", "version", "asked")

@@ -101,7 +101,7 @@ def _policy(node: Node) -> dict[str, str]:
         "pause": node.pause_policy,
         "keep-alive": f"{node.keep_alive_s:g}s",
         "linger": f"{node.linger_s:g}s",
-        "memory-budget": units.size_text(node.memory_budget_bytes) or "0",
+        "memory-budget": units.size_given(node.memory_budget_bytes) or "0",
         "prewarm": " ".join(f"{pool.name}={pool.floor}" for pool in node.pools),
         "ceiling": " ".join(f"{pool.name}={pool.ceiling}" for pool in node.pools),
     }

@@ -122,7 +122,7 @@ def _limits(context: Context) -> None:
         app.did(line(values), f"{name} may use {may}")
 
     fields = [
-        Field("memory", "memory", units.size_text(found.memory_limit_bytes), "256M; empty = as it is"),
+        Field("memory", "memory", units.size_given(found.memory_limit_bytes), "256M; empty = as it is"),
         Field("cpus", "cores", f"{found.cpus_limit:g}" if found.cpus_limit else "", "0.5; 0 = all; empty = as it is"),
     ]
     note = (

@@ -21,6 +21,7 @@ from mee6.errors import Mee6Error
 from mee6.manifest import FILE_NAME
 from mee6.records import Added
 from mee6.sizes import size_text
+from mee6tui.cli import environment
 from mee6tui.console import folder, shell
 from mee6tui.console.commands import Context, Key
 from mee6tui.console.folder import Checked
@@ -31,8 +32,11 @@ from mee6tui.console.targets import barred
 from mee6tui.console.widgets.harmless import clean
 from mee6tui.console.widgets.line import Line, Lines
 from mee6tui.console.widgets.prompt import common_start
+from mee6tui.console.widgets.sparkline import bar
 
 LABEL = 9
+BAR = 24
+"""Cells."""
 
 
 class Folders(DirectoryTree):
@@ -71,10 +75,10 @@ class AddScreen(Dialog):
     AddScreen #form { height: auto; }
     AddScreen .label { width: 9; }
     AddScreen .row { margin-bottom: 0; }
-    AddScreen #offers { height: 1; margin-bottom: 1; }
-    AddScreen Folders { height: 5; background: $background; padding: 0 1; scrollbar-size-vertical: 1; }
+    AddScreen #offers { height: 1; }
+    AddScreen Folders { height: 5; margin-top: 1; background: $background; padding: 0 1; scrollbar-size-vertical: 1; }
     AddScreen.-tall Folders { height: 14; }
-    AddScreen #check { height: 3; margin-top: 1; }
+    AddScreen #check { height: 3; }
     AddScreen .command { margin-top: 0; max-height: 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -90,7 +94,7 @@ class AddScreen(Dialog):
         self.source = sources[0]
         self.checked: Checked | None = None
         self._error = ""
-        self._progress = ""
+        self._progress = self._adding = ""
         self._busy = False
         self._places: dict[range, str] = {}
         self._looked_for: str | None = None
@@ -98,7 +102,8 @@ class AddScreen(Dialog):
         self._offers = Lines(ground="panel", id="offers")
         self._check = Lines(ground="panel", id="check")
         self.path = _Path(_beginning(context), placeholder="folder that holds activity.json", id="path", compact=True)
-        self.path.cursor_blink = False
+        self.env = Input(placeholder="KEY=VALUE ...; KEY alone = the value it has here", id="env", compact=True)
+        self.path.cursor_blink = self.env.cursor_blink = False
         self.folders = Folders(Path.cwd())
         self.folders.show_guides = False
         self.folders.guide_depth = 2
@@ -113,6 +118,7 @@ class AddScreen(Dialog):
             self._to,
             Horizontal(Static("folder", classes="label"), self.path, classes="row"),
             self._offers,
+            Horizontal(Static("env", classes="label"), self.env, classes="row"),
             self.folders,
             self._check,
             Static("", classes="command", markup=False),
@@ -164,9 +170,12 @@ class AddScreen(Dialog):
         return self.context.app.clients[self.source].user
 
     def lines(self) -> Sequence[str]:
-        """What does the same."""
+        """What does the same, once there is a folder."""
+        if not self.path.value.strip():
+            return ()
         path = str(self.checked.folder) if self.checked else self.path.value
-        return [shell.line(["act", "add", path], self.context.app.flags.get(self.source, ""))]
+        given = [word for variable in shell.words(self.env.value) for word in ("-e", variable)]
+        return [shell.line(["act", "add", path, *given], self.context.app.flags.get(self.source, ""))]
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """It is looked at, beside."""
@@ -290,12 +299,18 @@ class AddScreen(Dialog):
                 if not checked.error:
                     self._fail("name the folder that holds the function")
                 return
+            try:
+                env = environment.given(shell.words(self.env.value), None)
+            except Mee6Error as error:
+                self._fail(error.message)
+                self.env.focus()
+                return
             line = self.lines()[0]
-            self._progress = "packing"
+            self._adding, self._progress = checked.manifest.name, "packing"
             client = app.clients[source]
             path = await asyncio.to_thread(checked.folder.resolve)
             try:
-                added = await client.add(path, on_progress=self._sent, on_line=self._told)
+                added = await client.add(path, env=env, on_progress=self._sent, on_line=self._told)
             except Mee6Error as error:
                 app.note(line, error.message)
                 if self in app.screen_stack:
@@ -312,6 +327,7 @@ class AddScreen(Dialog):
         finally:
             self._busy = False
             self._progress = ""
+            app.under_way.pop(self._adding, None)
             app.hurry()
 
     def _fail(self, message: str) -> None:
@@ -319,10 +335,18 @@ class AddScreen(Dialog):
         self.context.app.hurry()
 
     def _sent(self, sent: int, total: int) -> None:
-        self._progress = f"sending {size_text(sent)} of {size_text(total)}, {100 * sent // max(1, total)} %"
+        part = sent / max(1, total)
+        ascii_only = self.context.app.palette.ascii
+        self._progress = (
+            f"{bar(part, BAR, ascii_only=ascii_only)} {size_text(sent)} of {size_text(total)} sent, {part:.0%}"
+            if sent < total
+            else f"{size_text(total)} sent; the agent takes it in"
+        )
+        self.context.app.under_way[self._adding] = f"{part:.0%}"
 
     def _told(self, line: str) -> None:
         self._progress = clean(line)
+        self.context.app.under_way[self._adding] = "packages"
 
 
 def _story(added: Added) -> str:

@@ -15,15 +15,13 @@ if TYPE_CHECKING:
 class CommandLine(Prompt):
     """What is typed is a command, or a filter."""
 
-    def __init__(self) -> None:
-        super().__init__(self._offered)
-
     @property
     def console(self) -> ConsoleApp:
         """The app, by its own type."""
         return cast("ConsoleApp", self.app)
 
-    def _offered(self, sign: str, text: str) -> list[str]:
+    def offers(self, sign: str, text: str) -> list[str]:
+        """Names, and after one what may follow it."""
         if sign != ":":
             return []
         registry = self.console.registry
@@ -35,22 +33,25 @@ class CommandLine(Prompt):
             return []
         return [f"{name} {offer}" for offer in command.complete(self.console) if offer.startswith(rest)]
 
-    def on_prompt_typed(self, event: Prompt.Typed) -> None:
-        """A filter is tried while it is typed; one that is not finished is left alone."""
-        event.stop()
-        if event.sign == "/":
-            with suppress(InvalidInput):
-                self.console.page.set_filter(event.text)
+    def about(self, sign: str, text: str) -> str:
+        """The command's title."""
+        command = self.console.registry.by_name(text.strip()) if sign == ":" else None
+        return command.title if command else ""
 
-    def on_prompt_entered(self, event: Prompt.Entered) -> None:
+    def typed(self, sign: str, text: str) -> None:
+        """A filter is tried while it is typed; one that is not finished is left alone."""
+        if sign == "/":
+            with suppress(InvalidInput):
+                self.console.page.set_filter(text)
+
+    def entered(self, sign: str, text: str) -> None:
         """Does what was typed."""
-        event.stop()
         console = self.console
         console.attend()
-        if event.sign == "/":
-            console.filter(event.text)
+        if sign == "/":
+            console.filter(text)
             return
-        name, _, arg = event.text.strip().partition(" ")
+        name, _, arg = text.strip().partition(" ")
         if not name:
             return
         command = console.registry.by_name(name)
@@ -59,9 +60,8 @@ class CommandLine(Prompt):
             return
         console.run_command(command, console.context(arg.strip()))
 
-    def on_prompt_left(self, event: Prompt.Left) -> None:
+    def left(self, sign: str, before: str) -> None:
         """The filter is again what it was."""
-        event.stop()
-        if event.sign == "/":
-            self.console.filter(event.before)
+        if sign == "/":
+            self.console.filter(before)
         self.console.attend()

@@ -56,6 +56,14 @@ class Detail(Page):
         yield self.table
 
     @property
+    def is_old(self) -> bool:
+        """Once its agent is away, unless it has ended."""
+        key = self.place.key
+        if key is None or self.place.kind == "event" or self.store.away_since(key[0]) is None:
+            return False
+        return not getattr(self._record(), "ended_ns", 0)
+
+    @property
     def main(self) -> Widget | None:
         """The events."""
         return self.table
@@ -139,7 +147,14 @@ class Detail(Page):
         pairs = [(name, self._fact(source, name, getattr(record, name))) for name in record.__struct_fields__]
         known = [(name, text) for name, text in pairs if text]
         width = max(len(_title(name)) for name, _text in known)
-        return [[(f"  {_title(name).ljust(width)}  ", "quiet"), (text, _tone(name, text))] for name, text in known]
+        return [
+            [(f"  {_title(name).ljust(width)}  ", "quiet"), (self._signed(name, text), _tone(name, text))]
+            for name, text in known
+        ]
+
+    def _signed(self, name: str, text: str) -> str:
+        signs = look.WORKERS if self.place.kind == "worker" else look.INVOCATIONS
+        return self.facts.palette.word(signs[text]) if name == "state" and text in signs else text
 
     def _fact(self, source: str, name: str, value: Any) -> str:
         if name == "spans":

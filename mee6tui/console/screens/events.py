@@ -16,12 +16,16 @@ class Events(TablePage):
     """All that happened."""
 
     NAME, TITLE, KEY, KIND = "events", "events", "0", "event"
-    HELP = "All that the agents did, newest first. Of several changes within 25 ms only the last is told."
+    HELP = "All that the agents did, newest first. Of several changes within 50 ms only the last is told."
     SORT, CLI, EMPTY = "-number", "mee6 watch", "nothing has happened yet"
 
     def __init__(self) -> None:
         self._recent: dict[Key, Happened] = {}
         super().__init__()
+
+    def is_old_row(self, row: Row) -> bool:  # noqa: ARG002 - whatever it is
+        """What happened has happened."""
+        return False
 
     def columns(self) -> list[Column[Row]]:
         """What an event is."""

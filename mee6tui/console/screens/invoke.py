@@ -18,6 +18,7 @@ from mee6tui.console import look, result, shell
 from mee6tui.console.commands import Context, Key
 from mee6tui.console.invoking import Invoking
 from mee6tui.console.payload import CHECKED_CHARACTERS, Fault, Mode, Payload, fault_in
+from mee6tui.console.screens.argument import Argument
 from mee6tui.console.screens.dialogs import Dialog, Field, Form, Values, choice, fault_lines
 from mee6tui.console.screens.page import Place
 from mee6tui.console.targets import barred, other_user
@@ -25,7 +26,9 @@ from mee6tui.console.widgets.harmless import clean
 from mee6tui.console.widgets.line import Line, Lines
 
 LABEL: Final = 12
-FOOT: Final = "ctrl+r runs   ctrl+t kind   ctrl+up earlier   ctrl+y copies the line"
+FOOT: Final = "enter runs  ctrl+n new line  ctrl+t kind  ctrl+up earlier  ctrl+y copies"
+FOOT_LINES: Final = "ctrl+j or F5 runs  enter new line  ctrl+t kind  ctrl+up earlier"
+FOOT_FIELD: Final = "enter runs  ctrl+t kind  ctrl+up earlier  ctrl+y copies the line"
 FOOT_RUNNING: Final = "k cancels   t trace   l logs   e argument   esc leaves it running"
 FOOT_ENDED: Final = "v view  c copy  s save  t trace  l logs  r again  e argument  Y line"
 
@@ -63,7 +66,7 @@ class InvokeScreen(Dialog):
     InvokeScreen.-ran #status, InvokeScreen.-ran #result { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+r,f5", "run", "Run", show=False, id="invoke.run", priority=True),
+        Binding("ctrl+j,ctrl+enter,f5,ctrl+r", "run", "Run", show=False, id="invoke.run", priority=True),
         Binding("ctrl+t", "mode", "Text, JSON, file", show=False, id="invoke.mode", priority=True),
         Binding("ctrl+up,alt+up", "recall(1)", "Earlier", show=False, id="invoke.earlier", priority=True),
         Binding("ctrl+down,alt+down", "recall(-1)", "Later", show=False, id="invoke.later", priority=True),
@@ -94,13 +97,11 @@ class InvokeScreen(Dialog):
         """Whose end is shown."""
         self._checked: tuple[Mode, str] | None = None
         self._fault: Fault | None = None
+        self._said = FOOT
         self._mode = Lines(ground="panel", clicked=self._click_mode, id="mode")
         self._check = Lines(ground="panel", id="check")
         self._status = Lines(ground="panel", id="status")
-        self.editor = TextArea(
-            payload.text, compact=True, tab_behavior="focus", id="editor", highlight_cursor_line=False, soft_wrap=True
-        )
-        self.editor.cursor_blink = False
+        self.editor = Argument(payload.text, is_json=lambda: self.mode is Mode.JSON, run=self.action_run, id="editor")
         self.path = Input(
             payload.text if payload.mode is Mode.FILE else "", placeholder="path of a file", id="path", compact=True
         )
@@ -142,9 +143,9 @@ class InvokeScreen(Dialog):
         self.set_class(self.app.size.height >= 36, "-tall")
         self._show_mode()
         self.show_lines()
-        self.flush(0.0)
         self.editor.select_all()  # what is typed goes over what was sent last
         self.set_focus(self._typed_into)
+        self.flush(0.0)
         if self._at_once:
             self.action_run()
 
@@ -278,7 +279,6 @@ class InvokeScreen(Dialog):
         self.add_class("-ran")
         self.result.text = ""
         self.result.focus()
-        self._foot(FOOT_RUNNING)
         app.run_worker(self._until_it_ends(running, self.lines()[0]), group="command", exit_on_error=False)
         app.hurry()
 
@@ -310,6 +310,7 @@ class InvokeScreen(Dialog):
     def flush(self, now: float) -> None:  # noqa: ARG002 - what it shows is in the store's own time
         """Shows the check, how it goes, and the result once."""
         self._check.show(self._check_lines())
+        self._show_foot()
         running = self.running
         if running is None:
             return
@@ -317,7 +318,6 @@ class InvokeScreen(Dialog):
         if running.ended and self._shown is not running:
             self._shown = running
             self._show_result()
-            self._foot(FOOT_ENDED)
 
     def _status_line(self, running: Invoking) -> Line:
         app = self.context.app
@@ -351,8 +351,17 @@ class InvokeScreen(Dialog):
         elif running.error is not None:
             self.result.text = result.error_text(running.error)
 
-    def _foot(self, text: str) -> None:
-        self.query_one("#foot", Static).update(text)
+    def _show_foot(self) -> None:
+        running = self.running
+        if self.has_class("-ran") and running is not None:
+            said = FOOT_ENDED if running.ended else FOOT_RUNNING
+        elif self.focused is not self.editor:
+            said = FOOT_FIELD
+        else:
+            said = FOOT if self.editor.is_whole(self._fault) else FOOT_LINES
+        if said != self._said:
+            self._said = said
+            self.foot.update(said)
 
     # With what came of it
 
@@ -394,7 +403,6 @@ class InvokeScreen(Dialog):
     def action_argument(self) -> None:
         """Back to the form."""
         self.remove_class("-ran")
-        self._foot(FOOT)
         self._typed_into.focus()
 
     def action_save(self) -> None:

@@ -48,7 +48,10 @@ class Logs(Page):
     """What functions wrote."""
 
     NAME, TITLE, KEY = "logs", "logs", "8"
-    HELP = "What functions wrote, live, of all nodes in the order of time. It follows the end until it is moved up."
+    HELP = (
+        "What functions wrote, live, of all nodes in the order of time; » is standard error. "
+        "It follows the end until it is moved up."
+    )
     KEYS = (
         ("j k g G", "choose a line; oldest; follow"),
         ("/ n N", "search; next, previous; !text = without"),
@@ -246,7 +249,7 @@ class Logs(Page):
             store.wall_ns(source, line.at_ns),
             self._label(store, source, line),
             log.text,
-            is_error=log.stream == "err",
+            is_stderr=log.stream == "err",
             lost_bytes=log.dropped_bytes,
         )
         if not self._origins or self._origins[-1][1:] != (source, log.invocation):

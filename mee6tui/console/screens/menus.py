@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -35,10 +36,16 @@ class Menu(ModalScreen[None]):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
+        self.foot = Static(self.FOOT, id="foot", markup=False)
 
     def heading(self) -> str:
         """Its first line."""
         raise NotImplementedError
+
+    @property
+    def room(self) -> int:
+        """Columns that its text has, in a box as wide as most."""
+        return min(76, int(self.app.size.width * 0.96)) - 6
 
     def body(self) -> Widget:
         """What stands between first and last line."""
@@ -49,7 +56,7 @@ class Menu(ModalScreen[None]):
         with Vertical(id="box"):
             yield Static(self.heading(), id="title", markup=False)
             yield self.body()
-            yield Static(self.FOOT, id="foot", markup=False)
+            yield self.foot
 
     def action_close(self) -> None:
         """Goes away."""
@@ -61,33 +68,51 @@ def key_names(command: Command) -> str:
     return " ".join(key_name(key) for key in command.keys)
 
 
+def hanging(first: str, words: str, wide: int, width: int) -> str:
+    """Words after a first one in its column of so many cells, and below each other."""
+    return textwrap.fill(
+        words,
+        max(width, wide + 20),
+        initial_indent=first.ljust(wide),
+        subsequent_indent=" " * wide,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+        drop_whitespace=True,
+    )
+
+
 class HelpScreen(Menu):
     """The keys that do something here."""
 
     DEFAULT_CSS: ClassVar[str] = """
     HelpScreen #lines { height: auto; max-height: 100%; }
-    HelpScreen #scroll { height: auto; max-height: 55vh; }
+    HelpScreen #scroll { height: auto; max-height: 60vh; }
     """
     FOOT = "arrows scroll   esc closes"
 
     def heading(self) -> str:
         """Which page's."""
-        return f"Keys on {self.context.app.page.heading()}"
+        page = self.context.app.page
+        return f"Keys on {page.TITLE or page.NAME}"
 
     def text(self) -> str:
         """All of it."""
         app, context = self.context.app, self.context
         lines = [app.page.HELP, ""] if app.page.HELP else []
-        wide = 20  # of three keys with names as long as `delete`
-        if app.page.KEYS:
-            lines += [f"{keys:<{wide}}{words}" for keys, words in app.page.KEYS] + [""]
+        rows = list(app.page.KEYS)
         here = [command for command in app.registry.here(context.page, context.selection) if command.menu]
         for command in here:
             if command.keys and not command.id.startswith("go."):
                 reason = command.when(context)
-                lines.append(f"{key_names(command):<{wide}}{command.title}" + (f" ({reason})" if reason else ""))
+                rows.append((key_names(command), command.title + (f" ({reason})" if reason else "")))
+        wide = max((len(keys) for keys, _words in rows), default=0) + 2
+        for place, (keys, words) in enumerate(rows):
+            lines += [""] * (place == len(app.page.KEYS) > 0)
+            lines.append(hanging(keys, words, wide, self.room))
         pages = [command for command in here if command.id.startswith("go.")]
-        lines += ["", "Pages: " + "   ".join(f"{key_names(command)} {command.names[0]}" for command in pages)]
+        said = "   ".join(f"{key_names(command)} {command.names[0]}" for command in pages)
+        lines += ["", hanging("Pages", said, 7, self.room)]
         return "\n".join(lines)
 
     def body(self) -> Widget:
@@ -99,7 +124,7 @@ class ActionsMenu(Menu):
     """All that can be done with what is selected; what cannot says why."""
 
     DEFAULT_CSS: ClassVar[str] = """
-    ActionsMenu OptionList { height: auto; max-height: 55vh; border: none; background: $panel; padding: 0; }
+    ActionsMenu OptionList { height: auto; max-height: 60vh; border: none; background: $panel; padding: 0; }
     """
     FOOT = "enter does it   esc closes"
 
@@ -127,7 +152,7 @@ class ActionsMenu(Menu):
         for command in self.commands:
             reason = command.when(self.context)
             keys = key_names(command).split(" ", maxsplit=1)[0]
-            text = f"{keys:<9}{command.title}" + (f"  ({reason})" if reason else "")
+            text = hanging(keys, command.title + (f"  ({reason})" if reason else ""), 9, self.room)
             options.append(Option(text, id=command.id.replace(".", "__"), disabled=bool(reason)))
         return OptionList(*options, markup=False, compact=True)
 

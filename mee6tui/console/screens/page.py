@@ -69,6 +69,11 @@ class Page(Vertical):
         return False
 
     @property
+    def is_old(self) -> bool:
+        """Whether all that it shows is as it was when an agent was last heard of; then it is shown faded."""
+        return False
+
+    @property
     def main(self) -> Widget | None:
         """What takes the keys when the page is gone to."""
         return None

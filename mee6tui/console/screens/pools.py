@@ -13,7 +13,7 @@ from mee6.records import Node, Worker
 from mee6tui.cli.units import age
 from mee6tui.console import look
 from mee6tui.console.commands import Key, Selection
-from mee6tui.console.look import bytes_, count, milliseconds, rate
+from mee6tui.console.look import bytes_, clock_time, count, milliseconds, rate
 from mee6tui.console.meter import SECONDS, Gauge, Meter, quantiles
 from mee6tui.console.screens.page import Page
 from mee6tui.console.store import Changes, Store
@@ -60,6 +60,11 @@ class Pools(Page):
         yield self.describe
 
     @property
+    def is_old(self) -> bool:
+        """Once all agents are away."""
+        return self.store.all_away
+
+    @property
     def main(self) -> Widget | None:
         """The map."""
         return self.map
@@ -79,16 +84,17 @@ class Pools(Page):
         """Hands what has changed to the map; the figures twice a second."""
         store = self.store
         if self._changes:
-            known = self.map.signs
-            changed = self._changes.take()
-            if new := sorted((key for key in changed if key not in known), key=natural):  # in their order
-                changed = new + [key for key in changed if key in known]
-            for key in changed:
-                worker = store.workers.get(key)
+            workers, signs, change = store.workers, look.WORKERS, self.map.change
+            new = []
+            for key in self._changes.take():
+                worker = workers.get(key)
                 if worker is None:
                     self.map.drop(key)
-                else:
-                    self.map.put(key, self._group(key[0], worker.pool), look.WORKERS.get(worker.state, look.UNKNOWN))
+                elif not change(key, (key[0], worker.pool), signs.get(worker.state, look.UNKNOWN)):
+                    new.append(key)
+            for key in sorted(new, key=natural):  # in their order
+                worker = workers[key]
+                self.map.put(key, self._group(key[0], worker.pool), signs.get(worker.state, look.UNKNOWN))
         if now - self._figured_at >= FIGURES_S:
             self._figured_at = now
             self._show_figures(store)
@@ -131,6 +137,9 @@ class Pools(Page):
             here = {state: number for (s, p, state), number in states.items() if (s, p) == (source, pool)}
             total = sum(number for state, number in here.items() if state != "gone")
             line = [(f"{source} ", "quiet"), (pool, "*text"), (f"  {total:,}", "text")]
+            if (away := store.away_since(source)) is not None:
+                ago_ns = int((self.console.now() - away) * 1e9)
+                line.append((f"  as of {clock_time(self.console.wall_ns() - ago_ns)}", "*warning"))
             node = store.nodes.get(source)
             kept = next((kept for kept in node.pools if kept.name == pool), None) if node else None
             if kept is not None:

@@ -40,6 +40,8 @@ class TablePage(Page):
         self._changes: Changes | None = None
         self._several = False
         self.table: LiveTable[Key, Row] = LiveTable(self.columns(), sort=self.SORT, ticking=True, empty=self.EMPTY)
+        self.table.is_old = self.is_old_row
+        self._away: list[str] = []
 
     def columns(self) -> list[Column[Row]]:
         """From left to right, without the node's."""
@@ -69,6 +71,10 @@ class TablePage(Page):
         self._set_columns(store)
         self.table.replace({key: (key, record) for key, record in self.records(store)})
 
+    def is_old_row(self, row: Row) -> bool:
+        """Whether a row is as it was when its agent was last heard of."""
+        return self.store.away_since(row[0][0]) is not None
+
     def leave(self) -> None:
         """Looks away: what changes meanwhile is read when one comes back."""
         self._changes = None
@@ -78,14 +84,20 @@ class TablePage(Page):
         if self._changes:
             store, table = self.store, self.table
             read = self.reader(store)
+            changed: dict[Key, Row] = {}
             for key in self._changes.take():
                 record = read(key)
                 if record is None:
                     table.drop(key)
                 else:
-                    table.put(key, (key, record))
+                    changed[key] = (key, record)
+            table.put_all(changed)
             if (len(store.nodes) > 1) != self._several:
                 self._set_columns(store)
+        away = [source for source in self.store.links if self.store.away_since(source) is not None]
+        if away != self._away:
+            self._away = away
+            self.table.repaint()
         self.table.flush(now)
 
     def selection(self) -> Selection | None:

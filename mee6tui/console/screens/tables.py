@@ -26,7 +26,7 @@ class Workers(TablePage):
     def columns(self) -> list[Column[Row]]:
         """What a worker is."""
         return [
-            Column("worker", "WORKER", 8, lambda row: row[1].id, sort=lambda row: numbered(row[1].id)),
+            Column("worker", "WORKER", 8, lambda row: row[1].id, sort=lambda row: numbered(row[1].id), steady=True),
             self.state(look.WORKERS),
             Column("function", "FUNCTION", 16, lambda row: row[1].function or row[1].reason, grows=True, flashes=True),
             Column("for", "FOR", 5, self._for, sort=lambda row: -row[1].since_ns, tone=quiet, right=True, priority=2),
@@ -144,7 +144,7 @@ class Invocations(TablePage):
     def columns(self) -> list[Column[Row]]:
         """What an invocation is."""
         return [
-            Column("began", "BEGAN", 8, self._began, lambda row: row[1].accepted_ns, tone=quiet),
+            Column("began", "BEGAN", 8, self._began, lambda row: row[1].accepted_ns, tone=quiet, steady=True),
             Column("function", "FUNCTION", 16, lambda row: row[1].function, grows=True),
             self.state(look.INVOCATIONS),
             Column("took", "TOOK", 7, self._took, self._took_ns, right=True),
@@ -155,6 +155,10 @@ class Invocations(TablePage):
             Column("id", "ID", 12, lambda row: row[1].id, tone=quiet, priority=3),
             Column("error", "ERROR", 16, _first_error, tone=lambda _row: "error", priority=2, grows=True),
         ]
+
+    def is_old_row(self, row: Row) -> bool:
+        """One that has ended is what it is."""
+        return not row[1].ended_ns and super().is_old_row(row)
 
     def _began(self, row: Row) -> str:
         return clock_time(self.store.wall_ns(row[0][0], row[1].accepted_ns))

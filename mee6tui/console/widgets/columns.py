@@ -10,6 +10,8 @@ R = TypeVar("R")
 
 GAP: Final = 2
 """Cells from one column to the next."""
+GROWN: Final = 48
+"""Cells that a column grows to, unless it is the last: what belongs together is not read across a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Column(Generic[R]):
     """Takes the room that is left."""
     flashes: bool = False
     """A change of its text lights the row up for a second."""
+    steady: bool = False
+    """What it is sorted by stays as it is for as long as there is the row."""
 
 
 def fitted(columns: Sequence[Column[R]], room: int) -> list[tuple[Column[R], int]]:
@@ -45,6 +49,10 @@ def fitted(columns: Sequence[Column[R]], room: int) -> list[tuple[Column[R], int
     while needed() > room and any(column.priority for column in kept):
         last = max(column.priority for column in kept)
         kept.remove([column for column in kept if column.priority == last][-1])
+    widths = {column.key: column.width for column in kept}
     growing = [column for column in kept if column.grows]
-    spare = max(0, room - needed())
-    return [(column, column.width + (spare // len(growing) if column.grows else 0)) for column in kept]
+    for left, column in zip(range(len(growing), 0, -1), growing, strict=True):
+        spare = max(0, room + GAP - sum(width + GAP for width in widths.values())) // left
+        most = spare if column is kept[-1] else max(0, GROWN - column.width)
+        widths[column.key] += min(spare, most)
+    return [(column, widths[column.key]) for column in kept]

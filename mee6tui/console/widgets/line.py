@@ -69,7 +69,40 @@ def set_bars(widget: Widget, palette: Palette) -> None:
     widget.horizontal_scrollbar.renderer = renderer  # type: ignore[misc]
 
 
-class LineView(Painted, ScrollView, can_focus=True):
+class Bare(Widget):
+    """A widget that gives Textual its lines as they are.
+
+    It has no border, padding or tint, and its colours are true ones already, so that what Textual does to lines would
+    change nothing and cost several times what the lines do. Only without colours is there something to be done.
+    """
+
+    ALLOW_SELECT: ClassVar[bool] = False
+
+    @property
+    def inner(self) -> Size:
+        """The cells that are its own, without scrollbars; found anew each time, which is dear."""
+        return self.scrollable_content_region.size
+
+    def line_at(self, y: int, width: int) -> Strip:
+        """The line at `y` from the top of what is seen, in exactly `width` cells; to be given by the widget."""
+        raise NotImplementedError
+
+    def render_line(self, y: int) -> Strip:
+        """One line; asked for without colours."""
+        return self.line_at(y, self.inner.width)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines that Textual asks for."""
+        if self.app.no_color:
+            return super().render_lines(crop)
+        width = self.inner.width
+        strips = [self.line_at(y, width) for y in crop.line_range]
+        if crop.x > 0 or crop.right < width:
+            strips = [strip.crop(*crop.column_span) for strip in strips]
+        return strips
+
+
+class LineView(Painted, ScrollView, Bare, can_focus=True):
     """A scrolled widget that paints line by line; it is painted by `flush`, which the frame clock calls."""
 
     DEFAULT_CSS: ClassVar[str] = "LineView { scrollbar-size-vertical: 1; scrollbar-gutter: auto; }"
@@ -88,25 +121,18 @@ class LineView(Painted, ScrollView, can_focus=True):
         set_bars(self, palette)
         super().set_palette(palette)
 
-    @property
-    def inner(self) -> Size:
-        """The cells that are its own, without scrollbars."""
-        return self.scrollable_content_region.size
-
     def repaint(self) -> None:
         """Paints all of it again."""
         self.refresh()
 
 
-class Lines(Painted, Widget):
+class Lines(Painted, Bare):
     """A few lines of text; only those that differ from before are painted.
 
     Args:
         ground: the tone behind them.
         clicked: told of a click's column and line.
     """
-
-    ALLOW_SELECT: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -119,28 +145,34 @@ class Lines(Painted, Widget):
         super().__init__(id=id, classes=classes)
         self.ground = ground
         self.lines: list[Line] = []
+        self._strips: dict[int, Strip] = {}
         self._clicked = clicked
 
     def show(self, lines: Sequence[Line]) -> None:
         """Shows these lines from now on."""
         old, self.lines = self.lines, [list(line) for line in lines]
         if len(old) != len(self.lines):
-            self.refresh()
+            self.repaint()
             return
-        width = self.size.width
-        pairs = enumerate(zip(old, self.lines, strict=True))
-        changed = [Region(0, y, width, 1) for y, (before, line) in pairs if before != line]
+        changed = [y for y, (before, line) in enumerate(zip(old, self.lines, strict=True)) if before != line]
         if changed:
-            self.refresh(*changed)
+            width = self.size.width
+            for y in changed:
+                self._strips.pop(y, None)
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
 
     def repaint(self) -> None:
         """Paints all of it again."""
+        self._strips.clear()
         self.refresh()
 
-    def render_line(self, y: int) -> Strip:
+    def line_at(self, y: int, width: int) -> Strip:
         """One line of it."""
-        line = self.lines[y] if y < len(self.lines) else ()
-        return strip_of(line, self.size.width, self.palette, self.ground)
+        strip = self._strips.get(y)
+        if strip is None or strip.cell_length != width:
+            line = self.lines[y] if y < len(self.lines) else ()
+            strip = self._strips[y] = strip_of(line, width, self.palette, self.ground)
+        return strip
 
     def on_click(self, event: object) -> None:
         """Tells whoever wants to know where it was clicked."""

@@ -15,7 +15,9 @@ from mee6tui.console.widgets.log_ring import Filtered, Line, Pattern, Ring, View
 from mee6tui.console.widgets.pieces import Piece, fit, text_of, width_of
 
 _SOURCE_TONES: Final = ("accent", "warm", "queued", "paused", "good", "loading", "prewarmed")
-_PLAIN: Final = str.maketrans("│▸✗", "|>!")
+_PLAIN: Final = str.maketrans("│▸»", "|>>")
+STDERR: Final = "»"
+"""Before a line of standard error, which is where logs go too: no sign that something failed."""
 
 
 class Row(NamedTuple):
@@ -218,8 +220,8 @@ class LogPage:
         if self._source_width and width >= 36:
             name = fit(line.source, min(self._source_width, width // 5))
             pieces.append(Piece(self.palette.plain(name) + " ", tone_of(line.source)))
-        rule = "✗" if line.is_error else "│"
-        pieces.append(Piece(self._plain(rule) + " ", "error" if line.is_error else "faint"))
+        rule = STDERR if line.is_stderr else "│"
+        pieces.append(Piece(self._plain(rule) + " ", "accent" if line.is_stderr else "faint"))
         if width >= 60:
             pieces.append(Piece(f"{level:<5} ", LEVELS.get(level, "quiet")))
         return tuple(pieces)

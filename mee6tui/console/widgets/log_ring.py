@@ -30,7 +30,7 @@ class Line:
     """Who wrote it; sources have a colour each."""
     text: str
     """Harmless, whole."""
-    is_error: bool = False
+    is_stderr: bool = False
     """It was written to standard error."""
 
 
@@ -70,7 +70,7 @@ class Ring:
     def __len__(self) -> int:
         return self.next - self.first
 
-    def put(self, at_ns: int, source: str, text: str, *, is_error: bool = False, lost_bytes: int = 0) -> None:
+    def put(self, at_ns: int, source: str, text: str, *, is_stderr: bool = False, lost_bytes: int = 0) -> None:
         """Adds what was written: one line or several.
 
         Args:
@@ -78,7 +78,7 @@ class Ring:
         """
         self.lost_bytes += lost_bytes
         for part in text.removesuffix("\n").split("\n") if "\n" in text else (text,):
-            line = Line(self.next, at_ns, source, clean(part.removesuffix("\r")), is_error)
+            line = Line(self.next, at_ns, source, clean(part.removesuffix("\r")), is_stderr)
             at = self.next % self.capacity
             if at == len(self._lines):  # it has not been full yet
                 self._lines.append(line)

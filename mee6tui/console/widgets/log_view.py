@@ -86,9 +86,9 @@ class LogView(LineWidget):
         self._opened: list[list[Piece]] | None = None
         self._opened_top = 0
 
-    def put(self, at_ns: int, source: str, text: str, *, is_error: bool = False, lost_bytes: int = 0) -> None:
+    def put(self, at_ns: int, source: str, text: str, *, is_stderr: bool = False, lost_bytes: int = 0) -> None:
         """Takes what was written; it costs a microsecond or two and paints nothing."""
-        self.ring.put(at_ns, source, text, is_error=is_error, lost_bytes=lost_bytes)
+        self.ring.put(at_ns, source, text, is_stderr=is_stderr, lost_bytes=lost_bytes)
         if self.page.note_source(source):
             self._segments.clear()
 

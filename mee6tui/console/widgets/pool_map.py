@@ -2,14 +2,14 @@
 
 Cells are tiles where there is room, letters with a gap where there is less, and bare letters where there is little.
 A cell keeps its place while others come and go: who leaves makes a hole, which the next to come fills. Painting
-costs the lines that changed.
+costs the lines that changed, and of those no more than a frame has time for: the rest follows in the next.
 """
 
 from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, ClassVar, Final, Generic, TypeVar
@@ -28,6 +28,8 @@ K = TypeVar("K", bound=Hashable)
 
 LAYOUT_S: Final = 0.1
 """At least so long from one layout to the next."""
+LINES_A_FRAME: Final = 12
+"""At most so many lines of cells are painted in one; at 0.3 ms each, in a wide terminal where all cells differ."""
 _MARGIN: Final = 2
 _TILE, _LOOSE, _DENSE = 4, 2, 1
 """Cells of the terminal that a worker takes."""
@@ -35,10 +37,19 @@ _TILE, _LOOSE, _DENSE = 4, 2, 1
 
 @dataclass(slots=True)
 class _Group(Generic[K]):
+    name: Hashable
     title: Line
-    slots: list[K | None] = field(default_factory=list)
+    slots: list[_Cell[K] | None] = field(default_factory=list)
     holes: list[int] = field(default_factory=list)
     first_line: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Cell(Generic[K]):
+    key: K
+    group: _Group[K]
+    slot: int
+    sign: Sign
 
 
 def natural(key: object) -> list[tuple[int, str]]:
@@ -70,16 +81,16 @@ class PoolMap(LineView, Generic[K]):
     def __init__(self, *, empty: str = "no workers yet", id: str | None = None) -> None:  # noqa: A002 - Textual's word
         super().__init__(id=id)
         self.empty = empty
-        self.signs: dict[K, Sign] = {}
         self.cursor: K | None = None
         self.hovered: K | None = None
         self._groups: dict[Hashable, _Group[K]] = {}
-        self._home: dict[K, tuple[_Group[K], int]] = {}
+        self._cells: dict[K, _Cell[K]] = {}
         self._lines: list[tuple[_Group[K], int]] = []
         """Group and first slot; -1 for its title, -2 for the blank line before it."""
         self._strips: dict[int, Strip] = {}
         self._painted: dict[tuple[str, bool], list[Segment]] = {}
-        self._dirty_lines: set[int] = set()
+        self._dirty_lines: dict[int, None] = {}
+        """In the order in which they became so: none waits longer than the others."""
         self._structural = True
         self._laid_out_at = float("-inf")
         self._cell = _TILE
@@ -91,62 +102,62 @@ class PoolMap(LineView, Generic[K]):
         """Makes a group, or changes the line above it; groups are shown in the order of their making."""
         found = self._groups.get(name)
         if found is None:
-            self._groups[name] = _Group(title)
+            self._groups[name] = _Group(name, title)
             self._structural = True
         elif found.title != title:
             found.title = title
-            self._dirty_lines.add(found.first_line)
+            self._dirty_lines[found.first_line] = None
 
     def ungroup(self, name: Hashable) -> None:
         """Removes a group with its cells; one that is not there is no error."""
         found = self._groups.pop(name, None)
         if found is not None:
-            for key in found.slots:
-                if key is not None:
-                    self.signs.pop(key, None)
-                    self._home.pop(key, None)
+            for cell in found.slots:
+                if cell is not None:
+                    del self._cells[cell.key]
             self._structural = True
+
+    def change(self, key: K, group: Hashable, sign: Sign) -> bool:
+        """Changes the state of a cell that there is in that group; False where there is none."""
+        cell = self._cells.get(key)
+        if cell is None or cell.group.name != group:
+            return False
+        if cell.sign is not sign:
+            cell.sign = sign
+            self._dirty_lines[cell.group.first_line + 1 + cell.slot // self._across] = None
+        return True
 
     def put(self, key: K, group: Hashable, sign: Sign) -> None:
         """Adds a cell or changes its state; the group must have been made."""
-        home = self._home.get(key)
-        wanted = self._groups[group]
-        if home is not None and home[0] is wanted:
-            if self.signs[key] is not sign:
-                self.signs[key] = sign
-                self._dirty_lines.add(self._line_of(wanted, home[1]))
+        if self.change(key, group, sign):
             return
-        if home is not None:
-            self.drop(key)
+        self.drop(key)
+        wanted = self._groups[group]
+        cell = self._cells[key] = _Cell(key, wanted, len(wanted.slots), sign)
         if wanted.holes:
-            slot = heapq.heappop(wanted.holes)
-            wanted.slots[slot] = key
+            cell.slot = heapq.heappop(wanted.holes)
+            wanted.slots[cell.slot] = cell
         else:
-            slot = len(wanted.slots)
-            wanted.slots.append(key)
+            wanted.slots.append(cell)
             self._structural = True
-        self._home[key] = (wanted, slot)
-        self.signs[key] = sign
-        self._dirty_lines.add(self._line_of(wanted, slot))
+        self._dirty_lines[self._line_of(cell)] = None
 
     def drop(self, key: K) -> None:
         """Removes a cell; one that is not there is no error."""
-        home = self._home.pop(key, None)
-        if home is None:
+        cell = self._cells.pop(key, None)
+        if cell is None:
             return
-        group, slot = home
-        self._dirty_lines.add(self._line_of(group, slot))
-        del self.signs[key]
-        group.slots[slot] = None
-        heapq.heappush(group.holes, slot)
+        group = cell.group
+        self._dirty_lines[self._line_of(cell)] = None
+        group.slots[cell.slot] = None
+        heapq.heappush(group.holes, cell.slot)
         if len(group.holes) > 16 and len(group.holes) > len(group.slots) // 2:
             self._close_up(group)
 
     def clear(self) -> None:
         """Removes everything."""
-        self.signs.clear()
+        self._cells.clear()
         self._groups.clear()
-        self._home.clear()
         self._dirty_lines.clear()
         self._lines.clear()
         self._strips.clear()
@@ -156,7 +167,7 @@ class PoolMap(LineView, Generic[K]):
     @property
     def pointed(self) -> K | None:
         """The cell under the mouse, or else under the cursor."""
-        return self.hovered if self.hovered in self.signs else self.cursor
+        return self.hovered if self.hovered in self._cells else self.cursor
 
     def text(self) -> str:
         """What is seen, as text."""
@@ -165,15 +176,22 @@ class PoolMap(LineView, Generic[K]):
     # Painting
 
     def flush(self, now: float) -> None:
-        """Paints the lines in view that changed."""
+        """Paints the lines in view that changed, those first that have waited longest."""
         if self._structural and now - self._laid_out_at >= LAYOUT_S:
             self._laid_out_at = now
             self._lay_out()
-        top, height, width = self.scroll_offset.y, self.size.height, self.size.width
+        if not self._dirty_lines:
+            return
+        top, size = self.scroll_offset.y, self.size
+        regions, waiting = list[Region](), dict[int, None]()
         for line in self._dirty_lines:
+            if len(regions) == LINES_A_FRAME and top <= line < top + size.height:
+                waiting[line] = None
+                continue
             self._strips.pop(line, None)
-        regions = [Region(0, line - top, width, 1) for line in self._dirty_lines if top <= line < top + height]
-        self._dirty_lines.clear()
+            if top <= line < top + size.height:
+                regions.append(Region(0, line - top, size.width, 1))
+        self._dirty_lines = waiting
         if regions:
             self.refresh(*regions)
 
@@ -204,27 +222,28 @@ class PoolMap(LineView, Generic[K]):
             self._lines += [(group, start) for start in range(0, len(group.slots), across)]
         self.virtual_size = Size(0, len(self._lines))
         self._structural = False
-        if self.cursor not in self.signs:
-            self.cursor = next((key for _group, key in self._cells()), None)
+        self._dirty_lines.clear()
+        if self.cursor not in self._cells:
+            self.cursor = next((cell.key for cell in self._in_order()), None)
         self.repaint()
 
-    def _cells(self) -> list[tuple[_Group[K], K]]:
-        return [(group, key) for group in self._groups.values() for key in group.slots if key is not None]
+    def _in_order(self) -> Iterator[_Cell[K]]:
+        return (cell for group in self._groups.values() for cell in group.slots if cell is not None)
 
     def _close_up(self, group: _Group[K]) -> None:
-        group.slots = [key for key in group.slots if key is not None]
+        left = [cell for cell in group.slots if cell is not None]
+        group.slots = [*left]
         group.holes.clear()
-        for slot, key in enumerate(group.slots):
-            if key is not None:
-                self._home[key] = (group, slot)
+        for slot, cell in enumerate(left):
+            cell.slot = slot
         self._structural = True
 
-    def _line_of(self, group: _Group[K], slot: int) -> int:
-        return group.first_line + 1 + slot // self._across
+    def _line_of(self, cell: _Cell[K]) -> int:
+        return cell.group.first_line + 1 + cell.slot // self._across
 
-    def render_line(self, y: int) -> Strip:
+    def line_at(self, y: int, width: int) -> Strip:
         """A line of cells, or the title of a group."""
-        line, width = self.scroll_offset.y + y, self.inner.width
+        line = self.scroll_offset.y + y
         if line >= len(self._lines):
             said: Line = [("  " + self.empty, "quiet")] if y == 1 and not self._lines else []
             return strip_of(said, width, self.palette)
@@ -241,24 +260,23 @@ class PoolMap(LineView, Generic[K]):
             return strip_of(title, width, self.palette)
         blank = self.palette.style("text", "background")
         segments = [Segment(" " * _MARGIN, blank)]
-        signs = self.signs
-        under = self.cursor if self.has_focus else None
+        under = self._under if self.has_focus else None
         row = [
-            (None if key is None else signs[key], key is not None and key == under) for key in group.slots[start:end]
+            (None if cell is None else cell.sign, cell is not None and cell is under) for cell in group.slots[start:end]
         ]
         for (sign, pointed), run in groupby(row):
             number = len(list(run))
             if sign is None:
                 segments.append(Segment(" " * (number * self._cell), blank))
                 continue
-            cell = self._painted.get((sign.word, pointed)) or self._cell_of(sign, pointed=pointed)
+            made = self._painted.get((sign.word, pointed)) or self._paint_cell(sign, pointed=pointed)
             if self._cell == _DENSE:  # a run is one segment: what Textual does with each costs more than all of this
-                segments.append(Segment(cell[0].text * number, cell[0].style))
+                segments.append(Segment(made[0].text * number, made[0].style))
             else:
-                segments += cell * number
+                segments += made * number
         return Strip(segments).adjust_cell_length(width, blank)
 
-    def _cell_of(self, sign: Sign, *, pointed: bool) -> list[Segment]:
+    def _paint_cell(self, sign: Sign, *, pointed: bool) -> list[Segment]:
         """A cell's segments; kept, since there are thousands of the same."""
         palette, tile = self.palette, self._cell == _TILE
         text = f" {sign.letter} " if tile else sign.letter
@@ -277,13 +295,13 @@ class PoolMap(LineView, Generic[K]):
 
     def _go(self, key: K | None) -> None:
         for changed in (self.cursor, key):
-            if changed in self._home:
-                line = self._line_of(*self._home[changed])
+            if changed is not None and (cell := self._cells.get(changed)):
+                line = self._line_of(cell)
                 self._strips.pop(line, None)
                 self.refresh(Region(0, line - self.scroll_offset.y, self.size.width, 1))
         self.cursor = key
-        if key in self._home:
-            line = self._line_of(*self._home[key])
+        if key is not None and (cell := self._cells.get(key)):
+            line = self._line_of(cell)
             top, height = self.scroll_offset.y, self.size.height
             wanted = min(max(top, line - height + 1), max(0, line - 1))
             if wanted != top:
@@ -291,36 +309,44 @@ class PoolMap(LineView, Generic[K]):
 
     def action_move(self, by: int) -> None:
         """Moves the cursor along the cells."""
-        keys = [key for _group, key in self._cells()]
-        if keys:
-            place = keys.index(self.cursor) if self.cursor in self._home else 0
-            self._go(keys[max(0, min(len(keys) - 1, place + by))])
+        cells = list(self._in_order())
+        if cells:
+            under = self._under
+            place = cells.index(under) if under else 0
+            self._go(cells[max(0, min(len(cells) - 1, place + by))].key)
 
     def action_line(self, by: int) -> None:
         """Moves the cursor up or down a line of cells."""
-        if self.cursor not in self._home:
+        under = self._under
+        if under is None:
             self.action_move(0)
             return
-        group, slot = self._home[self.cursor]
-        line, column = self._line_of(group, slot) + by, slot % self._across
+        line, column = self._line_of(under) + by, under.slot % self._across
         while 0 <= line < len(self._lines):
             beside, start = self._lines[line]
-            found = [key for key in beside.slots[start : start + column + 1] if key is not None] if start >= 0 else []
+            found = (
+                [cell for cell in beside.slots[start : start + column + 1] if cell is not None] if start >= 0 else []
+            )
             if found:
-                self._go(found[-1])
+                self._go(found[-1].key)
                 return
             line += by
 
     def action_edge(self, place: int) -> None:
         """Moves the cursor to the first or the last cell."""
-        cells = self._cells()
+        cells = list(self._in_order())
         if cells:
-            self._go(cells[place][1])
+            self._go(cells[place].key)
 
     def action_open(self) -> None:
         """Opens the cell under the cursor."""
-        if self.cursor in self.signs:
-            self.post_message(self.Opened(self.cursor))
+        if self._under is not None:
+            self.post_message(self.Opened(self._under.key))
+
+    @property
+    def _under(self) -> _Cell[K] | None:
+        """The cell under the cursor."""
+        return None if self.cursor is None else self._cells.get(self.cursor)
 
     def at(self, x: int, y: int) -> K | None:
         """The cell at a place of the widget."""
@@ -328,7 +354,8 @@ class PoolMap(LineView, Generic[K]):
         if not (0 <= line < len(self._lines) and 0 <= column < self._across):
             return None
         group, start = self._lines[line]
-        return group.slots[start + column] if start >= 0 and start + column < len(group.slots) else None
+        cell = group.slots[start + column] if start >= 0 and start + column < len(group.slots) else None
+        return None if cell is None else cell.key
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Notes what is under the mouse."""

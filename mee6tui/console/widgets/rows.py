@@ -44,12 +44,15 @@ class Rows(Generic[K, R]):
         self._stale = False
         self._ordered_at = float("-inf")
 
-    def put(self, key: K, record: R) -> None:
-        """Adds or changes a row."""
-        if key not in self.all:
+    def put(self, rows: Mapping[K, R]) -> None:
+        """Adds or changes rows."""
+        before = len(self.all)
+        self.all.update(rows)
+        if len(self.all) != before:
             self.structural = True
-        self.all[key] = record
-        self.dead.pop(key, None)
+        if self.dead:
+            for key in rows:
+                self.dead.pop(key, None)
         self._stale = True
 
     def drop(self, key: K) -> bool:
@@ -100,7 +103,7 @@ class Rows(Generic[K, R]):
 
     def is_due(self, now: float) -> bool:
         """Whether the order is to be made anew."""
-        if not (self.structural or self._stale):
+        if not self.structural and not (self._stale and (self.filter or not self.sorted_by.steady)):
             return False
         pause_s = RESORT_S / 5 if self.structural and len(self.all) < FEW else RESORT_S
         return now - self._ordered_at >= pause_s or not self.order

@@ -7,7 +7,7 @@ and move around them. While the cursor moves the order stays as it is, and rows 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from rich.segment import Segment
@@ -23,7 +23,7 @@ from mee6tui.console.widgets.columns import GAP, Column, fitted
 from mee6tui.console.widgets.flashes import Flashes
 from mee6tui.console.widgets.line import LineView
 from mee6tui.console.widgets.pieces import fit
-from mee6tui.console.widgets.rows import FEW, Rows
+from mee6tui.console.widgets.rows import Rows
 from mee6tui.console.widgets.table_lines import GUTTER
 
 K = TypeVar("K", bound=Hashable)
@@ -32,6 +32,8 @@ R = TypeVar("R")
 REST_S: Final = 1.0
 """How long after the cursor moved the order stays as it is."""
 TICK_S: Final = 1.0
+STRIPS: Final = 300
+"""Painted rows that are kept, a few screens of them: each takes some 8 KiB with what Textual keeps beside it."""
 
 
 class LiveTable(LineView, Generic[K, R]):
@@ -85,6 +87,8 @@ class LiveTable(LineView, Generic[K, R]):
         self.cursor: K | None = None
         self.marks: dict[K, None] = {}
         self.empty = empty
+        self.is_old: Callable[[R], bool] = lambda _record: False
+        """Whether a row is shown faded, since it is as it was some time ago."""
         self._cell = 0
         self._ticking = ticking
         self._dirty: set[K] = set()
@@ -104,8 +108,12 @@ class LiveTable(LineView, Generic[K, R]):
 
     def put(self, key: K, record: R) -> None:
         """Adds or changes a row."""
-        self._rows.put(key, record)
-        self._dirty.add(key)
+        self.put_all({key: record})
+
+    def put_all(self, rows: Mapping[K, R]) -> None:
+        """Adds or changes rows; of thousands at once, at a fraction of what each takes by itself."""
+        self._rows.put(rows)
+        self._dirty.update(rows)
 
     def drop(self, key: K) -> None:
         """Removes a row; one that is not there is no error."""
@@ -215,8 +223,8 @@ class LiveTable(LineView, Generic[K, R]):
         if self._moved:
             self._moved, self._moved_at = False, now
         self._note_flashes(now)
-        for key in self._dirty:
-            self._strips.pop(key, None)
+        for key in self._strips.keys() & self._dirty:
+            del self._strips[key]
         if now - self._moved_at >= REST_S and self._rows.is_due(now):
             before = self.order
             self.reorder()
@@ -284,9 +292,8 @@ class LiveTable(LineView, Generic[K, R]):
         super().notify_style_update()
         self._strips.clear()
 
-    def render_line(self, y: int) -> Strip:
+    def line_at(self, y: int, width: int) -> Strip:
         """A line of the table: the titles, or a row."""
-        width = self.inner.width
         if y == 0:
             shown = self._columns_in(width)
             return table_lines.titles(shown, width, self.palette, self.sorted_by, downwards=self.downwards)
@@ -298,7 +305,7 @@ class LiveTable(LineView, Generic[K, R]):
             return self._row(key, width, "cursor" if self.has_focus else "raised")
         strip = self._strips.get(key)
         if strip is None or strip.cell_length != width:
-            if len(self._strips) > 2 * FEW:
+            if len(self._strips) > STRIPS:
                 self._strips.clear()
             strip = self._strips[key] = self._row(key, width, "flash" if key in self._flashes else "background")
         return strip
@@ -314,7 +321,7 @@ class LiveTable(LineView, Generic[K, R]):
 
     def _row(self, key: K, width: int, ground: str) -> Strip:
         record = self.rows.get(key)
-        dead = record is None
+        faded = "faint" if record is None else "quiet" if self.is_old(record) else ""
         under = key == self.cursor
         return table_lines.row(
             self._columns_in(width),
@@ -323,7 +330,7 @@ class LiveTable(LineView, Generic[K, R]):
             self.palette,
             ground,
             sign="●" if key in self.marks else "▌" if under else " ",
-            dead=dead,
+            faded=faded,
             cell=self._cell if under and self.has_focus else -1,
         )
 

@@ -34,18 +34,18 @@ def titles(layout: Layout[R], width: int, palette: Palette, sorted_by: Column[R]
 
 
 def row(
-    layout: Layout[R], record: R, width: int, palette: Palette, ground: str, *, sign: str, dead: bool, cell: int
+    layout: Layout[R], record: R, width: int, palette: Palette, ground: str, *, sign: str, faded: str, cell: int
 ) -> Strip:
     """The line of a row.
 
     Args:
         sign: one character before it.
-        dead: it has ended.
+        faded: the tone of all of it, where it has ended or is old; empty for each column's own.
         cell: the place of the one that is pointed at; -1 for none.
     """
     segments = [Segment(fit(palette.plain(sign), GUTTER), palette.style("accent", ground))]
     for place, (column, room) in enumerate(layout):
-        tone = "faint" if dead else column.tone(record) if column.tone else "text"
+        tone = faded or (column.tone(record) if column.tone else "text")
         style = palette.style(tone, ground, bold=place == cell)
         segments.append(Segment(fit(palette.plain(column.text(record)), room, right=column.right), style))
         segments.append(Segment(" " * GAP, palette.style("text", ground)))

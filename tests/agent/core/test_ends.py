@@ -124,6 +124,23 @@ def test_a_load_that_takes_too_long_has_failed() -> None:
     assert play.worker("w1") is WorkerState.GONE
 
 
+def test_a_result_in_pieces_has_no_deadline_and_others_keep_theirs() -> None:
+    play = Play()
+    play.submit("a", limit=SECOND)
+    play.oblige()
+    play.submit("b", "g", limit=SECOND)
+    play.oblige()
+    assert play.tell(ev.DeadlineLifted("a")) == []
+    play.wait(SECOND)
+    assert play.is_alive("a")
+    fault = play.outcome("b")
+    assert fault is not None
+    assert fault.code == "timed_out"
+    play.finish("a")
+    assert not play.is_alive("a")
+    assert play.tell(ev.DeadlineLifted("a")) == []
+
+
 def test_a_function_that_raised_leaves_its_worker_warm() -> None:
     play = Play()
     worker = play.begin("a")

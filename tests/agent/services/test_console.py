@@ -10,6 +10,7 @@ import pytest
 
 from agent.feed import RING_EVENTS, FiguresView, FunctionView, HandoverView, InvocationView, LogLine, WorkerView
 from agent.history import Outcome
+from agent.services import console
 from agent.services.server import Server
 from mee6.api.faults import from_rpc_error
 from mee6.api.v1 import console_pb2 as pb
@@ -92,6 +93,30 @@ async def test_every_kind_of_event_reaches_a_watcher_whole(rig: Rig) -> None:
         prewarmed=7, warm=8, queued=9, running=10,
     )  # fmt: skip
     watch.cancel()
+
+
+async def test_what_happens_is_converted_once_for_all_who_watch_everything(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted: list[InvocationView] = []
+    convert = console._CONVERT[InvocationView]
+
+    def counted(view: InvocationView) -> object:
+        converted.append(view)
+        return convert(view)
+
+    monkeypatch.setitem(console._CONVERT, InvocationView, counted)
+    watches = [rig.console.Watch(pb.WatchRequest(skip_snapshot=True)) for _ in range(3)]
+    some = rig.console.Watch(pb.WatchRequest(skip_snapshot=True, functions=["echo"]))
+    for watch in (*watches, some):
+        await watch.initial_metadata()
+    for number in range(10):  # they are woken in any order
+        rig.node.feed.publish(1, InvocationView(f"i{number}", "ann", "echo", 1, "running"))
+        replies = [await watch.read() for watch in (*watches, some)]
+        assert {reply.batch.events[0].invocation.id for reply in replies} == {f"i{number}"}
+        assert len(converted) == 2 * (number + 1), "once for three, and once for whom a filter makes a batch of its own"
+    for watch in (*watches, some):
+        watch.cancel()
 
 
 def test_every_field_of_a_node_has_its_place_in_the_proto(rig: Rig) -> None:

@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-SCALES: Final = {"us": 1e3, "ms": 1e6, "MB": float(1 << 20), "1/s": 1.0}
-"""Unit -> how much of what is counted (nanoseconds, bytes, calls) makes one."""
+SCALES: Final = {"us": 1e3, "ms": 1e6, "MB": float(1 << 20), "1/s": 1.0, "%": 0.01}
+"""Unit -> how much of what is counted (nanoseconds, bytes, calls, shares of 1) makes one."""
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -41,6 +41,51 @@ const behaviours = {
     const line = "y".repeat(999);
     for (let written = 0; written < size; written += 1000) console.log(line);
   },
+  answer_http: ({ body, status, type: contentType = "" }) =>
+    new Box.Response(body, { status, contentType, headers: [["X-A", "1"], ["X-A", "2"]] }),
+  answer_http_wrongly: ({ status = 200, name = "X", value = "" }) => new Box.Response("", { status, headers: { [name]: value } }),
+  told_of_http: async () => {
+    const { method, path, query, headers, event, body } = Box.request;
+    let size = 0;
+    for await (const piece of body) size += piece.length;
+    return [method, path, Object.fromEntries(query), headers, event, size];
+  },
+  count_up: function* ({ count }) {
+    for (let number = 0; number < count; number += 1) yield `${number}\n`;
+  },
+  count_up_async: async function* ({ count }) {
+    for (let number = 0; number < count; number += 1) yield `${number}\n`;
+  },
+  events: () =>
+    [new Box.Event({ a: 1 }, { event: "tick", id: "7", retryMs: 5 }), new Box.Event("two\nlines")].values(),
+  values: () => [{ a: 1 }, [2], "three"].values(),
+  pieces_of: function* ({ count, size }) {
+    for (let number = 0; number < count; number += 1) yield Buffer.alloc(size, "z");
+  },
+  fail_midway: function* () {
+    yield "part";
+    throw new TypeError("no good");
+  },
+  unserialisable_piece: function* () {
+    yield () => {};
+  },
+  nothing_in_pieces: () => [].values(),
+  answer_http_in_pieces: () =>
+    new Box.Response(["a", "b"].values(), { status: 202, contentType: "text/html", headers: { "X-A": "1" } }),
+  read_body: async () => {
+    let count = 0;
+    let size = 0;
+    for await (const piece of Box.request.body) {
+      count += 1;
+      size += piece.length;
+    }
+    return [count > 1, size];
+  },
+  read_body_async: async () => (await behaviours.read_body())[1],
+  echo_body: () => Box.request.body,
+  echo_body_async: async function* () {
+    for await (const piece of Box.request.body) yield piece;
+  },
   pid: () => process.pid,
   where: () => {
     fs.writeFileSync(path.join(Box.scratch, "note"), "mine");

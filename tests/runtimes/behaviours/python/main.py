@@ -83,6 +83,78 @@ def say_much(arg):
         print(line)
 
 
+def answer_http(arg):
+    return mee6.Response(arg["body"], arg["status"], [("X-A", "1"), ("X-A", "2")], arg.get("type", ""))
+
+
+def answer_http_wrongly(arg):
+    return mee6.Response("", arg.get("status", 200), {arg.get("name", "X"): arg.get("value", "")})
+
+
+def told_of_http(_arg):
+    request = mee6.request
+    return [request.method, request.path, request.query, dict(request.headers), request.event, len(request.body.read())]
+
+
+def count_up(arg):
+    for number in range(arg["count"]):
+        yield f"{number}\n"
+
+
+async def count_up_async(arg):
+    for number in range(arg["count"]):
+        await asyncio.sleep(0)
+        yield f"{number}\n"
+
+
+def events(arg):
+    return iter([mee6.Event({"a": 1}, event="tick", id="7", retry_ms=5), mee6.Event("two\nlines")])
+
+
+def values(_arg):
+    yield from ({"a": 1}, [2], "three")
+
+
+def pieces_of(arg):
+    for _ in range(arg["count"]):
+        yield b"z" * arg["size"]
+
+
+def fail_midway(_arg):
+    yield "part"
+    raise ValueError("no good")
+
+
+def unserialisable_piece(_arg):
+    yield lambda: None
+
+
+def nothing_in_pieces(_arg):
+    return iter(())
+
+
+def answer_http_in_pieces(_arg):
+    return mee6.Response(iter(["a", "b"]), 202, {"X-A": "1"}, "text/html")
+
+
+def read_body(_arg):
+    sizes = [len(piece) for piece in mee6.request.body]
+    return [len(sizes) > 1, sum(sizes)]
+
+
+async def read_body_async(_arg):
+    return sum([len(piece) async for piece in mee6.request.body])
+
+
+def echo_body(_arg):
+    yield from mee6.request.body
+
+
+async def echo_body_async(_arg):
+    async for piece in mee6.request.body:
+        yield piece
+
+
 def pid(_arg):
     return os.getpid()
 

@@ -1,0 +1,75 @@
+"""What does a warm invocation cost over HTTP, how many a second are there, and what becomes of more than that?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import partial
+
+from tests.benchmarks.harness import floors
+from tests.benchmarks.harness.bench import ECHO, PAYLOAD, Bench, Running, timed
+from tests.benchmarks.harness.http_client import Load, closed_loop, one_by_one, open_loop, request
+from tests.benchmarks.harness.samples import Contender, interleaved
+
+ROUNDS = 5
+CONNECTIONS = (8, 32)
+INFLIGHT = 32
+"""The bound of the agent that is asked for twice of what it can do."""
+FLOOR = "floor: the door's own answer"
+"""An answer of the same process that asks no function: GET /healthz."""
+
+
+async def measure(bench: Bench) -> None:
+    """Rows: one at a time beside gRPC and the floors, in the same rounds; then load; then overload."""
+    count = bench.count(2000) // ROUNDS
+    async with (
+        bench.agent(linger_s=600.0, prewarm={}, http_inflight=INFLIGHT) as running,
+        running.client.stream() as stream,
+        floors.over_grpc(count) as beside,
+    ):
+        address = http_of(running)
+        contenders: dict[str, Contender] = {
+            FLOOR: partial(asyncio.to_thread, one_by_one, address, request("/healthz"), count),
+            floors.STREAM: beside[floors.STREAM],
+        }
+        for language in bench.languages:
+            await running.function(f"echo-{language}", ECHO[language], runtime=language)
+            asked = request(f"/function/echo-{language}", PAYLOAD.encode())
+            contenders[f"{language}, HTTP"] = partial(asyncio.to_thread, one_by_one, address, asked, count)
+        contenders["python, gRPC stream"] = partial(timed, count, partial(stream.invoke, "echo-python", PAYLOAD))
+        bench.add_rounds(await interleaved(ROUNDS, contenders), "us", FLOOR)
+        await _load(bench, address)
+
+
+async def _load(bench: Bench, address: str) -> None:
+    seconds = bench.count(30) // 10 + 1
+    asked, nothing = request("/function/echo-python", PAYLOAD.encode()), request("/healthz")
+    best = 0.0
+    for connections in CONNECTIONS:
+        await asyncio.to_thread(closed_loop, address, asked, connections, 1.0)
+        rates, took, floor = [], [], []
+        for _ in range(seconds):
+            floor.append(len((await asyncio.to_thread(closed_loop, address, nothing, connections, 1.0)).took[200]))
+            load = await asyncio.to_thread(closed_loop, address, asked, connections, 1.0)
+            rates.append(len(load.took[200]))
+            took += load.took[200]
+        bench.add(f"{connections} connections, the door's own answer, a second", floor, "1/s")
+        bench.add(f"{connections} connections, a second", rates, "1/s")
+        bench.add(f"{connections} connections, latency", took, "us")
+        best = max(best, sum(rates) / len(rates))
+    for share in (0.5, 2.0):
+        load = await asyncio.to_thread(open_loop, address, asked, 8 * INFLIGHT, float(seconds), share * best)
+        _add_open(bench, f"{share:g} of that rate", load, seconds)
+
+
+def _add_open(bench: Bench, what: str, load: Load, seconds: int) -> None:
+    taken, refused = load.took[200], load.took[429]
+    note = f"{len(taken) / seconds:.0f} taken and {len(refused) / seconds:.0f} refused a second, {load.late} not sent"
+    bench.add(f"{what}, open: taken", taken, "us", note=note)
+    bench.add(f"{what}, open: refused", refused, "us")
+
+
+def http_of(running: Running) -> str:
+    """Where the agent serves HTTP."""
+    facts: dict[str, str] = json.loads((running.agent.state / "agent.json").read_text())
+    return facts["http"]
