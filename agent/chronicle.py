@@ -12,7 +12,7 @@ from agent.feed import Feed, LogLine
 from agent.history import History, Outcome
 from agent.seats import Answer, Job, Seat
 from agent.stats import Stats
-from agent.views import handover_view, invocation_view, step_of, worker_view
+from agent.views import circumstances_of, handover_view, invocation_view, step_of, worker_view
 from mee6.faults import error_of
 from mee6.lane.messages import Log, Steps
 from mee6.visible import visible
@@ -40,8 +40,14 @@ class Chronicle:
         if self._feed.watched:
             self._feed.publish(time.monotonic_ns(), worker_view(None, seat, reason))
 
+    def found(self, job: Job) -> None:
+        """Remembers why it could not be warm at once, if so."""
+        if (circumstances := circumstances_of(job)) is not None:
+            self._history.found(job.id, circumstances)
+
     def invocation_changed(self, job: Job) -> None:
         """Remembers a call, and publishes it; a workflow's first is looked at where it is asked for."""
+        self.found(job)
         if not job.parent and not self._feed.watched:
             return
         step = step_of(job)

@@ -239,6 +239,7 @@ class Node:
         )
         self.history.accepted(invocation_view(job, None), len(arg), lambda: (invocation_view(job, None), step_of(job)))
         self._shell.submit(job)
+        self._chronicle.found(job)
 
     def cancel(self, id: str) -> None:  # noqa: A002 - the API's word
         """Calls an invocation off; see `NodeApi.cancel`."""

@@ -165,6 +165,8 @@ class Shell:
         manifest = job.plan.root.manifest
         pool = PoolKey(manifest.runtime, manifest.network, manifest.limits)
         self.tell(ev.Submitted(job.id, job.plan.digest, pool, len(job.chain), job.deadline, job.caller))
+        if job.record is None:  # it waits
+            job.record = self.core.invocations.get(job.id)
 
     async def close(self) -> None:
         """Ends all workers and waits for it, as long as the driver's bounds allow."""
