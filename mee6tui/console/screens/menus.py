@@ -86,7 +86,6 @@ class HelpScreen(Menu):
     """The keys that do something here."""
 
     DEFAULT_CSS: ClassVar[str] = """
-    HelpScreen #lines { height: auto; max-height: 100%; }
     HelpScreen #scroll { height: auto; max-height: 60vh; }
     """
     FOOT = "arrows scroll   esc closes"
