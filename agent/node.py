@@ -98,6 +98,8 @@ class Node:
             Limits(config.result_limit_bytes, config.log_limit_bytes),
             config.timeout_s,
             policy.parallel_calls(config),
+            config.direct_lanes,
+            config.one_core,
         )
         self._acts = Acts(self._shell, driver, lambda: self._capabilities)
         shown = NodeView(self.id, VERSION, API_LEVEL)
