@@ -68,6 +68,9 @@ class Chronicle:
         self._stats.add(job, answer)
         if job.parent:
             return
+        if answer.fault and answer.fault.traceback:  # who called over HTTP is not told it
+            story = answer.fault.traceback.rstrip("\n") + "\n"
+            self._note(LogLine(time.monotonic_ns(), job.id, job.name, step.worker, "err", story))
         view = invocation_view(job, answer)
         outcome = error_of(answer.fault) if answer.fault else Outcome(job.id, answer.result, answer.content_type)
         self._history.ended(view, outcome)
@@ -99,9 +102,11 @@ class Chronicle:
         step = log.invocation if log.invocation.partition(".")[0] == job.root else job.id
         at = log.at_ns or time.monotonic_ns()
         name = self._function_of_step(job, step)
-        line = LogLine(at, step, name, seat.worker, log.stream, log.text, log.dropped_bytes)
+        self._note(LogLine(at, step, name, seat.worker, log.stream, log.text, log.dropped_bytes))
+
+    def _note(self, line: LogLine) -> None:
         self._history.log(line)
-        self._feed.publish(at, line)
+        self._feed.publish(line.at_ns, line)
 
     def _function_of_step(self, job: Job, step: str) -> str:
         if step == job.id:
