@@ -90,6 +90,8 @@ class Calls:
             return
         seat.held_calls[call.id] = nested
         self._let_go(seat, [call for call, _place in seat.gate.ask(call.id, call.name)])
+        if call.id in seat.held_calls:
+            nested.held_by = "parallelism"
 
     def ended(self, job: Job) -> None:
         """Forgets what a job that has ended still had called; with a workflow's first, the workflow."""
@@ -117,8 +119,17 @@ class Calls:
     def _go(self, nested: Job) -> None:
         """Has a call run, or wait while its workflow has too many running."""
         fan_out = self.fan_outs.get(nested.root)
-        if fan_out is not None and fan_out.ask(len(nested.chain), nested):
-            self._submit(nested)
+        if fan_out is None:
+            return
+        if fan_out.ask(len(nested.chain), nested):
+            self._start(nested)
+        else:
+            nested.held_by = "fan-out"
+
+    def _start(self, nested: Job) -> None:
+        if nested.held_by:
+            nested.held_ns = time.monotonic_ns() - nested.accepted_ns
+        self._submit(nested)
 
     def _answered(self, seat: Seat, peer: Peer, job: Job, nested: Job, answer: Answer) -> None:
         fan_out = self.fan_outs.get(job.root)
@@ -126,7 +137,7 @@ class Calls:
             if (size := job.open_calls.pop(nested.id, None)) is not None:
                 fan_out.ended(size)
             if (next_one := fan_out.done(len(nested.chain))) is not None:
-                self._submit(next_one)
+                self._start(next_one)
         peer.send(Result(nested.id, answer.result, answer.content_type, answer.fault))
         if seat.gate is not None:
             self._let_go(seat, [call for call, _place in seat.gate.done(nested.id)])

@@ -12,7 +12,7 @@ from agent.feed import Feed, LogLine
 from agent.history import History, Outcome
 from agent.seats import Answer, Job, Seat
 from agent.stats import Stats
-from agent.views import handover_view, invocation_view, step_of, worker_view
+from agent.views import circumstances_of, handover_view, invocation_view, step_of, worker_view
 from mee6.faults import error_of
 from mee6.lane.messages import Log, Steps
 from mee6.visible import visible
@@ -40,8 +40,14 @@ class Chronicle:
         if self._feed.watched:
             self._feed.publish(time.monotonic_ns(), worker_view(None, seat, reason))
 
+    def found(self, job: Job) -> None:
+        """Remembers why it could not be warm at once, if so."""
+        if (circumstances := circumstances_of(job)) is not None:
+            self._history.found(job.id, circumstances)
+
     def invocation_changed(self, job: Job) -> None:
         """Remembers a call, and publishes it; a workflow's first is looked at where it is asked for."""
+        self.found(job)
         if not job.parent and not self._feed.watched:
             return
         step = step_of(job)
@@ -62,6 +68,9 @@ class Chronicle:
         self._stats.add(job, answer)
         if job.parent:
             return
+        if answer.fault and answer.fault.traceback:  # who called over HTTP is not told it
+            story = answer.fault.traceback.rstrip("\n") + "\n"
+            self._note(LogLine(time.monotonic_ns(), job.id, job.name, step.worker, "err", story))
         view = invocation_view(job, answer)
         outcome = error_of(answer.fault) if answer.fault else Outcome(job.id, answer.result, answer.content_type)
         self._history.ended(view, outcome)
@@ -93,9 +102,11 @@ class Chronicle:
         step = log.invocation if log.invocation.partition(".")[0] == job.root else job.id
         at = log.at_ns or time.monotonic_ns()
         name = self._function_of_step(job, step)
-        line = LogLine(at, step, name, seat.worker, log.stream, log.text, log.dropped_bytes)
+        self._note(LogLine(at, step, name, seat.worker, log.stream, log.text, log.dropped_bytes))
+
+    def _note(self, line: LogLine) -> None:
         self._history.log(line)
-        self._feed.publish(at, line)
+        self._feed.publish(line.at_ns, line)
 
     def _function_of_step(self, job: Job, step: str) -> str:
         if step == job.id:

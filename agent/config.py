@@ -71,6 +71,10 @@ class AgentConfig:
     result_limit_bytes: int = 8 << 20
     log_limit_bytes: int = 1 << 20
     """Of one invocation's output."""
+    direct_lanes: bool = True
+    """Whether a worker's runtimes call each other without the proxy, after the first call."""
+    one_core: bool = True
+    """Whether runtimes that call each other in quick turns are put on one core while they do."""
     kept_invocations: int = 2000
     """Whose trace, logs and result are remembered."""
     kept_bytes: int = 64 << 20

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from agent.core.circumstances import Circumstances
 from agent.feed import InvocationView, LogLine
 from mee6.errors import Conflict, InvocationNotFound, Mee6Error
 from mee6.lane.messages import Step
@@ -25,6 +26,7 @@ LINES_BYTES_LIMIT: Final = 8 << 20
 """Remembered of one invocation's output, that of all its steps together."""
 _STEP_BYTES: Final = 600
 _LINE_BYTES: Final = 200
+_CIRCUMSTANCES_BYTES: Final = 300
 """Rough size of a record apart from its text."""
 
 
@@ -47,6 +49,10 @@ class Record:
     live: Callable[[], tuple[InvocationView, Step]] | None = None
     """Looks at it as it is now, so that nobody has to tell of every change; None once it has ended."""
     steps: dict[str, Step] = field(default_factory=dict)
+    incomplete: bool = False
+    """It had more steps than are remembered."""
+    circumstances: dict[str, Circumstances] = field(default_factory=dict)
+    """Step -> what it found, of those that the agent gave a worker, or shall give one."""
     lines: list[LogLine] = field(default_factory=list)
     line_bytes: int = 0
     """What they hold, roughly."""
@@ -119,9 +125,19 @@ class History:
             return
         if step.id not in record.steps:
             if len(record.steps) >= STEPS_LIMIT:
+                record.incomplete = True
                 return
             self._grow(record, _STEP_BYTES)
         record.steps[step.id] = step
+
+    def found(self, step: str, circumstances: Circumstances) -> None:
+        """Notes what a step found when it was accepted."""
+        record = self._records.get(root_of(step))
+        if record is None or len(record.circumstances) >= STEPS_LIMIT:
+            return
+        if step not in record.circumstances:
+            self._grow(record, _CIRCUMSTANCES_BYTES)
+        record.circumstances[step] = circumstances
 
     def log(self, line: LogLine) -> None:
         """Notes output; what an invocation writes beyond its bound is counted, not kept."""
@@ -185,6 +201,13 @@ class History:
                 return record
         whose = f" of user {user!r}" if user and self._records else ""
         raise InvocationNotFound(f"no invocation{whose} yet; make one with: mee6 act invoke NAME")
+
+    def like(self, record: Record) -> Iterator[list[Step]]:
+        """The steps of all other invocations of the same user's that have ended, the latest first."""
+        user = record.last_view.user
+        for other in reversed(self._records.values()):
+            if other is not record and other.live is None and other.last_view.user == user:
+                yield other.trace
 
     def knows(self, user: str, function: str) -> bool:
         """Whether output of the user's function is remembered, which may have been removed since."""

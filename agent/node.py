@@ -98,6 +98,8 @@ class Node:
             Limits(config.result_limit_bytes, config.log_limit_bytes),
             config.timeout_s,
             policy.parallel_calls(config),
+            config.direct_lanes,
+            config.one_core,
         )
         self._acts = Acts(self._shell, driver, lambda: self._capabilities)
         shown = NodeView(self.id, VERSION, API_LEVEL)
@@ -237,6 +239,7 @@ class Node:
         )
         self.history.accepted(invocation_view(job, None), len(arg), lambda: (invocation_view(job, None), step_of(job)))
         self._shell.submit(job)
+        self._chronicle.found(job)
 
     def cancel(self, id: str) -> None:  # noqa: A002 - the API's word
         """Calls an invocation off; see `NodeApi.cancel`."""

@@ -55,6 +55,10 @@ class Job:
     pipe: Pipe | None = None
     """Where the result, or the argument, may go in pieces."""
     seat: Seat | None = None
+    held_by: str = ""
+    """What kept it back before it was submitted: `parallelism` of its caller, or `fan-out` of the workflow."""
+    held_ns: int = 0
+    """How long."""
     record: Invocation | None = None
     """The core's record, which outlives its end here."""
     open_calls: dict[str, int] = field(default_factory=dict)

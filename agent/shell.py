@@ -84,6 +84,8 @@ class Shell:
         lane_limits: Limits,
         timeout_s: float,
         parallel_calls: int,
+        direct_lanes: bool,
+        one_core: bool,
     ) -> None:
         self.core = scheduler
         self._driver = driver
@@ -91,6 +93,8 @@ class Shell:
         self._spawn = spawn
         self._worker_limits = worker_limits
         self._lane_limits = lane_limits
+        self._direct_lanes = direct_lanes
+        self._one_core = one_core
         self.seats: dict[str, Seat] = {}
         self.jobs: dict[str, Job] = {}
         self._presence = Presence(driver.owns)
@@ -161,6 +165,8 @@ class Shell:
         manifest = job.plan.root.manifest
         pool = PoolKey(manifest.runtime, manifest.network, manifest.limits)
         self.tell(ev.Submitted(job.id, job.plan.digest, pool, len(job.chain), job.deadline, job.caller))
+        if job.record is None:  # it waits
+            job.record = self.core.invocations.get(job.id)
 
     async def close(self) -> None:
         """Ends all workers and waits for it, as long as the driver's bounds allow."""
@@ -329,7 +335,8 @@ class Shell:
         """Takes in a peer; see `PeerHost`."""
         seat, event = self._presence.attach(peer, hello, pid)
         self._soon(event)
-        return Welcome(seat.worker, self._lane_limits, self._driver.act_path(seat.worker))
+        act = self._driver.act_path(seat.worker)
+        return Welcome(seat.worker, self._lane_limits, act, self._direct_lanes, self._one_core)
 
     def _soon(self, event: Connected) -> None:
         """Tells the core once the welcome has gone out: tasks come after it."""

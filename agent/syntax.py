@@ -1,8 +1,8 @@
 """Looks whether a function's code can be read at all, before it is added: compiled, never run.
 
 In a process of its own, since a compiler that strangers feed may take all memory or crash, and holds Python's lock
-while it works. It is of the version that the workers will have; where this machine has none, nothing is said, and
-the runtime finds out at the first load.
+while it works. It is of the version that the workers will have, or of a later Node.js, which reads all that an earlier
+one reads; where this machine has none, nothing is said, and the runtime finds out at the first load.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Syntax:
             return None, ""
         if version:
             self._major = self._major or (await _said([node, "--version"], folder)).decode().strip("v \n").split(".")[0]
-            if self._major != version:
+            if not self._major.isdigit() or not version.isdigit() or int(self._major) < int(version):
                 return None, ""
         for name in names:
             said = (await _said([node, "--max-old-space-size=512", "--check", name], folder)).decode("utf-8", "replace")

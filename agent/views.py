@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from agent.core.circumstances import Circumstances
 from agent.core.invocation import InvocationState
 from agent.core.worker import Worker
 from agent.feed import HandoverView, InvocationView, WorkerView
@@ -91,6 +92,7 @@ def step_of(job: Job, answer: Answer | None = None) -> Step:
     """An invocation as a step of its workflow; with `answer`, as it ended."""
     record = job.record
     seat = job.seat
+    held = [Span("queued", job.accepted_ns, job.accepted_ns + job.held_ns)] if job.held_ns else []
     return Step(
         id=job.id,
         parent=job.parent,
@@ -102,5 +104,14 @@ def step_of(job: Job, answer: Answer | None = None) -> Step:
         state=state_of(job, answer),
         pid=seat.runtime_pid if seat is not None else 0,
         error=answer.fault.message if answer is not None and answer.fault is not None else "",
-        spans=[Span(*span) for span in record.spans] if record else [Span("queued", job.accepted_ns)],
+        spans=held + [Span(*span) for span in record.spans] if record else [Span("queued", job.accepted_ns)],
     )
+
+
+def circumstances_of(job: Job) -> Circumstances | None:
+    """How things stood for an invocation; None where it found its function loaded and waited for nothing."""
+    found = job.record.circumstances if job.record is not None else None
+    if job.held_ns:
+        found = found or Circumstances()
+        found.held, found.held_by = job.held_ns, job.held_by
+    return found

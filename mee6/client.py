@@ -201,9 +201,13 @@ class Client:
 
     # Watching
 
-    async def trace(self, invocation: str = "", *, user: str | None = None) -> Trace:
-        """What an invocation did: by its id or the beginning of it; the user's latest for an empty one."""
-        request = console_pb2.TraceRequest(id=invocation, username=user or self.user)
+    async def trace(self, invocation: str = "", *, user: str | None = None, usual: bool = False) -> Trace:
+        """What an invocation did: by its id or the beginning of it; the user's latest for an empty one.
+
+        Args:
+            usual: with how long each part of its functions' runs usually takes.
+        """
+        request = console_pb2.TraceRequest(id=invocation, username=user or self.user, usual=usual)
         return convert.trace(await self._answer(self._console.Trace, request))
 
     async def nodes(self) -> tuple[Node, ...]:

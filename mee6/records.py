@@ -253,6 +253,53 @@ class Trace(msgspec.Struct, frozen=True):
     wall_offset_ns: int
     arg_bytes: int
     result_bytes: int
+    incomplete: bool = False
+    """It had more steps than are remembered."""
+    circumstances: tuple[Circumstances, ...] = ()
+    usual: tuple[Usual, ...] = ()
+    """Only where it was asked for."""
+
+
+class Circumstances(msgspec.Struct, frozen=True):
+    """What a step found that was accepted while no idle worker held its function."""
+
+    step: str
+    holding: int = 0
+    """Workers that held it, all of them in use."""
+    ended: str = ""
+    """Why the last idle worker that held it was ended; empty where none was."""
+    ended_ago_ns: int = 0
+    ready: int = 0
+    """Of its pool: without a function; likewise the next two."""
+    starting: int = 0
+    floor: int = 0
+    ahead: int = 0
+    """Others that waited already."""
+    leased: int = 0
+    limit: int = 0
+    hindered: str = ""
+    """What kept a worker from being started for it at once: `workers ceiling memory starts failing`."""
+    lost: int = 0
+    """Workers it was given that ended before its function was called."""
+    held_ns: int = 0
+    """How long it was kept back before it was accepted; its first `queued` span."""
+    held_by: str = ""
+    """By what: `parallelism` of its caller, or `fan-out` of its workflow."""
+
+
+class Usual(msgspec.Struct, frozen=True):
+    """How long a part of a function's runs usually takes; a run that had no such part counts as 0."""
+
+    function: str
+    version: int
+    part: str
+    """As `Span.kind`; `run` without what it spent in the steps it called; `total` is all."""
+    samples: int
+    had: int
+    """Of the samples, those with such a part."""
+    p50_ns: int
+    p95_ns: int
+    had_p50_ns: int
 
 
 class Log(msgspec.Struct, frozen=True):

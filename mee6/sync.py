@@ -108,9 +108,9 @@ class SyncClient:
         """As `Client.remove`."""
         self._run(self._client.remove(name, user=user))
 
-    def trace(self, invocation: str = "", *, user: str | None = None) -> Trace:
+    def trace(self, invocation: str = "", *, user: str | None = None, usual: bool = False) -> Trace:
         """As `Client.trace`."""
-        return self._run(self._client.trace(invocation, user=user))
+        return self._run(self._client.trace(invocation, user=user, usual=usual))
 
     def nodes(self) -> tuple[Node, ...]:
         """As `Client.nodes`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mee6.lane.messages import Call, Chunk, Credit, Fault, Head, Invoke, Report, Result
+from mee6.lane.messages import Call, Chunk, Credit, Fault, Head, Hop, Invoke, Report, Result
 from mee6.outflow import Gate, Place, refusal
 from proxy.crew import MAX_IDLE, Crew
 from proxy.events import Command, SendAgent, SendRuntime
@@ -36,6 +36,10 @@ class Calls:
         self._runtimes = crew.runtimes
         self._trace = trace
         self._do = do
+        self.on_branch: Callable[[int], None] = lambda _now: None
+        """Is told when a call leaves the worker, where it runs beside what runs here."""
+        self.on_called: Callable[[LocalStep, Runtime, int], None] = lambda _caller, _callee, _now: None
+        """Is told of each call here that has ended, of its caller and of the runtime that did it."""
 
     # Calls ----------------------------------------------------------------------------------------------
 
@@ -50,19 +54,23 @@ class Calls:
         if caller is None or refused is not None:
             self._do(SendRuntime(runtime.id, Result(call.id, fault=refused)))
             return
+        runtime.take(_E.CALLED)
+        caller.open.add(call.id)
+        self._open[call.id] = (caller, call, now_ns)
+        self._admit(self._gate(caller).ask(call.id, call.name), now_ns)
+
+    def _gate(self, caller: LocalStep) -> Gate:
         gate = caller.gate
         if gate is None:
             outflows = self._plan.outflows(caller.function)
             gate = caller.gate = Gate(outflows, caller.function.max_parallelism, can_stay=True)
-        runtime.take(_E.CALLED)
-        caller.open.add(call.id)
-        self._open[call.id] = (caller, call, now_ns)
-        self._admit(gate.ask(call.id, call.name), now_ns)
+        return gate
 
     def _admit(self, admitted: list[tuple[str, Place]], now_ns: int) -> None:
         for number, place in admitted:
             caller, call, asked_ns = self._open[number]
             if place is Place.ELSEWHERE:
+                self.on_branch(now_ns)
                 self._do(
                     SendAgent(Call(call.id, call.invocation, call.name, call.arg, call.content_type, caller.chain))
                 )
@@ -81,20 +89,62 @@ class Calls:
             self._answer(entry[0], result, now_ns)
 
     def _answer(self, caller: LocalStep, result: Result, now_ns: int) -> None:
-        """Ends a call: its caller gets the outcome, and calls that waited for their turn go."""
+        """Ends a call: its caller gets the outcome."""
+        assert caller.runtime is not None
+        self._do(SendRuntime(caller.runtime, result))
+        self._close(caller, result.id, now_ns)
+
+    def _close(self, caller: LocalStep, number: str, now_ns: int) -> None:
+        """Takes note that a call has ended: calls that waited for their turn go."""
         assert caller.runtime is not None
         assert caller.gate is not None
-        self._do(SendRuntime(caller.runtime, result))
-        del self._open[result.id]
-        caller.open.discard(result.id)
+        del self._open[number]
+        caller.open.discard(number)
         if caller.open:
-            self._admit(caller.gate.done(result.id), now_ns)
+            self._admit(caller.gate.done(number), now_ns)
             return
-        caller.gate.done(result.id)
+        caller.gate.done(number)
         runtime = self._runtimes[caller.runtime]
         runtime.take(_E.ANSWERED)
         if caller.held is not None:
             self._finish(caller, runtime, caller.held, now_ns)
+
+    # Direct calls ---------------------------------------------------------------------------------------
+
+    def adopt(self, caller: LocalStep, callee: Runtime, lane: int, hop: Hop, now_ns: int) -> None:
+        """Makes a step of a call that goes on over a direct lane, unless it may not run here now."""
+        function = callee.function
+        assert function is not None
+        assert caller.runtime is not None
+        outflow = self._plan.outflows(caller.function).get(function.name, "always")
+        if outflow == "always" or any(number in self.steps for number in caller.open):
+            return
+        gate = self._gate(caller)
+        if gate.ask(hop.id, function.name) != [(hop.id, Place.HERE)]:
+            gate.done(hop.id)
+            return
+        self._runtimes[caller.runtime].take(_E.CALLED)
+        caller.open.add(hop.id)
+        started_ns = min(hop.start_ns, now_ns)
+        self._open[hop.id] = (caller, Call(hop.id, caller.id, function.name, b"", ""), started_ns)
+        step = self.steps[hop.id] = LocalStep(hop.id, caller.id, function, b"", "", [*caller.chain, function.name])
+        step.lane, step.start = lane, "warm"
+        step.deadline_ns = started_ns + int(function.timeout_s * 1e9)
+        self._occupy(step, callee, started_ns, now_ns)
+
+    def set_aside(self, step: LocalStep, now_ns: int) -> None:
+        """Parts a direct call that must have ended from its caller and its runtime; how it went is told later."""
+        for number in list(step.open):
+            if (inner := self.steps.get(number)) is not None:
+                self.set_aside(inner, now_ns)
+        if step.open or step.id not in self.steps:
+            return
+        assert step.runtime is not None
+        del self.steps[step.id]
+        runtime = self._runtimes[step.runtime]
+        runtime.take(_E.REPORTED)
+        runtime.step = None
+        self._close(self._open[step.id][0], step.id, now_ns)
 
     # Steps ----------------------------------------------------------------------------------------------
 
@@ -133,20 +183,23 @@ class Calls:
             self._run(step, runtime, now_ns)
 
     def _run(self, step: LocalStep, runtime: Runtime, now_ns: int) -> None:
-        runtime.take(_E.INVOKED)
         self._do(
             SendRuntime(runtime.id, Invoke(step.id, step.arg, step.content_type, step.chain, step.request, step.window))
         )
+        step.arg, step.request = b"", None
+        for message in step.early:
+            self._do(SendRuntime(runtime.id, message))
+        step.early.clear()
+        self._occupy(step, runtime, now_ns, now_ns)
+
+    def _occupy(self, step: LocalStep, runtime: Runtime, started_ns: int, now_ns: int) -> None:
+        runtime.take(_E.INVOKED)
         runtime.step = step.id
         runtime.used_ns = now_ns
         step.runtime = runtime.id
         step.pid = runtime.pid
         step.state = "running"
-        step.arg, step.request = b"", None
-        for message in step.early:
-            self._do(SendRuntime(runtime.id, message))
-        step.early.clear()
-        step.enter("run", now_ns)
+        step.enter("run", started_ns)
         self._trace.note(step, now_ns)
 
     def reported(self, step: LocalStep, runtime: Runtime, report: Report, now_ns: int) -> None:
@@ -176,7 +229,10 @@ class Calls:
         runtime.take(_E.REPORTED)
         runtime.step = None
         runtime.used_ns = now_ns
+        caller = self._open[step.id][0] if step.parent and not step.lane else None
         self._conclude(step, report, now_ns)
+        if caller is not None:
+            self.on_called(caller, runtime, now_ns)
         if len(self._runtimes) > MAX_IDLE:
             self._crew.evict()
 
@@ -186,7 +242,8 @@ class Calls:
             self._forget(number)
         step.open.clear()
         self._crew.stop_waiting(step)
-        self._conclude(step, Report(step.id, fault=fault), now_ns)
+        held = step.held if step.over else None
+        self._conclude(step, held or Report(step.id, fault=fault), now_ns)
 
     def _forget(self, number: str) -> None:
         """Drops a call whose caller is gone, and all that it had running here."""
@@ -205,16 +262,16 @@ class Calls:
     def _conclude(self, step: LocalStep, report: Report, now_ns: int) -> None:
         del self.steps[step.id]
         step.end_span(now_ns)
-        fault = report.fault
-        if fault is None:
-            step.state = "succeeded"
-        else:
-            step.state = "timed out" if fault.code == "timed_out" else "failed"
-            step.error = fault.message
+        step.conclude(report.fault)
         self._trace.note(step, now_ns)
         if step.parent:
             caller = self._open[step.id][0]
-            self._answer(caller, Result(step.id, report.result, report.content_type, fault), now_ns)
+            if step.lane:
+                caller.passed = max(caller.passed, int(step.id.rpartition(".")[2]))
+            if step.over:
+                self._close(caller, step.id, now_ns)
+            else:
+                self._answer(caller, Result(step.id, report.result, report.content_type, report.fault), now_ns)
         else:
             self._trace.flush()
             self._do(SendAgent(report))

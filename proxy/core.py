@@ -22,6 +22,8 @@ from mee6.lane.messages import (
     Handover,
     Head,
     Hello,
+    Hops,
+    Introduced,
     Invoke,
     Load,
     Log,
@@ -29,6 +31,7 @@ from mee6.lane.messages import (
     Result,
     Welcome,
 )
+from proxy.affinity import Affinity
 from proxy.calls import Calls
 from proxy.crew import MAX_FAILED_STARTS, Crew
 from proxy.events import (
@@ -49,6 +52,7 @@ from proxy.events import (
     SendRuntime,
     Ticked,
 )
+from proxy.lanes import Lanes
 from proxy.load import ANSWER_NS, LoadEvent, LoadState, PendingLoad, may_leave
 from proxy.plan import Plan
 from proxy.step import LocalStep, Trace
@@ -75,6 +79,9 @@ class Proxy:
         self._trace = Trace(self._do)
         self._crew = Crew(language, self.plan, self._do)
         self._calls = Calls(self.plan, self._crew, self._trace, self._do)
+        self._affinity = Affinity(self._do)
+        self._calls.on_branch = self._affinity.spread
+        self._lanes = Lanes(self._crew, self._calls, self._trace, self._affinity, self._do)
         self._load: PendingLoad | None = None
         self._welcome: Welcome | None = None
         self._connected = False
@@ -109,6 +116,16 @@ class Proxy:
             self._trace.flush()
         return self._taken()
 
+    def comes_last(self, runtime: int, message: AnyMessage) -> bool:
+        """Whether what other runtimes have said must be heard before this.
+
+        It is the outcome of the whole, and what was said of direct calls below it was said before it, on other lanes.
+        """
+        if not isinstance(message, Report) or not self._lanes:
+            return False
+        step = self._calls.steps.get(message.id)
+        return step is not None and not step.parent and step.runtime == runtime
+
     def tick_after_ns(self) -> int:
         """How long the shell may wait for another event before it ticks; 0 = for ever."""
         if self._trace.due_ns:
@@ -121,6 +138,7 @@ class Proxy:
         """Asserts what must always hold; for tests."""
         self._crew.check()
         self._calls.check()
+        self._lanes.check()
 
     def _taken(self) -> list[Command]:
         commands = self._commands.copy()
@@ -146,6 +164,8 @@ class Proxy:
         elif isinstance(message, Welcome):
             self._welcome = message
             self._trace.worker = message.worker
+            self._lanes.act = message.act if message.direct else ""
+            self._affinity.wanted = message.one_core
             for runtime in self.runtimes.values():
                 if runtime.state is not _S.SPAWNING:
                     self._do(SendRuntime(runtime.id, message))
@@ -158,6 +178,7 @@ class Proxy:
             why = "no function is loaded" if root is None else "the worker is busy"
             self._do(SendAgent(Report(message.id, fault=Fault("conflict", why))))
             return
+        self._affinity.settle(now_ns)
         self._crew.wants_spares = True  # the agent has not taken it after all
         chain = message.chain or [root.name]
         step = LocalStep(message.id, "", root, message.arg, message.content_type, chain)
@@ -256,12 +277,17 @@ class Proxy:
         elif isinstance(message, Log):
             self._trace.flush()  # whose output it is, the agent must know by then
             self._do(SendAgent(message))
+        elif isinstance(message, Hops):
+            self._lanes.told(runtime, message, now_ns)
+        elif isinstance(message, Introduced):
+            self._lanes.answered(runtime, message)
         elif isinstance(message, Hello) and runtime.state is _S.SPAWNING:
             self._greeted(runtime, message, now_ns)
 
     def _greeted(self, runtime: Runtime, hello: Hello, now_ns: int) -> None:
         runtime.take(_E.CONNECTED)
         runtime.pid = runtime.pid or hello.pid
+        runtime.direct = hello.direct
         if self._welcome is not None:
             self._do(SendRuntime(runtime.id, self._welcome))
         if not self._connected:
@@ -324,6 +350,7 @@ class Proxy:
                 fault = Fault("function_exited", f"the process of {name!r} {why}", function=name)
             else:
                 fault = exit_fault(name, runtime.status)
+            self._lanes.explain(runtime, fault)
             if load is not None:
                 load.runtime = None
                 self._advance(load, LoadEvent.FAILED, now_ns, fault)
@@ -359,4 +386,5 @@ class Proxy:
         if load is not None and load.due_ns and now_ns >= load.due_ns:
             self._load_overdue(load, now_ns)
         self._calls.end_overdue(now_ns)
+        self._affinity.settle(now_ns)
         self._crew.supply()

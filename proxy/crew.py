@@ -49,6 +49,10 @@ class Crew:
         self.failed_starts = 0
         self.wants_spares = True
         """False once a runtime was handed over: then nothing is left to do here."""
+        self.on_gone: Callable[[Runtime, RuntimeState], None] = lambda _runtime, _was: None
+        """Is told of each runtime that is no more, and in what state it was."""
+        self.is_called: Callable[[int], bool] = lambda _runtime: False
+        """Whether a runtime that is idle may be running all the same."""
         self._language = language
         self._plan = plan
         self._do = do
@@ -104,15 +108,19 @@ class Crew:
 
     def lose(self, runtime: Runtime) -> None:
         """Takes note that a runtime's process has ended."""
-        if runtime.state in (_S.SPAWNING, _S.SPARE):
+        was = runtime.state
+        if was in (_S.SPAWNING, _S.SPARE):
             self.failed_starts += 1
         runtime.take(_E.LOST)
         self._forget(runtime, Release(runtime.id))
+        self.on_gone(runtime, was)
 
     def end(self, runtime: Runtime) -> None:
         """Ends a runtime's process."""
+        was = runtime.state
         runtime.take(_E.LOST)
         self._forget(runtime, Kill(runtime.id))
+        self.on_gone(runtime, was)
 
     def _forget(self, runtime: Runtime, command: Kill | Release) -> None:
         del self.runtimes[runtime.id]
@@ -121,14 +129,14 @@ class Crew:
     def end_strangers(self) -> None:
         """Ends the idle runtimes that hold what the plan does not know."""
         for runtime in [r for r in self.runtimes.values() if r.state is _S.IDLE]:
-            if runtime.function not in self._plan.functions.values():
+            if runtime.id in self.runtimes and runtime.function not in self._plan.functions.values():
                 self.end(runtime)
 
     def evict(self) -> None:
         """Ends the idle runtime that was not used for longest, if there are too many."""
         idle = [r for r in self.runtimes.values() if r.state is _S.IDLE]
         if len(idle) > MAX_IDLE:
-            self.end(min(idle, key=lambda r: r.used_ns))
+            self.end(min((r for r in idle if not self.is_called(r.id)), key=lambda r: r.used_ns))
 
     def supply(self) -> None:
         """Asks for runtimes: one for each job that waits, and a spare of each language still needed."""

@@ -117,10 +117,23 @@ class Release(_Record, frozen=True, gc=False):
     runtime: int
 
 
+class Pin(_Record, frozen=True, gc=False):
+    """Put these runtimes on one core, the one that the first of them is on; and the proxy too, or away from there."""
+
+    runtimes: list[int]
+    proxy: bool
+
+
+class Unpin(_Record, frozen=True, gc=False):
+    """Give these runtimes and the proxy all cores again, with whatever they have started."""
+
+    runtimes: list[int]
+
+
 class Exit(_Record, frozen=True, gc=False):
     """Leave; what was sent goes out first."""
 
     reason: str
 
 
-Command = Connect | SendAgent | SendRuntime | Spawn | Kill | Release | Exit
+Command = Connect | SendAgent | SendRuntime | Spawn | Kill | Release | Pin | Unpin | Exit

@@ -24,6 +24,7 @@ from mee6.lane.codec import Decoder, encode
 from mee6.lane.messages import AnyMessage, Hello
 from proxy import spawner as wire
 from proxy.core import Proxy
+from proxy.cores import Cores
 from proxy.events import (
     AgentClosed,
     AgentSaid,
@@ -31,6 +32,7 @@ from proxy.events import (
     Connect,
     Exit,
     Kill,
+    Pin,
     Release,
     RuntimeClosed,
     RuntimeDeaf,
@@ -42,6 +44,7 @@ from proxy.events import (
     SendRuntime,
     Spawn,
     Ticked,
+    Unpin,
 )
 
 AGENT: Final = 0
@@ -56,6 +59,8 @@ has a bound, and one that is merely behind with large results is not taken for o
 _GC_THRESHOLD: Final = 50_000
 """Steps leave no cycles behind; looking for them at Python's usual pace took a tenth of the proxy's time."""
 _READ_BYTES: Final = 256 << 10
+_HEARINGS: Final = 16
+"""Reads of what others have said before an invocation's outcome: more than a function may print."""
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
 
@@ -128,6 +133,7 @@ class _Shell:
         self._deaf: list[int] = []
         """Lanes cut because their peers do not read; the core has yet to hear of it."""
         self._leaving = False
+        self._cores = Cores()
         self._buffer = memoryview(bytearray(_READ_BYTES))
         """For all reads: a buffer of this size for each costs more than the rest of a step."""
 
@@ -190,8 +196,21 @@ class _Shell:
             self._carry_out(core.handle(event, monotonic_ns()))
             return
         for message in messages:
+            if number and core.comes_last(number, message):
+                self._hear_others(lane)
             said = RuntimeSaid(number, message) if number else AgentSaid(message)
             self._carry_out(core.handle(said, monotonic_ns()))
+
+    def _hear_others(self, but: _Lane) -> None:
+        """Reads what the other runtimes have said until now; of one that does not stop, enough."""
+        for _ in range(_HEARINGS):
+            lanes = [self._by_fd[fd] for fd, _events in self._epoll.poll(0) if fd in self._by_fd]
+            others = [lane for lane in lanes if lane is not but and lane.number != AGENT]
+            if not others:
+                return
+            for lane in others:
+                if self._lanes.get(lane.number) is lane:
+                    self._read(lane)
 
     def _hear_spawner(self) -> None:
         try:
@@ -233,6 +252,13 @@ class _Shell:
                 self._kill(command.runtime)
             elif isinstance(command, Release):
                 self._drop(command.runtime)
+            elif isinstance(command, Pin):
+                pids = self._pids_of(command.runtimes)
+                if pids:
+                    proxy = os.getpid()
+                    self._cores.pin(pids[0], [*pids, proxy] if command.proxy else pids, beside=proxy)
+            elif isinstance(command, Unpin):
+                self._cores.unpin([*self._pids_of(command.runtimes), os.getpid()])
             elif isinstance(command, Connect):
                 self._connect()
             elif isinstance(command, Exit):
@@ -285,6 +311,9 @@ class _Shell:
             self._condemned.add(number)
         else:
             wire.send(self._spawner, wire.Kill(pid))
+
+    def _pids_of(self, numbers: list[int]) -> list[int]:
+        return [pid for number in numbers if (pid := self._pids.get(number))]
 
     def _connect(self) -> None:
         sock = socket.socket(socket.AF_UNIX)

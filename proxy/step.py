@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from mee6.lane.messages import Chunk, Credit, Function, Report, Request, Span, Step, Steps
+from mee6.lane.messages import Chunk, Credit, Fault, Function, Report, Request, Span, Step, Steps
 from mee6.outflow import Gate
 from proxy.events import SendAgent
 
@@ -31,8 +31,11 @@ class LocalStep:
         "gate",
         "held",
         "id",
+        "lane",
         "open",
+        "over",
         "parent",
+        "passed",
         "pid",
         "request",
         "runtime",
@@ -64,6 +67,12 @@ class LocalStep:
         """Calls it made that have not ended, waiting ones included."""
         self.held: Report | None = None
         """Its outcome, while calls it did not wait for are under way: a step ends after its calls."""
+        self.lane = 0
+        """The direct lane that it was called over; 0 = through the proxy."""
+        self.over = False
+        """Its caller has its outcome, by a direct lane."""
+        self.passed = 0
+        """The count of its last direct call that is known to have ended."""
         self.deadline_ns = 0
         self.start = ""
         self.state = "queued"
@@ -85,6 +94,14 @@ class LocalStep:
                 else:
                     self.spans[-1] = (kind, start_ns, now_ns)
 
+    def conclude(self, fault: Fault | None) -> None:
+        """Takes its outcome."""
+        if fault is None:
+            self.state = "succeeded"
+        else:
+            self.state = "timed out" if fault.code == "timed_out" else "failed"
+            self.error = fault.message
+
     def record(self, worker: str) -> Step:
         """How it stands, for the trace."""
         return Step(
@@ -94,7 +111,7 @@ class LocalStep:
             version=self.function.version,
             worker=worker,
             start=self.start,
-            via="proxy",
+            via="lane" if self.lane else "proxy",
             state=self.state,
             pid=self.pid,
             error=self.error,

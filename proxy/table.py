@@ -77,7 +77,20 @@ class InvalidTransition(Exception):
 class Runtime:
     """One runtime process, as the core knows it."""
 
-    __slots__ = ("closed", "due_ns", "function", "id", "language", "pid", "state", "status", "step", "story", "used_ns")
+    __slots__ = (
+        "closed",
+        "direct",
+        "due_ns",
+        "function",
+        "id",
+        "language",
+        "pid",
+        "state",
+        "status",
+        "step",
+        "story",
+        "used_ns",
+    )
 
     def __init__(self, number: int, language: str) -> None:
         self.id = number
@@ -85,6 +98,8 @@ class Runtime:
         self.state = RuntimeState.SPAWNING
         self.story: deque[tuple[RuntimeEvent, RuntimeState]] = deque(maxlen=STORY_LENGTH)
         self.pid = 0
+        self.direct = False
+        """It can be introduced to others."""
         self.function: Function | None = None
         self.step: str | None = None
         """The id of the step or of the agent's load that it works for."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.core import events as ev
+from agent.core.circumstances import Ends, Hindrance
 from agent.core.pace import Pace
 from agent.core.placement import choose, least_valuable
 from agent.core.pool import Pool
@@ -34,6 +35,7 @@ class Fleet:
     """When more may be started than could be when that was last asked for; 0 = nothing is held back."""
     turned_away: bool = False
     """Whether ceiling or budget kept somebody waiting when workers were last asked for."""
+    ends: Ends = field(default_factory=Ends)
     _pace: Pace = field(init=False)
     _made: int = 0
     _draining: bool = False
@@ -96,11 +98,16 @@ class Fleet:
                 worker, so a bound for calls too could have everybody wait for ever; see `agent.core.capacity`.
         """
         pool = self.pool(key)
-        for _ in range(self._free_starts(pool.missing(waiting, now), now)):
+        missing = pool.missing(waiting, now)
+        possible = self._free_starts(missing, now)
+        pool.hindered = Hindrance.STARTS if possible < missing else Hindrance.FAILING if now < pool.retry_at else None
+        for _ in range(possible):
             if bounded and not self._make_way(pool, now):
                 self.turned_away = True
+                pool.hindered = Hindrance.CEILING if self._is_at_ceiling(pool) else Hindrance.MEMORY
                 break
             if not self._make_room(pool, limit, now):
+                pool.hindered = Hindrance.WORKERS
                 break
             self._start(pool, now)
 
@@ -221,6 +228,8 @@ class Fleet:
             self.pool(worker.pool).starting -= 1
         worker.take(WorkerEvent.LOST, now)
         del self.workers[worker.id]
+        if worker.digest:
+            self.ends.note(worker.digest, reason, now)
         self.out.append(ev.StopWorker(worker.id, reason))
 
     def due(self, worker: Worker) -> int | None:

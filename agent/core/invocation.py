@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from agent.core.circumstances import Circumstances
 from agent.core.machine import Machine
 from agent.drivers.base import PoolKey
 from mee6.lane.messages import Start
@@ -84,6 +85,8 @@ class Invocation:
     """Workers lost before the function was called."""
     spans: list[tuple[str, int, int]] = field(default_factory=list)
     """(kind, start, end); end 0 while it goes on."""
+    circumstances: Circumstances | None = None
+    """What it found when it was accepted; None where a worker held its function."""
 
     def __post_init__(self) -> None:
         self.machine = Machine(f"invocation {self.id}", TRANSITIONS, InvocationState.QUEUED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from agent.core.circumstances import Hindrance
 from agent.core.worker import Worker
 from agent.drivers.base import PoolKey
 
@@ -31,6 +32,8 @@ class Pool:
     """Starts that failed in a row."""
     retry_at: int = 0
     last_failure: str = ""
+    hindered: Hindrance | None = None
+    """Why fewer were started than were missing when that was last asked for."""
     worker_bytes: int = 0
     """What one without a function uses, as far as it has been measured."""
 

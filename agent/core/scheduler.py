@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from agent.core import events as ev
 from agent.core.capacity import Capacity
+from agent.core.circumstances import Circumstances, Hindrance
 from agent.core.fleet import Fleet
 from agent.core.handover import HandoverEvent, HandoverState
 from agent.core.invocation import Invocation, InvocationEvent, InvocationState
@@ -94,14 +95,42 @@ class Scheduler:
         invocation = Invocation(
             event.id, event.digest, event.pool, event.depth, self._now, event.deadline, caller=event.caller
         )
+        if worker is None or not worker.digest:
+            invocation.circumstances = self._circumstances(invocation)
         self.invocations[event.id] = invocation
         if event.caller:
             self._callees[event.caller].add(event.id)
         if worker is None:
             self.line.append(invocation)
-            self._unsettled = True
+            self._settle()
+            if invocation.circumstances is not None and invocation.state is InvocationState.QUEUED:
+                invocation.circumstances.hindered = self._hindrance(invocation)
         else:
             self._lease(invocation, worker)
+
+    def _circumstances(self, invocation: Invocation) -> Circumstances:
+        """What an invocation finds that is not in the line yet, and whose function no idle worker holds."""
+        pool = self.fleet.pool(invocation.pool)
+        workers = self.fleet.workers.values()
+        ended, ended_ago = self.fleet.ends.of(invocation.digest, self._now)
+        leases = [worker.lease for worker in workers if worker.lease]
+        return Circumstances(
+            holding=sum(self.invocations[lease].digest == invocation.digest for lease in leases),
+            ended=ended,
+            ended_ago=ended_ago,
+            ready=len(pool.ready),
+            starting=pool.starting,
+            floor=pool.target,
+            ahead=len(self.line),
+            leased=len(leases),
+            limit=self.settings.max_workers * invocation.depth,
+        )
+
+    def _hindrance(self, invocation: Invocation) -> Hindrance | None:
+        """Why no worker is on its way for the last of the line; None where one is."""
+        if self.capacity.room(invocation.depth) < self.line.length(invocation.depth):
+            return Hindrance.WORKERS
+        return self.fleet.pool(invocation.pool).hindered
 
     def _cancel_asked(self, event: ev.CancelAsked) -> None:
         if invocation := self.invocations.get(event.id):
@@ -149,6 +178,8 @@ class Scheduler:
         exited = fault.code == "function_exited"
         if invocation.state is InvocationState.STARTING and not exited and invocation.attempts < MAX_ATTEMPTS:
             invocation.machine.take(InvocationEvent.PUT_BACK)
+            invocation.circumstances = invocation.circumstances or self._circumstances(invocation)
+            invocation.circumstances.lost = invocation.attempts
             invocation.worker = ""
             invocation.next_span("queued", self._now)
             self.line.put_back(invocation)

@@ -15,6 +15,7 @@ from typing import Any, Final
 import grpc.aio
 from msgspec.structs import asdict
 
+from agent.core.circumstances import Circumstances
 from agent.feed import (
     KINDS,
     Batch,
@@ -33,6 +34,7 @@ from agent.feed import (
 from agent.history import root_of
 from agent.policy import Changes
 from agent.services.api import NodeApi, user_name
+from agent.usual import usual
 from mee6.api.v1 import console_pb2 as pb
 from mee6.api.v1.console_pb2_grpc import ConsoleServicer
 from mee6.errors import Exhausted, FunctionNotFound, InvalidInput, InvocationNotFound
@@ -125,6 +127,9 @@ class Console(ConsoleServicer):
             wall_offset_ns=self._node.info().wall_offset_ns,
             arg_bytes=record.arg_bytes,
             result_bytes=record.result_bytes,
+            incomplete=record.incomplete,
+            circumstances=(_circumstances(step, found) for step, found in record.circumstances.items()),
+            usual=map(asdict, usual(record.trace, history.like(record)) if request.usual else ()),
         )
 
     async def Nodes(self, _request: pb.NodesRequest, _context: Context) -> pb.NodesReply:
@@ -266,6 +271,25 @@ def _step(step: Step) -> Fields:
         "error": step.error,
         "spans": [{"kind": span.kind, "start_ns": span.start_ns, "end_ns": span.end_ns} for span in step.spans],
         "invocation": root_of(step.id),
+    }
+
+
+def _circumstances(step: str, found: Circumstances) -> Fields:
+    return {
+        "step": step,
+        "holding": found.holding,
+        "ended": found.ended,
+        "ended_ago_ns": found.ended_ago,
+        "ready": found.ready,
+        "starting": found.starting,
+        "floor": found.floor,
+        "ahead": found.ahead,
+        "leased": found.leased,
+        "limit": found.limit,
+        "hindered": found.hindered or "",
+        "lost": found.lost,
+        "held_ns": found.held,
+        "held_by": found.held_by,
     }
 
 

@@ -46,7 +46,15 @@ _package: Final = _maker(records.Package)
 _pool: Final = _maker(records.Pool)
 worker: Final = _worker
 node: Final = _maker(records.Node, notes=tuple, runtimes=tuple, missing=tuple, pools=_each(_pool), load=tuple)
-trace: Final = _maker(records.Trace, invocation=_invocation, steps=_each(_step))
+_circumstances: Final = _maker(records.Circumstances)
+_usual: Final = _maker(records.Usual)
+trace: Final = _maker(
+    records.Trace,
+    invocation=_invocation,
+    steps=_each(_step),
+    circumstances=_each(_circumstances),
+    usual=_each(_usual),
+)
 log_line: Final = _maker(records.LogLine, log=_log)
 _snapshot: Final = _maker(
     records.Snapshot,

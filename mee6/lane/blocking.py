@@ -69,6 +69,29 @@ class BlockingLane:
                 return read
         return None
 
+    def reply(self, flags: int = 0) -> AnyMessage | None:
+        """The next message, for a lane whose peer just answers; None at the end of the stream.
+
+        Args:
+            flags: of the system call, as `socket.MSG_DONTWAIT`.
+
+        Raises:
+            BlockingIOError: nothing complete came within the socket's own time-out.
+            ProtocolError: the peer sent what is no message.
+        """
+        ready = self._ready
+        while not ready:
+            try:
+                size = self._sock.recv_into(self._buffer, 0, flags)
+            except BlockingIOError:
+                raise
+            except OSError:
+                return None
+            if not size:
+                return None
+            ready += self._decoder.feed(self._buffer[:size])
+        return ready.popleft()
+
     def receive_now(self) -> list[AnyMessage] | None:
         """All messages that are there, possibly none; never waits. None at the end of the stream."""
         messages = list(self._ready)

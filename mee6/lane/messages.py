@@ -99,13 +99,28 @@ class Step(Frame, frozen=True, gc=False):
     start: str
     """`cold`, `prewarmed` or `warm`; empty until a runtime was found."""
     via: str
-    """`proxy` or `direct` (agent to runtime, after a handover); empty until known."""
+    """`proxy`, `direct` (agent to runtime, after a handover) or `lane` (runtime to runtime); empty until known."""
     state: str
     """A state of `agent.core.invocation`: queued, starting, running, succeeded, failed, ..."""
     pid: int = 0
     """The runtime's process, as seen inside the worker."""
     error: str = ""
     spans: list[Span] = []
+
+
+class Hop(Frame, frozen=True, gc=False):
+    """A call over a direct lane, as its caller or its callee tells the proxy of it."""
+
+    lane: int
+    """The number that `Introduce` gave it."""
+    id: str
+    """The callee's step id."""
+    start_ns: int
+    end_ns: int = 0
+    """0 while it goes on."""
+    code: str = ""
+    """Of its fault; empty where it went well, or goes on."""
+    error: str = ""
 
 
 class Header(Frame, frozen=True, gc=False):
@@ -145,6 +160,8 @@ class Hello(Message, frozen=True, gc=False):
     runtime: str
     pid: int = 0
     protocol: int = PROTOCOL
+    direct: bool = False
+    """A runtime that understands `Introduce`."""
 
 
 class Welcome(Message, frozen=True, gc=False):
@@ -154,6 +171,10 @@ class Welcome(Message, frozen=True, gc=False):
     limits: Limits = Limits()
     act: str = "/act"
     """The worker's storage as seen from inside: `rsc/NAME`, `flow`, `cur`, `<invocation id>`."""
+    direct: bool = True
+    """For a proxy: it may introduce its runtimes to each other."""
+    one_core: bool = True
+    """For a proxy: it may have them share a core."""
 
 
 class Load(Message, frozen=True, gc=False):
@@ -177,6 +198,8 @@ class Invoke(Message, frozen=True, gc=False):
     """Where it came over HTTP; a workflow's first function alone has it."""
     window: int = 0
     """Bytes that may be under way of a result in pieces, and of a body in pieces; 0 = the result comes as a whole."""
+    above: list[Hop] = []
+    """On a direct lane: the direct calls above this one, outermost first; the proxy may not have been told of them."""
 
 
 class Report(Message, frozen=True, gc=False):
@@ -190,6 +213,12 @@ class Report(Message, frozen=True, gc=False):
     """Only for a `Load` reported by a proxy: the runtime has connected to the agent."""
     response: Response | None = None
     """Only for an `Invoke` with a request: what the function said of its answer."""
+    below: list[Hop] = []
+    """On a direct lane: calls that ended below this one, of which the proxy has yet to be told."""
+    told: bool = False
+    """On a direct lane: the proxy knows of this call, and must be told at once that it has ended."""
+    put_back: bool = False
+    """On a direct lane: `cur` is the caller's again."""
 
 
 class Head(Message, frozen=True, gc=False):
@@ -259,6 +288,34 @@ class Steps(Message, frozen=True, gc=False):
     steps: list[Step]
 
 
+class Introduce(Message, frozen=True, gc=False):
+    """proxy -> runtime: have a direct lane.
+
+    Without a function, await a caller at the address, and answer with `Introduced`. With one, connect there: calls of
+    that function may go over it. Without an address, there is no such lane any more.
+    """
+
+    lane: int
+    address: str = ""
+    """A Unix socket's path, as seen inside the worker; for one connection."""
+    function: str = ""
+
+
+class Introduced(Message, frozen=True, gc=False):
+    """runtime -> proxy: the callee of a direct lane awaits its caller, or (either side) there is no such lane here."""
+
+    lane: int
+    ready: bool
+
+
+class Hops(Message, frozen=True, gc=False):
+    """runtime -> proxy: calls over direct lanes that began or ended, outer ones before inner ones; batched."""
+
+    hops: list[Hop]
+    lost: bool = False
+    """The lane of the last has ended and brought no outcome: it comes as the call's `Result`."""
+
+
 class AskHandover(Message, frozen=True, gc=False):
     """proxy -> agent, once after a `Load`: my runtime could be yours. Answered by `Handover`, granted or refused.
 
@@ -294,6 +351,9 @@ AnyMessage = (
     | Result
     | Log
     | Steps
+    | Introduce
+    | Introduced
+    | Hops
     | AskHandover
     | Handover
     | Goodbye

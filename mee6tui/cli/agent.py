@@ -127,6 +127,12 @@ def serve(
     drain: Annotated[str, typer.Option("--drain", metavar="10s", help="How long a stop waits for what runs.")] = "10s",
     memory: Annotated[str, typer.Option("--memory", metavar="512M", help="Of one worker.")] = "512M",
     cpus: Annotated[float, typer.Option("--cpus", min=0.0, help="Cores of one worker; 0 = all.")] = 0.0,
+    no_direct_lanes: Annotated[
+        bool, typer.Option("--no-direct-lanes", help="Have all calls within a worker go through its proxy.")
+    ] = False,
+    no_one_core: Annotated[
+        bool, typer.Option("--no-one-core", help="Never put a worker's processes on one core.")
+    ] = False,
     bundle_limit: Annotated[
         str, typer.Option("--bundle-limit", metavar="100M", help="Of a function's folder.")
     ] = "100M",
@@ -166,6 +172,8 @@ def serve(
         drain_s=units.seconds(drain),
         memory_bytes=units.size(memory),
         cpus=cpus,
+        direct_lanes=not no_direct_lanes,
+        one_core=not no_one_core,
         bundle_limit_bytes=units.size(bundle_limit),
         dependency_bytes=units.size(package_limit),
         dependency_timeout_s=units.seconds(package_timeout),

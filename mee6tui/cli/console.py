@@ -155,7 +155,7 @@ def open_console(agents: Agents, look: Look | None = None, record: Path | None =
         read_only: dict[str, str] = {}
         for settings in found:
             in_use = settings.context.value if settings.context and not address else ""
-            name = in_use or settings.address.value
+            name = in_use or _short(settings.address.value)
             settings_of[name] = settings
             given = (
                 f" --context {in_use}" if agents.contexts else f" --address {shlex.quote(address)}" if address else ""
@@ -188,6 +188,12 @@ def open_console(agents: Agents, look: Look | None = None, record: Path | None =
         why = f"; {recorder.stopped}" if recorder.stopped else ""
         failure.say(f"wrote {recorder.path}, {recorder.bytes} bytes{why}; play it with: mee6 console --replay {record}")
     raise typer.Exit(code)
+
+
+def _short(address: str) -> str:
+    """An agent's address as the console shows it: of a socket in a state folder, the folder's name."""
+    path = Path(address.removeprefix("unix:"))
+    return path.parent.name or address if path.name == "agent.sock" else address
 
 
 def _spare_collector() -> None:

@@ -20,6 +20,8 @@ COMMANDS: Final = (
     Elsewhere("agent", "Run the agent, which runs the functions."),
     Elsewhere("act", "Add functions, run them and look at them."),
     Elsewhere("trace", "Draw what an invocation did."),
+    Elsewhere("explain", "Say why an invocation took as long as it did."),
+    Elsewhere("bench", "Call functions, or any HTTP address, at a rate, and show how long that took."),
     Elsewhere("watch", "Print what the agent does, as it does it, until Ctrl-C."),
     Elsewhere("top", "Show what the agent, its workers and its functions use and do."),
     Elsewhere("worker", "See the workers, in which functions run, and act on them."),

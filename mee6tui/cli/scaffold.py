@@ -92,6 +92,11 @@ def init(
     ] = None,
 ) -> None:
     """Write a working function into a new folder."""
+    if not is_name(name) and is_name(Path(name).name):
+        import shlex
+
+        instead = f"mee6 init {Path(name).name} --dir {shlex.quote(name)}"
+        raise InvalidInput(f"name {name!r} is not allowed, since it is a path; use: {instead}")
     if not is_name(name):
         raise InvalidInput(f"name {name!r} is not allowed: {NAME_RULE}")
     folder = directory or Path(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mee6.records import Event, Figures, FunctionChange, Handover, Invocation, Log, Node, Step, What, Worker
+from mee6.visible import visible
 from mee6tui.cli import units
 
 KINDS: dict[type[What], str] = {
@@ -80,7 +81,7 @@ def _invocation(invocation: Invocation) -> str:
         took = f" after {units.duration(invocation.ended_ns - invocation.accepted_ns)}"
     why = f": {_one_line(invocation.error)}" if invocation.error else ""
     what = f"invocation {invocation.id} of {invocation.function}"
-    return f"{what} is {invocation.state}{where}{how}{took}{why}"
+    return f"{what} {_state(invocation.state)}{where}{how}{took}{why}"
 
 
 def _step(step: Step) -> str:
@@ -88,7 +89,11 @@ def _step(step: Step) -> str:
     doing = f", {span.kind}" if span is not None and not span.end_ns else ""
     where = f" in {step.worker}" if step.worker else ""
     why = f": {_one_line(step.error)}" if step.error else ""
-    return f"step {step.id} of {step.function} is {step.state}{where}{doing}{why}"
+    return f"step {step.id} of {step.function} {_state(step.state)}{where}{doing}{why}"
+
+
+def _state(state: str) -> str:
+    return state if state in ("succeeded", "failed") else f"is {state}"
 
 
 def _node(node: Node) -> str:
@@ -101,4 +106,4 @@ def _node(node: Node) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " / ".join(text.rstrip("\n").splitlines())
+    return visible(" / ".join(text.rstrip("\n").splitlines()))

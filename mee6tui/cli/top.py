@@ -172,7 +172,7 @@ def _node(node: Node) -> Iterable[str]:
     yield (
         f"invocations: {node.rate:.1f} a second, "
         f"p50 {units.milliseconds(node.p50_ms)}, p99 {units.milliseconds(node.p99_ms)}, {node.queued} waiting, "
-        f"{node.invocations} so far, of which failed {node.failures}"
+        f"{node.failures} of {node.invocations} failed"
     )
 
 
@@ -224,8 +224,8 @@ _FUNCTIONS: Final = [
     Column("P99", lambda row: units.milliseconds(row["p99_ms"]), right=True),
     column("WAITING", "queued", right=True),
     column("RUNNING", "running", right=True),
+    column("FAILED", "failures", right=True),
     column("COLD", "cold", right=True),
     column("PREWARMED", "prewarmed", right=True),
     column("WARM", "warm", right=True),
-    column("FAILED", "failures", right=True),
 ]

@@ -51,7 +51,8 @@ def lines(trace: Trace, *, width: int = 100, ascii_only: bool = False, color: bo
     """The drawing.
 
     Args:
-        width: columns; the bars take what the words leave, and at least a dozen.
+        width: columns; the bars take what the words leave, and at least a dozen. Where that is not left, all parts
+            before the run are one column.
         ascii_only: `#` and `-` in place of block characters.
         color: with ANSI colours.
     """
@@ -61,19 +62,10 @@ def lines(trace: Trace, *, width: int = 100, ascii_only: bool = False, color: bo
         return [head, "no steps: it has not started, or they have been forgotten"]
     kinds = [kind for kind in KINDS if any(row.times.parts.get(kind) for row in drawn)]
     left = _aligned([("STEP", "WORKER", "START", "VIA"), *(_words(row) for row in drawn)], "<<<<")
-    right = _aligned(
-        [
-            (*(_TITLES[kind] for kind in kinds), "TOTAL"),
-            *(
-                (
-                    *(duration(row.times.parts.get(kind, 0)) if row.times.parts.get(kind) else "" for kind in kinds),
-                    duration(row.times.end_ns - row.times.start_ns),
-                )
-                for row in drawn
-            ),
-        ],
-        ">" * (len(kinds) + 1),
-    )
+    right = _numbers(drawn, [(_TITLES[kind], (kind,)) for kind in kinds])
+    before = tuple(kind for kind in kinds if kind != "run")
+    if len(left[0]) + len(right[0]) + 4 + _MIN_BAR > width and len(before) > 1:
+        right = _numbers(drawn, [("BEFORE", before), *((_TITLES[kind], (kind,)) for kind in kinds if kind == "run")])
     room = max(_MIN_BAR, width - len(left[0]) - len(right[0]) - 4)
     begin = min(row.times.start_ns for row in drawn)
     scale = room / max(1, max(row.times.end_ns for row in drawn) - begin)
@@ -132,6 +124,16 @@ def _heading(trace: Trace, drawn: Sequence[Row]) -> str:
 def _words(row: Row) -> tuple[str, str, str, str]:
     step = row.step
     return ("  " * row.depth + step.function, step.worker or "-", step.start or "-", step.via or "-")
+
+
+def _numbers(drawn: Sequence[Row], columns: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:
+    """A title line, then a row's times: those of the kinds of a column together, and of all of it."""
+    cells = [(*(title for title, _kinds in columns), "TOTAL")]
+    for row in drawn:
+        parts = [sum(row.times.parts.get(kind, 0) for kind in kinds) for _title, kinds in columns]
+        total = duration(row.times.end_ns - row.times.start_ns)
+        cells.append((*(duration(part) if part else "" for part in parts), total))
+    return _aligned(cells, ">" * (len(columns) + 1))
 
 
 def _failed(step: Step) -> bool:

@@ -31,6 +31,11 @@ class Lane {
     return new Lane((onread) => new net.Socket({ fd, readable: true, writable: true, onread }), handlers);
   }
 
+  /** A lane over a socket that a server has accepted. */
+  static accepted(socket, handlers) {
+    return new Lane(({ callback }) => socket.on("data", callback), handlers);
+  }
+
   /**
    * Connects to the lane socket at `path`.
    * @returns {Promise<Lane>} rejected when that fails, or takes longer than `timeoutMs`.
@@ -59,7 +64,8 @@ class Lane {
   constructor(open, { received, ended }) {
     this.#received = received;
     const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-    this.#socket = open({ buffer, callback: (size) => this.#read(buffer.subarray(0, size)) });
+    const callback = (read) => this.#read(typeof read === "number" ? buffer.subarray(0, read) : read);
+    this.#socket = open({ buffer, callback });
     this.#socket.on("error", () => {}); // "close" follows, and is what counts
     this.#socket.on("close", () => ended(this));
   }

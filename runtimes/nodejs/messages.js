@@ -93,6 +93,22 @@ function decodeStep(a) {
   };
 }
 
+/** Hop: A call over a direct lane, as its caller or its callee tells the proxy of it. */
+function encodeHop({ lane, id, startNs, endNs = 0, code = "", error = "" }) {
+  return [int(lane), id, int(startNs), int(endNs), code, error];
+}
+
+function decodeHop(a) {
+  return {
+    lane: a[0],
+    id: a[1],
+    startNs: a[2],
+    endNs: a.length > 3 ? a[3] : 0,
+    code: a.length > 4 ? a[4] : "",
+    error: a.length > 5 ? a[5] : "",
+  };
+}
+
 /** Header: One field of an HTTP message's head. */
 function encodeHeader({ name, value }) {
   return [name, value];
@@ -133,8 +149,8 @@ function decodeResponse(a) {
 }
 
 /** Hello: proxy or runtime -> server, first frame on a lane: who I am. */
-function encodeHello({ token, role, runtime, pid = 0, protocol = 1 }) {
-  return ["hello", token, role, runtime, int(pid), int(protocol)];
+function encodeHello({ token, role, runtime, pid = 0, protocol = 1, direct = false }) {
+  return ["hello", token, role, runtime, int(pid), int(protocol), direct];
 }
 
 function decodeHello(a) {
@@ -145,12 +161,13 @@ function decodeHello(a) {
     runtime: a[3],
     pid: a.length > 4 ? a[4] : 0,
     protocol: a.length > 5 ? a[5] : 1,
+    direct: a.length > 6 ? a[6] : false,
   };
 }
 
 /** Welcome: server -> peer: the answer to `Hello`; tasks may follow. */
-function encodeWelcome({ worker, limits = decodeLimits([8388608, 1048576]), act = "/act" }) {
-  return ["welcome", worker, encodeLimits(limits), act];
+function encodeWelcome({ worker, limits = decodeLimits([8388608, 1048576]), act = "/act", direct = true, oneCore = true }) {
+  return ["welcome", worker, encodeLimits(limits), act, direct, oneCore];
 }
 
 function decodeWelcome(a) {
@@ -159,6 +176,8 @@ function decodeWelcome(a) {
     worker: a[1],
     limits: a.length > 2 ? decodeLimits(a[2]) : decodeLimits([8388608, 1048576]),
     act: a.length > 3 ? a[3] : "/act",
+    direct: a.length > 4 ? a[4] : true,
+    oneCore: a.length > 5 ? a[5] : true,
   };
 }
 
@@ -177,8 +196,8 @@ function decodeLoad(a) {
 }
 
 /** Invoke: server -> peer: run the loaded function once. Answered by `Report` with the same id. */
-function encodeInvoke({ id, arg, contentType, chain, request = null, window = 0 }) {
-  return ["invoke", id, arg, contentType, chain, request && encodeRequest(request), int(window)];
+function encodeInvoke({ id, arg, contentType, chain, request = null, window = 0, above = [] }) {
+  return ["invoke", id, arg, contentType, chain, request && encodeRequest(request), int(window), above.map(encodeHop)];
 }
 
 function decodeInvoke(a) {
@@ -190,12 +209,13 @@ function decodeInvoke(a) {
     chain: a[4],
     request: a.length > 5 ? a[5] && decodeRequest(a[5]) : null,
     window: a.length > 6 ? a[6] : 0,
+    above: a.length > 7 ? a[7].map(decodeHop) : [],
   };
 }
 
 /** Report: peer -> server: the outcome of the `Load` or `Invoke` with this id; `fault` is None when it went well. */
-function encodeReport({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, handedOver = false, response = null }) {
-  return ["report", id, result, contentType, fault && encodeFault(fault), handedOver, response && encodeResponse(response)];
+function encodeReport({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, handedOver = false, response = null, below = [], told = false, putBack = false }) {
+  return ["report", id, result, contentType, fault && encodeFault(fault), handedOver, response && encodeResponse(response), below.map(encodeHop), told, putBack];
 }
 
 function decodeReport(a) {
@@ -207,6 +227,9 @@ function decodeReport(a) {
     fault: a.length > 4 ? a[4] && decodeFault(a[4]) : null,
     handedOver: a.length > 5 ? a[5] : false,
     response: a.length > 6 ? a[6] && decodeResponse(a[6]) : null,
+    below: a.length > 7 ? a[7].map(decodeHop) : [],
+    told: a.length > 8 ? a[8] : false,
+    putBack: a.length > 9 ? a[9] : false,
   };
 }
 
@@ -311,6 +334,46 @@ function decodeSteps(a) {
   };
 }
 
+/** Introduce: proxy -> runtime: have a direct lane. */
+function encodeIntroduce({ lane, address = "", function: function_ = "" }) {
+  return ["introduce", int(lane), address, function_];
+}
+
+function decodeIntroduce(a) {
+  return {
+    type: "introduce",
+    lane: a[1],
+    address: a.length > 2 ? a[2] : "",
+    function: a.length > 3 ? a[3] : "",
+  };
+}
+
+/** Introduced: runtime -> proxy: the callee of a direct lane awaits its caller, or (either side) there is no such lane here. */
+function encodeIntroduced({ lane, ready }) {
+  return ["introduced", int(lane), ready];
+}
+
+function decodeIntroduced(a) {
+  return {
+    type: "introduced",
+    lane: a[1],
+    ready: a[2],
+  };
+}
+
+/** Hops: runtime -> proxy: calls over direct lanes that began or ended, outer ones before inner ones; batched. */
+function encodeHops({ hops, lost = false }) {
+  return ["hops", hops.map(encodeHop), lost];
+}
+
+function decodeHops(a) {
+  return {
+    type: "hops",
+    hops: a[1].map(decodeHop),
+    lost: a.length > 2 ? a[2] : false,
+  };
+}
+
 /** AskHandover: proxy -> agent, once after a `Load`: my runtime could be yours. Answered by `Handover`, granted or refused. */
 function encodeAskHandover() {
   return ["askhandover"];
@@ -360,6 +423,9 @@ const ENCODERS = {
   result: encodeResult,
   log: encodeLog,
   steps: encodeSteps,
+  introduce: encodeIntroduce,
+  introduced: encodeIntroduced,
+  hops: encodeHops,
   askhandover: encodeAskHandover,
   handover: encodeHandover,
   goodbye: encodeGoodbye,
@@ -379,6 +445,9 @@ const DECODERS = {
   result: decodeResult,
   log: decodeLog,
   steps: decodeSteps,
+  introduce: decodeIntroduce,
+  introduced: decodeIntroduced,
+  hops: decodeHops,
   askhandover: decodeAskHandover,
   handover: decodeHandover,
   goodbye: decodeGoodbye,

@@ -16,6 +16,7 @@ const STREAMS = { out: "stdout", err: "stderr" };
 
 class Output {
   limit;
+  preface = () => {}; // sends what has to go before output
   #lane = null;
   #invocation = ""; // empty: nothing is taken over
   #room = 0;
@@ -77,6 +78,7 @@ class Output {
     if (this.#chunks.length === 0 && this.#dropped === 0) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+    this.preface();
     const chunks = this.#chunks;
     this.#chunks = [];
     this.#chars = 0;

@@ -12,6 +12,7 @@ const { Lane, MAX_PAYLOAD_BYTES } = require("./lane.js");
 const { createBox } = require("./box.js");
 const { pack, unpack } = require("./content.js");
 const { LoadError, raised, notLoaded, lineOf, tracebackOf } = require("./faults.js");
+const { Edges, Untold, nowNs } = require("./direct.js");
 const { load, provide } = require("./loader.js");
 const { Output } = require("./output.js");
 const { Scratch } = require("./scratch.js");
@@ -20,20 +21,35 @@ const { Response, isStream } = require("./http.js");
 
 const NAME = "nodejs";
 const LANE_FD = 3;
+const ALONE_BYTES = 1 << 20; // with a larger result nothing else rides to a direct caller: a frame has a limit
+const MAX_DEPTH = 16; // of calls within calls, as `mee6.outflow`; the proxy refuses what is deeper
 const HANDOVER_MS = 800; // less than the proxy waits
 
 /** One run of the function, and the calls it is waiting for. */
 class Invocation {
   #scratch;
+  #lane;
+  #edges;
   #calls = 0;
   #waiting = new Map(); // call id -> resolve
+  #idle = null; // what waits for the last call to end
 
-  constructor({ id, chain, arg, request, window }, loaded, lane, scratch) {
+  /**
+   * @param {Lane} lane to the server.
+   * @param {Edges} edges to those who can be called directly.
+   * @param {Lane|null} caller a direct lane that the invocation came on.
+   */
+  constructor({ id, chain, arg, above, request, window }, loaded, lane, scratch, edges, caller) {
     this.#scratch = scratch;
+    this.#lane = lane;
+    this.#edges = edges;
     this.id = id;
     this.chain = chain;
     this.loaded = loaded;
-    this.lane = lane;
+    this.caller = caller;
+    this.isOver = false; // it has returned, and may call nothing any more
+    const hops = caller === null ? [] : [...above, { lane: caller.number, id, startNs: nowNs() }];
+    this.untold = new Untold((told) => lane.send("hops", told), hops);
     this.deadline = Number(process.hrtime.bigint()) / 1e9 + loaded.timeoutS;
     this.window = window;
     this.came = request;
@@ -50,17 +66,58 @@ class Invocation {
   call(name, arg, contentType) {
     return new Promise((resolve) => {
       const id = `${this.id}.${++this.#calls}`;
-      this.lane.send("call", { id, invocation: this.id, name, arg, contentType });
+      const edge = this.#edgeTo(name);
+      if (edge !== undefined) {
+        const chain = [...this.chain, name];
+        this.untold.calls(edge.number, id);
+        edge.lane.send("invoke", { id, arg, contentType, chain, above: this.untold.above });
+      } else {
+        this.untold.tell();
+        this.#lane.send("call", { id, invocation: this.id, name, arg, contentType });
+      }
       this.#waiting.set(id, resolve);
     });
   }
 
+  /** The direct lane for a call, if it is the only one under way: two at once are the proxy's to order. */
+  #edgeTo(name) {
+    if (this.#waiting.size > 0 || this.chain.length >= MAX_DEPTH || this.chain.includes(name)) return undefined;
+    return this.#edges.to(name);
+  }
+
+  /** Takes the `Report` of a direct call. */
+  reported({ id, result, contentType, fault, below, told, putBack }) {
+    if (id !== this.untold.call) return;
+    this.untold.ended(fault, below, told);
+    this.answered({ id, result, contentType, fault }, putBack);
+  }
+
+  /** A direct lane has ended; what was under way on it is answered by the proxy. */
+  cut(number) {
+    if (this.untold.lane === number) this.untold.lost();
+  }
+
+  /** Whether it has to wait for calls of its own before it is reported. */
+  get mustWait() {
+    return this.#waiting.size > 0 && (this.caller !== null || this.untold.call !== null);
+  }
+
+  /** Calls `then` when all its calls have ended. */
+  whenIdle(then) {
+    this.#idle = then;
+  }
+
   /** Takes the `Result` of a call; one that nobody waits for is dropped. */
-  answered({ id, result, contentType, fault }) {
+  answered({ id, result, contentType, fault }, putBack = false) {
     const resolve = this.#waiting.get(id);
     if (resolve === undefined) return;
     this.#waiting.delete(id);
-    this.#scratch.enter(); // the callee may have run in this worker
+    if (this.isOver) {
+      resolve({ value: null, fault: null });
+      if (this.#waiting.size === 0) this.#idle?.();
+      return;
+    }
+    if (!putBack) this.#scratch.enter(); // the callee may have run in this worker
     try {
       resolve({ value: fault === null ? unpack(result, contentType) : null, fault });
     } catch (error) {
@@ -75,6 +132,7 @@ class Runtime {
   #limits = null;
   #lane = null;
   #output = null;
+  #edges = null;
   #loaded = null; // the `Function`, with its `main`
   #load = null; // { id, lane, reported }
   #grant = null; // a `Handover` that came before the function was ready
@@ -91,7 +149,15 @@ class Runtime {
       this.#output?.flush(true);
       this.#lane.flush();
     });
-    provide(createBox(() => this.#act, () => this.#invocation));
+    provide(createBox(() => this.#act, () => (this.#invocation?.isOver ? null : this.#invocation)));
+    this.#edges = new Edges(
+      (number, ready) => this.#lane.send("introduced", { lane: number, ready }),
+      { received: (message, lane) => this.#invoke(message, this.#lane, lane) },
+      {
+        received: (message) => this.#invocation?.reported(message),
+        ended: (lane) => this.#invocation?.cut(lane.number),
+      },
+    );
   }
 
   #handlers() {
@@ -104,7 +170,7 @@ class Runtime {
   }
 
   #hello(lane, token) {
-    lane.send("hello", { token, role: "runtime", runtime: NAME, pid: process.pid });
+    lane.send("hello", { token, role: "runtime", runtime: NAME, pid: process.pid, direct: true });
     lane.flush();
   }
 
@@ -115,9 +181,11 @@ class Runtime {
       case "load":
         return void this.#loadFunction(message, lane);
       case "invoke":
-        return this.#invoke(message, lane);
+        return this.#invoke(message, lane, null);
       case "result":
         return this.#invocation?.answered(message);
+      case "introduce":
+        return this.#edges.introduced(message);
       case "chunk":
       case "credit":
         return this.#invocation?.streams.took(message);
@@ -139,6 +207,7 @@ class Runtime {
       return;
     }
     this.#output = new Output(limits.logBytes);
+    this.#output.preface = () => this.#invocation?.untold.preface();
     this.#output.install();
   }
 
@@ -210,14 +279,14 @@ class Runtime {
     }
   }
 
-  #invoke(message, lane) {
+  #invoke(message, lane, caller) {
     if (this.#loaded === null || this.#invocation !== null) {
       const why = this.#loaded === null ? "no function is loaded" : `'${this.#loaded.name}' is running already`;
-      lane.send("report", { id: message.id, fault: { code: "conflict", message: why } });
+      (caller ?? lane).send("report", { id: message.id, fault: { code: "conflict", message: why } });
       return;
     }
     const { name, main } = this.#loaded;
-    const invocation = new Invocation(message, this.#loaded, lane, this.#scratch);
+    const invocation = new Invocation(message, this.#loaded, lane, this.#scratch, this.#edges, caller);
     this.#invocation = invocation;
     this.#output.begin(invocation.id, lane);
     let arg;
@@ -295,12 +364,27 @@ class Runtime {
   }
 
   #report(invocation, outcome) {
-    if (this.#invocation !== invocation) return; // reported already, by an error that nobody caught
+    if (this.#invocation !== invocation || invocation.isOver) return; // reported, by an error that nobody caught
     this.#output.end();
+    invocation.isOver = true;
+    if (invocation.mustWait) invocation.whenIdle(() => this.#send(invocation, outcome));
+    else this.#send(invocation, outcome);
+  }
+
+  #send({ id, caller, untold, streams }, outcome) {
     this.#invocation = null;
-    invocation.lane.send("report", { id: invocation.id, ...outcome });
-    invocation.lane.flush();
-    invocation.streams.end();
+    untold.close();
+    if (caller === null) {
+      untold.tell();
+      this.#lane.send("report", { id, ...outcome });
+    }
+    if (caller !== null && (outcome.result?.length ?? 0) > ALONE_BYTES) untold.tell();
+    this.#lane.flush();
+    if (caller !== null) {
+      caller.send("report", { id, ...outcome, below: untold.takeBelow(), told: untold.told });
+      caller.flush();
+    }
+    streams.end();
     this.#scratch.leave();
   }
 

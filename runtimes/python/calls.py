@@ -1,34 +1,47 @@
 """Calls of a running function, over the lane: what `mee6.invoke` does inside a worker.
 
-Any thread may call. Whoever waits while nobody reads becomes the reader, and hands every result to its call;
-the others sleep until theirs is there. In async code the event loop reads, and results become futures.
+Any thread may call; how it comes by its result is `receiving`'s business. A call goes over a direct lane where there
+is one, if it is the only one under way: two at once are the proxy's to order. What the proxy must be told of such calls
+is gathered by `direct.Untold`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import deque
+import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
-from mee6.content import pack, unpack
-from mee6.errors import CallRefused, InvalidInput, ProtocolError, TooLarge
-from mee6.faults import error_of
+from mee6.content import pack
+from mee6.errors import CallRefused, ProtocolError, TooLarge
+from mee6.faults import bounded
 from mee6.http import Body, Request
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
-from mee6.lane.messages import AnyMessage, Call, Chunk, Credit, Function, Goodbye, Invoke, Result
+from mee6.lane.messages import (
+    Call,
+    Function,
+    Introduce,
+    Introduced,
+    Invoke,
+    Log,
+    Report,
+)
+from mee6.outflow import MAX_DEPTH
 from mee6.sdk import CallTo, Context, Outcome, outside
-from runtimes.python.scratch import Scratch
+from runtimes.python.direct import Edge, Inlets, Untold
+from runtimes.python.receiving import Receiver, outcome_of
 from runtimes.python.streams import Streams
 
 MAX_ARG_BYTES: Final = MAX_FRAME_BYTES - (64 << 10)
+ALONE_BYTES: Final = 1 << 20
+"""With a larger result nothing else rides to a direct caller: a frame has a limit."""
 
 
-class LaneBackend:
+class LaneBackend(Receiver):
     """The SDK's backend in a runtime process.
 
     Args:
@@ -37,27 +50,28 @@ class LaneBackend:
     """
 
     def __init__(self, lane: BlockingLane, on_end: Callable[[], NoReturn]) -> None:
-        self.lane = lane
-        self.folders: Scratch | None = None
-        self._tasks: deque[AnyMessage] = deque()
-        """What came on the lane and is no result."""
-        self._on_end = on_end
-        self._invocation: Invoke | None = None
+        super().__init__(lane, on_end)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The one that reads the lane while async code runs."""
+        self._edges: dict[str, Edge] = {}
+        """To those who can be called directly."""
+        self._watched: set[int] = set()
+        """Those of their descriptors that the loop reads."""
+        self._untold = Untold()
+        self._sweeping = False
+        self._thread_calls = False
+        """A thread waits for the answer to the direct call."""
         self._function: Function | None = None
         self._deadline = 0.0
         self._count = 0
-        self._turn = threading.Condition(threading.Lock())
-        self._reading = False
-        self._sleepers = 0
-        self._outcomes: dict[str, Outcome | None] = {}
-        """Of blocking calls: None until it is there."""
         self.streams = Streams(self)
         self._request: Request | None = None
-        self._futures: dict[str, asyncio.Future[Outcome]] = {}
 
-    def begin(self, invocation: Invoke, function: Function) -> None:
-        """An invocation begins."""
+    def begin(self, invocation: Invoke, function: Function, edge: Edge | None) -> None:
+        """An invocation begins, called over a direct lane or by the proxy."""
         self._count = 0
+        self._open.clear()
+        self._untold.begin(invocation, edge.number if edge is not None else 0)
         self._function = function
         self._deadline = monotonic() + function.timeout_s
         self._invocation = invocation
@@ -69,7 +83,7 @@ class LaneBackend:
         self.streams.end()
         if not self._outcomes and not self._futures:
             return
-        with self._turn:
+        with self._lock:
             over = Outcome(error=CallRefused("the invocation has ended, and nobody waits for its calls any more"))
             for number, outcome in self._outcomes.items():
                 if outcome is None:
@@ -79,31 +93,55 @@ class LaneBackend:
             self._futures.clear()
             self._turn.notify_all()
 
-    def receive(self) -> AnyMessage | None:
-        """The next message that is no result; None at the end of the lane.
+    def report(self, report: Report, logs: list[Log], edge: Edge | None) -> None:
+        """Sends an invocation's outcome to whoever called, after the direct calls that it left running."""
+        untold = self._untold
+        if self._open and (edge is not None or untold.call is not None):
+            self._drain()
+        if edge is None:
+            self.lane.send(*untold.take(), *logs, report)
+            return
+        if logs:
+            self.preface()
+            self.lane.send(*logs)
+        if len(report.result) > ALONE_BYTES:
+            with self._lock:
+                self._tell()
+        below, is_back = untold.take_below(), self.folders is not None and self.folders.put_back()
+        told = Report(
+            report.id, report.result, report.content_type, report.fault, below=below, told=untold.told, put_back=is_back
+        )
+        try:
+            edge.send(told)
+        except OSError:  # the caller has gone, and the proxy will see to it
+            return
 
-        A thread that an earlier invocation left waiting may be the lane's reader: then it passes on what comes.
-        """
-        tasks, turn = self._tasks, self._turn
-        while True:
-            with turn:
-                while self._reading and not tasks:
-                    self._sleepers += 1
-                    turn.wait()
-                    self._sleepers -= 1
-                if tasks:
-                    return tasks.popleft()
-                self._reading = True
-            if not self._read():
-                return None
+    def preface(self) -> None:
+        """Tells the proxy what it must know before output of a direct call reaches it."""
+        untold = self._untold
+        if untold.above and not untold.told:
+            with self._lock:
+                self._tell()
+
+    def close(self) -> None:
+        """Closes all direct lanes; for a fork."""
+        for edge in self._edges.values():
+            edge.close()
+        if self._inlets is not None:
+            self._inlets.close()
 
     def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         """See `mee6.sdk.Backend`."""
-        messages = self._messages(calls)
-        outcomes = self._outcomes
-        for message in messages:
-            outcomes[message.id] = None
-        self.lane.send(*messages)
+        if len(calls) == 1 and self._edges:
+            outcome = self._run_directly(calls[0])
+            if outcome is not None:
+                return [outcome]
+        with self._lock:
+            messages = self._messages(calls)
+            outcomes = self._outcomes
+            for message in messages:
+                outcomes[message.id] = None
+            self.lane.send(*self._untold.take(), *messages)
         wanted = [message.id for message in messages]
         self.until(lambda: all(outcomes[number] is not None for number in wanted))
         self._restore()
@@ -112,13 +150,18 @@ class LaneBackend:
     def start(self, calls: Sequence[CallTo]) -> list[Awaitable[Outcome]]:
         """See `mee6.sdk.Backend`."""
         loop = asyncio.get_running_loop()
-        messages = self._messages(calls)
+        if len(calls) == 1 and self._edges and loop is self.loop:
+            begun = self._start_directly(calls[0], loop)
+            if begun is not None:
+                return [begun]
         futures: list[asyncio.Future[Outcome]] = []
-        for message in messages:
-            future: asyncio.Future[Outcome] = loop.create_future()
-            self._futures[message.id] = future
-            futures.append(future)
-        self.lane.send(*messages)
+        with self._lock:
+            messages = self._messages(calls)
+            for message in messages:
+                future: asyncio.Future[Outcome] = loop.create_future()
+                self._futures[message.id] = future
+                futures.append(future)
+            self.lane.send(*self._untold.take(), *messages)
         return list(futures)
 
     def flow(self) -> Path:
@@ -156,86 +199,200 @@ class LaneBackend:
                 self._request = Request(came.method, came.path, came.query, came.headers, body)
         return self._request
 
-    def readable(self) -> None:
-        """Takes what the lane has, without waiting; for an event loop."""
-        with self._turn:
-            if self._reading:  # a thread does it
-                return
-            messages = self.lane.receive_now()
-            if messages is None:
-                self._on_end()
-            else:
-                self._dispatch(messages)
-
     def _messages(self, calls: Sequence[CallTo]) -> list[Call]:
         invocation = self._invocation
         if invocation is None:
             raise CallRefused("functions are called from main(arg) while it runs, not on import or after it returned")
         messages: list[Call] = []
         for name, arg in calls:
-            data, kind = pack(arg)
-            if len(data) > MAX_ARG_BYTES:
-                raise TooLarge(f"the argument for {name!r} is {len(data)} bytes, over the limit of {MAX_ARG_BYTES}")
+            data, kind = _packed(name, arg)
             self._count += 1
             messages.append(Call(f"{invocation.id}.{self._count}", invocation.id, name, data, kind))
+        self._open.update([message.id for message in messages])
         return messages
 
-    def until(self, holds: Callable[[], bool]) -> None:
-        """Reads, or waits while another thread does, until something holds that what is read brings about."""
-        turn = self._turn
-        while True:
-            with turn:
-                while True:
-                    if holds():
-                        return
-                    if not self._reading:
-                        break
-                    self._sleepers += 1
-                    turn.wait()
-                    self._sleepers -= 1
-                self._reading = True
-            if not self._read():
-                self._on_end()
+    # Direct calls ---------------------------------------------------------------------------------------
 
-    def _read(self) -> bool:
-        """Reads once, for all; whoever calls it has made itself the reader. False at the end of the lane."""
-        messages = None
+    def _begin_directly(self, call: CallTo) -> tuple[Edge, str] | None:
+        """Sends a call over a direct lane; None where there is none that may be used now."""
+        invocation, edge = self._invocation, self._edges.get(call.name)
+        if invocation is None or edge is None or self._open or call.name in invocation.chain:
+            return None
+        if len(invocation.chain) >= MAX_DEPTH:
+            return None
+        data, kind = _packed(*call)
+        self._count += 1
+        number = f"{invocation.id}.{self._count}"
+        self._untold.calls(edge.number, number)
         try:
-            messages = self.lane.receive_all()
-        except ProtocolError:
-            return False
-        finally:
-            with self._turn:
-                self._reading = False
-                if messages is not None:
-                    self._dispatch(messages)
-                if self._sleepers:
-                    self._turn.notify_all()
-        return messages is not None
+            edge.send(Invoke(number, data, kind, [*invocation.chain, call.name], above=self._untold.above))
+        except OSError:  # the callee had ended before
+            self._untold.call = None
+            self._drop(edge)
+            return None
+        self._open.add(number)
+        return edge, number
 
-    def _dispatch(self, messages: list[AnyMessage]) -> None:
-        for message in messages:
-            if isinstance(message, Goodbye):
-                self._on_end()
-            elif isinstance(message, Chunk | Credit):
-                self.streams.came(message)
-            elif not isinstance(message, Result):
-                if isinstance(message, Invoke) and message.window:
-                    self.streams.begin(message)  # what follows it may be pieces of its body
-                self._tasks.append(message)
-            elif message.id in self._outcomes:
-                self._outcomes[message.id] = _outcome(message)
-            elif (future := self._futures.pop(message.id, None)) is not None:
-                future.get_loop().call_soon_threadsafe(self._resolve, future, message)
-
-    def _resolve(self, future: asyncio.Future[Outcome], result: Result) -> None:
-        if not future.done():
+    def _run_directly(self, call: CallTo) -> Outcome | None:
+        with self._lock:
+            begun = self._begin_directly(call)
+            if begun is None:
+                return None
+            edge, number = begun
+            self._outcomes[number] = None
+            self._thread_calls = True
+        report = self._reply(edge)
+        with self._lock:
+            self._thread_calls = False
+            outcome = self._answered(edge, number, report)
+            if outcome is not None:
+                del self._outcomes[number]
+        if outcome is None:
+            self.until(lambda: self._outcomes[number] is not None)
+            outcome = self._outcomes.pop(number) or Outcome()
+        if report is None or not report.put_back:
             self._restore()
-            future.set_result(_outcome(result))
+        return outcome
 
-    def _restore(self) -> None:
-        if self._invocation is not None and self.folders is not None:
-            self.folders.enter()
+    def _reply(self, edge: Edge) -> Report | None:
+        """Waits for the answer to the direct call, and has the proxy know of it if that takes long."""
+        while True:
+            try:
+                answer = edge.reply()
+                return answer if isinstance(answer, Report) else None
+            except ProtocolError:
+                return None
+            except BlockingIOError:
+                with self._lock:
+                    self._tell()
+                edge.wait()
+
+    def _answered(self, edge: Edge, number: str, report: Report | None) -> Outcome | None:
+        """Takes the answer to the direct call; None where there is none, and its result comes from the proxy."""
+        untold = self._untold
+        if report is None or report.id != number:
+            self._tell(lost=True)
+            untold.call = None
+            self._drop(edge)
+            return None
+        fault = None if report.fault is None else bounded(report.fault)
+        self._open.discard(number)
+        if untold.ended(fault, report.below, report.told):
+            self._tell()
+        if self._sleepers:
+            self._turn.notify_all()
+        return outcome_of(report, fault)
+
+    def _start_directly(self, call: CallTo, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Outcome] | None:
+        with self._lock:
+            begun = self._begin_directly(call)
+            if begun is None:
+                return None
+            edge, number = begun
+            future: asyncio.Future[Outcome] = loop.create_future()
+            self._futures[number] = future
+        if edge.fileno() not in self._watched:
+            self._watched.add(edge.fileno())
+            loop.add_reader(edge.fileno(), self._answer_readable, edge)
+        if not self._sweeping:
+            self._sweep(loop)
+        return future
+
+    def _answer_readable(self, edge: Edge) -> None:
+        with self._lock:
+            call = self._untold.call
+            if self._thread_calls or call is None or call.lane != edge.number:
+                if not self._thread_calls:
+                    self._unwatch(edge)  # it has ended while nobody called
+                return
+            try:
+                answer = edge.reply(socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except ProtocolError:
+                answer = None
+            self._settle_call(edge, answer if isinstance(answer, Report) else None)
+
+    def _settle_call(self, edge: Edge, report: Report | None) -> None:
+        """Hands the answer to the direct call to the future that waits for it."""
+        call = self._untold.call
+        assert call is not None
+        outcome = self._answered(edge, call.id, report)
+        if outcome is not None and (future := self._futures.pop(call.id, None)) is not None:
+            future.get_loop().call_soon_threadsafe(self._resolve, future, outcome)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Has the proxy know of a direct call that takes long; one timer for many calls."""
+        with self._lock:
+            left_s = self._untold.due_s()
+            self._sweeping = left_s is not None and left_s > 0
+            if left_s is not None and left_s > 0:
+                loop.call_later(left_s, self._sweep, loop)
+            elif left_s is not None:
+                self._tell()
+
+    def _tell(self, *, lost: bool = False) -> None:
+        with suppress(OSError):  # the lane has ended, and with it this process soon
+            self.lane.send(*self._untold.take(lost=lost))
+
+    def _drain(self) -> None:
+        """Waits until all calls have ended: a step ends after them."""
+        while True:
+            with self._lock:
+                if not self._open:
+                    return
+                call = self._untold.call
+                if self._reading or self._thread_calls:
+                    self._sleepers += 1
+                    self._turn.wait()
+                    self._sleepers -= 1
+                    continue
+                if call is None:
+                    self._reading = True
+                else:
+                    self._thread_calls = True
+            if call is None:
+                if not self._read():
+                    self._on_end()
+                continue
+            over = next(edge for edge in self._edges.values() if edge.number == call.lane)
+            report = self._reply(over)
+            with self._lock:
+                self._thread_calls = False
+                self._settle_call(over, report)
+
+    def _introduced(self, message: Introduce) -> None:
+        number = message.lane
+        if not message.address:
+            if self._inlets is not None:
+                self._inlets.forget(number)
+            call = self._untold.call
+            for known in list(self._edges.values()):
+                if known.number == number and (call is None or call.lane != number):
+                    self._drop(known)
+        elif message.function:
+            edge = Edge.connect(number, message.address)
+            if edge is None:
+                self.lane.send(Introduced(number, ready=False))
+            else:
+                self._edges[message.function] = edge
+        else:
+            inlets = self._inlets = self._inlets or Inlets()
+            self.lane.send(Introduced(number, inlets.expect(number, message.address)))
+
+    def _drop(self, edge: Edge) -> None:
+        """Gives a direct lane up, from which nothing is to come any more."""
+        self._edges = {name: one for name, one in self._edges.items() if one is not edge}
+        self._unwatch(edge)
+        edge.close()
+        with suppress(OSError):
+            self.lane.send(*self._untold.take(), Introduced(edge.number, ready=False))
+
+    def _unwatch(self, edge: Edge) -> None:
+        fd = edge.fileno()
+        if fd in self._watched and self.loop is not None:
+            self._watched.discard(fd)
+            self.loop.remove_reader(fd)
 
 
 def _settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
@@ -243,10 +400,8 @@ def _settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
         future.set_result(outcome)
 
 
-def _outcome(result: Result) -> Outcome:
-    if result.fault is not None:
-        return Outcome(error=error_of(result.fault))
-    try:
-        return Outcome(unpack(result.result, result.content_type))
-    except InvalidInput as error:
-        return Outcome(error=error)
+def _packed(name: str, arg: Any) -> tuple[bytes, str]:
+    data, kind = pack(arg)
+    if len(data) > MAX_ARG_BYTES:
+        raise TooLarge(f"the argument for {name!r} is {len(data)} bytes, over the limit of {MAX_ARG_BYTES}")
+    return data, kind

@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from codecs import getincrementaldecoder
+from collections.abc import Callable
 from time import monotonic_ns
 from typing import Final
 
@@ -34,6 +35,8 @@ class Output:
     def __init__(self, lane: BlockingLane, limit: int) -> None:
         self.lane = lane
         self.limit = limit
+        self.preface: Callable[[], None] = lambda: None
+        """Sends what has to go before output."""
         self._lock = threading.RLock()
         self._pending: list[Log] = []
         self._pending_bytes = 0
@@ -48,6 +51,7 @@ class Output:
         self._wide = tuple(_text_stream(sink, line_buffering=False) for sink in self._sinks)
         """What stands in `sys` once the limit is reached."""
         self._touched = False
+        self._widened = False
 
     def install(self) -> None:
         """Puts the streams in the place of the process's own; a child of the function gets plain ones back."""
@@ -67,7 +71,7 @@ class Output:
 
     def end(self) -> list[Log]:
         """What has not been sent yet, to go out before the invocation's report."""
-        for stream in self._streams + self._wide:
+        for stream in self._streams + self._wide if self._widened else self._streams:
             try:
                 stream.flush()
             except ValueError:  # the function closed it
@@ -117,6 +121,7 @@ class Output:
     def _send(self, now: int) -> None:
         self._sent_ns = now
         try:
+            self.preface()
             self.lane.send(*self._take())
         except OSError:
             return  # the lane has ended, and with it this process soon
@@ -127,6 +132,7 @@ class Output:
 
     def _overflow(self, size: int) -> None:
         if not self._dropped:
+            self._widened = True
             self._swap(self._streams, self._wide)
         self._dropped += size
 

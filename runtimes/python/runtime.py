@@ -35,6 +35,7 @@ from mee6.lane.messages import (
 )
 from runtimes.python import faults, loading
 from runtimes.python.calls import LaneBackend
+from runtimes.python.direct import Edge
 from runtimes.python.isolation import isolate
 from runtimes.python.output import Output
 from runtimes.python.scratch import Scratch
@@ -61,6 +62,7 @@ class _Runtime:
         self._limits = Limits()
         self._backend = LaneBackend(self._lane, self._leave)
         self._output = Output(self._lane, self._limits.log_bytes)
+        self._output.preface = self._backend.preface
         self._loop: asyncio.AbstractEventLoop | None = None
         self._function: Function | None = None
         self._main: Callable[[Any], Any] | None = None
@@ -73,12 +75,12 @@ class _Runtime:
 
     def run(self) -> NoReturn:
         """Serves until the lane ends."""
-        self._lane.send(Hello("", "runtime", "python", os.getpid()))
+        self._lane.send(Hello("", "runtime", "python", os.getpid(), direct=True))
         receive = self._backend.receive
         while True:
-            message = receive()
+            message, edge = receive() or (None, None)
             if isinstance(message, Invoke):
-                self._invoke(message)
+                self._invoke(message, edge)
             elif isinstance(message, Load):
                 self._load(message)
             elif isinstance(message, Handover):
@@ -93,6 +95,7 @@ class _Runtime:
 
     def _disown(self) -> None:
         self._lane.close()
+        self._backend.close()
         sdk.install(None)
 
     def _welcomed(self, welcome: Welcome) -> None:
@@ -117,21 +120,25 @@ class _Runtime:
             fault = faults.of_load(error, function.name)
         self._lane.send(*self._output.end(), Report(message.id, fault=fault))
 
-    def _invoke(self, message: Invoke) -> None:
+    def _invoke(self, message: Invoke, edge: Edge | None) -> None:
         function, main = self._function, self._main
         if function is None or main is None:
             self._lane.send(Report(message.id, fault=Fault("conflict", "no function is loaded")))
             return
+        self._backend.begin(message, function, edge)
         try:
             arg = unpack(message.arg, message.content_type)
         except InvalidInput as error:
             fault = Fault(error.code, f"the argument of {function.name!r}: {error.message}", function=function.name)
-            self._lane.send(Report(message.id, fault=fault))
+            self._backend.end()
+            self._backend.report(Report(message.id, fault=fault), [], edge)
             return
         if self._scratch is not None:
-            self._scratch.enter()
+            if edge is None:
+                self._scratch.enter()
+            else:
+                self._scratch.swap_in()
         self._output.begin(message.id)
-        self._backend.begin(message, function)
         try:
             value = main(arg)
             if hasattr(value, "__await__"):
@@ -141,7 +148,7 @@ class _Runtime:
             full = self._scratch.full if self._scratch is not None else str
             report = Report(message.id, fault=faults.of_exception(error, function.name, full))
         self._backend.end()
-        self._lane.send(*self._output.end(), report)
+        self._backend.report(report, self._output.end(), edge)
         if self._scratch is not None:
             self._scratch.leave()
 
@@ -172,7 +179,7 @@ class _Runtime:
     def _awaited(self, value: Any) -> Any:
         loop = self._loop
         if loop is None:
-            loop = self._loop = asyncio.new_event_loop()
+            loop = self._loop = self._backend.loop = asyncio.new_event_loop()
             asyncio.set_event_loop(loop)
         fd = self._lane.fileno()
         if self._watched_fd != fd:

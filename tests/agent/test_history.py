@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from agent.core.circumstances import Circumstances
 from agent.feed import InvocationView, LogLine
 from agent.history import STEPS_LIMIT, History, Outcome
 from mee6.errors import Conflict, FunctionRaised, InvocationNotFound
@@ -105,6 +106,29 @@ def test_a_loop_of_calls_does_not_fill_the_memory() -> None:
     history.step(a_step("i1.5", "succeeded"))
     assert len(history.find("i1").steps) == STEPS_LIMIT
     assert history.find("i1").steps["i1.5"].state == "succeeded"
+    assert history.find("i1").incomplete
+
+
+def test_what_steps_found_is_bounded_and_counted_with_them() -> None:
+    history = with_ended("i1", "i2", kept_bytes=1600)
+    for number in range(5):
+        history.found(f"i2.{number}", Circumstances())
+        history.found(f"i2.{number}", Circumstances(ahead=1))
+    history.found("gone", Circumstances())
+    assert {found.ahead for found in history.find("i2").circumstances.values()} == {1}
+    assert len(history.find("i2").circumstances) == 5
+    assert known(history) == ["i1", "i2"]
+    history.found("i2.5", Circumstances())
+    assert known(history) == [], "six of them are more than is kept"
+
+
+def test_what_a_record_is_compared_with_is_the_same_users_and_has_ended() -> None:
+    history = History(10, 1 << 20)
+    for id_, user in (("i1", "ann"), ("i2", "bob"), ("i3", "ann"), ("i4", "ann")):
+        history.accepted(a_view(id_, user=user), 0)
+        history.step(a_step(id_))
+    history.accepted(a_view("i5"), 0, lambda: (a_view("i5"), a_step("i5")))
+    assert [[step.id for step in steps] for steps in history.like(history.find("i3"))] == [["i4"], ["i1"]]
 
 
 def test_steps_and_output_of_what_is_forgotten_are_ignored() -> None:

@@ -163,7 +163,35 @@ async def test_a_direct_runtimes_calls_keep_its_parallelism(tmp_path: Path) -> N
         assert {(await peer.gets(Result)).result for _ in range(2)} == {b"2", b"3"}
         play.node.received(peer, Report(task.id, b"all"))
         assert (await outcome).result == b"all"
-        assert [step.parent for step in play.node.history.latest().trace[1:]] == [task.id] * 3
+        record = play.node.history.latest()
+        assert [step.parent for step in record.trace[1:]] == [task.id] * 3
+        held = record.circumstances[calls[2]].held
+        assert held > 0
+        queued, *_rest = record.steps[calls[2]].spans
+        assert (queued.kind, queued.end_ns - queued.start_ns) == ("queued", held)
+        assert record.circumstances[calls[0]].held == record.circumstances[calls[1]].held == 0
+
+
+async def test_what_an_invocation_found_is_there_while_it_waits_and_afterwards(tmp_path: Path) -> None:
+    async with played_node(tmp_path, max_workers=1) as play:
+        await play.add("echo")
+        first, peer, task = await play.running("echo")
+        second = play.begin("echo", timeout_s=0.05)
+        record = play.node.history.latest()
+        assert record.view.state == "queued"
+        (found,) = record.circumstances.values()
+        assert (found.holding, found.leased, found.limit, found.hindered) == (1, 1, 1, "workers")
+        with pytest.raises(TimedOut):
+            await second
+        assert record.circumstances == {record.view.id: found}
+        ((kind, took),) = [(span.kind, span.end_ns - span.start_ns) for span in record.trace[0].spans]
+        assert (kind, took > 0) == ("queued", True)
+        play.node.received(peer, Report(task.id))
+        await first
+        third = play.begin("echo")
+        play.node.received(peer, Report((await peer.gets(Invoke)).id))
+        await third
+        assert play.node.history.latest().circumstances == {}, "a warm start has none"
 
 
 async def test_a_callee_shares_the_flow_of_its_caller_and_its_deadline(tmp_path: Path) -> None:

@@ -79,12 +79,20 @@ async def test_code_is_never_run(tmp_path: Path) -> None:
 
 async def test_a_version_that_is_not_here_is_left_to_the_runtime(tmp_path: Path) -> None:
     folder(tmp_path, main_py="x = = 1\n", main_js="x = = 1\n")
-    for version in ("3.99", None):
-        await Syntax(lambda _language, version=version: version).check(tmp_path, "python", "main.py")  # type: ignore[misc]
-        await Syntax(lambda _language, version=version: version).check(tmp_path, "nodejs", "main.js")  # type: ignore[misc]
+    later = {"python": "3.99", "nodejs": "99"}
+    for version in (later.get, lambda _language: None):
+        await Syntax(version).check(tmp_path, "python", "main.py")
+        await Syntax(version).check(tmp_path, "nodejs", "main.js")
     await Syntax().check(tmp_path, "cobol", "main.cbl")
     with pytest.raises(InvalidCode):
         await Syntax(lambda _language: OWN).check(tmp_path, "python", "main.py")
+
+
+@NEEDS_NODE
+async def test_a_later_javascript_judges_an_earlier_ones_code(tmp_path: Path) -> None:
+    folder(tmp_path, main_js="x = = 1\n")
+    with pytest.raises(InvalidCode):
+        await Syntax(lambda _language: "10").check(tmp_path, "nodejs", "main.js")
 
 
 async def test_what_the_compiler_cannot_take_is_left_to_the_runtime(

@@ -138,3 +138,9 @@ def test_it_ends_with_its_terminal_though_no_signal_tells_of_it(config: Path, tm
         terminal.until(b"reconnecting")
         terminal.hang_up()
         assert terminal.code() == 129
+
+
+@pytest.mark.slow
+def test_an_agent_on_its_socket_is_shown_by_the_name_of_its_folder(config: Path, tmp_path: Path) -> None:
+    with Terminal("console", "--address", f"unix:{tmp_path}/demo/agent.sock") as terminal:
+        terminal.until(b"mdemo\x1b[0m")

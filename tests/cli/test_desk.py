@@ -203,6 +203,8 @@ def test_init_refuses_a_name_that_is_a_path(mee6: Run) -> None:
     result = mee6("init", "../up")
     assert result.exit_code == 2
     assert "name '../up' is not allowed" in result.stderr
+    assert "use: mee6 init up --dir ../up" in result.stderr
+    assert "1 to 63 letters" in mee6("init", "../u p").stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

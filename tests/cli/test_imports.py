@@ -58,7 +58,7 @@ def test_help_and_version_load_no_command(args: tuple[str, ...]) -> None:
     assert len(modules) < 175
 
 
-@pytest.mark.parametrize("group", ["act", "agent", "worker", "context", "image"])
+@pytest.mark.parametrize("group", ["act", "agent", "worker", "context", "image", "explain", "bench"])
 def test_the_help_of_a_group_connects_to_nothing(group: str) -> None:
     modules = imported((group, "--help"))
     assert held(REMOTE | DRAWN | HEAVY | ADDING, modules) == []
@@ -80,6 +80,7 @@ def test_completion_of_commands_connects_to_nothing() -> None:
         ("version",),
         ("act", "describe", "echo"),
         ("agent", "status"),
+        ("bench", "echo", "--duration", "50ms", "--warmup", "0", "--rate", "100"),
     ],
     ids=" ".join,
 )

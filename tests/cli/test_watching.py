@@ -34,7 +34,7 @@ EVENTS = [
     pb.Event(at_ns=5_000_000, node=NODE),
     pb.Event(at_ns=6_000_000, node=NODE),
     pb.Event(at_ns=7_000_000, figures=FIGURES[0]),
-    pb.Event(at_ns=8_000_000, invocation=pb.Invocation(id="i1", function="echo", state="failed", error="no")),
+    pb.Event(at_ns=8_000_000, invocation=pb.Invocation(id="i1", function="echo", state="failed", error="no\x1b[2J")),
     pb.Event(at_ns=9_000_000, function=pb.Function(username="ann", name="echo", version=2)),
 ]
 
@@ -65,7 +65,7 @@ SENTENCES = [
         "22:13:20.007 function echo of ann: 3.0 a second, p50 0, p99 1.00ms, 0 waiting, 0 running, 9 so far, "
         "of which failed 0"
     ),
-    "22:13:20.008 invocation i1 of echo is failed: no",
+    "22:13:20.008 invocation i1 of echo failed: no\\x1b[2J",
     "22:13:20.009 function echo of ann was added as version 2",
 ]
 

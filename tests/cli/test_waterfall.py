@@ -64,6 +64,18 @@ def test_a_sequence_is_drawn_under_its_caller_and_to_scale() -> None:
     ]
 
 
+def test_where_the_times_leave_no_room_those_before_the_run_are_one_column() -> None:
+    assert lines(trace(*SEQUENCE), width=70) == [
+        HEAD,
+        "",
+        "STEP      WORKER  START      VIA     TIME          BEFORE     RUN   TOTAL",
+        "pipeline  w1      prewarmed  proxy   ░░░█████████  10.0ms  30.0ms  40.0ms",
+        "  clean   w1      prewarmed  proxy      ░██        4.00ms  5.00ms  9.00ms",
+        "  enrich  w2      warm       direct        ░█████  4.00ms  16.0ms  20.0ms",
+        "    tax   w1      warm       proxy            ▏              42us    42us",
+    ]
+
+
 def test_a_terminal_without_block_characters_gets_ascii() -> None:
     drawn = lines(trace(*SEQUENCE), width=110, ascii_only=True)
     assert "\n".join(drawn).isascii()

@@ -86,6 +86,19 @@ async def test_a_function_is_invoked_with_text_and_its_result_is_shown(play: Pla
         assert at.stage.app.command_log[-1].line == "mee6 act invoke echo 'hello you' --context desk"
 
 
+async def test_what_can_be_done_is_shown_where_the_command_takes_two_lines(play: Play, tmp_path: Path) -> None:
+    async with acting(play, tmp_path) as at:
+        await on_function(at, "echo")
+        await at.press("i")
+        form(at).editor.text = "hello " * 10
+        await at.press("ctrl+r")
+        assert "Y line" in await ended(at)
+        write_function(tmp_path / "desk", "a-name-that-is-" + "rather-" * 4 + "long", "def main(arg): return arg\n")
+        await at.press("escape", "n", "a", "tab")
+        text = await at.until(lambda: "new  python" in at.stage.text, "the check")
+        assert "tab completes" in text
+
+
 async def test_json_is_checked_in_place_and_not_sent_before_it_is_sound(play: Play, tmp_path: Path) -> None:
     async with acting(play, tmp_path) as at:
         await on_function(at, "echo")

@@ -211,6 +211,18 @@ async def test_help_shows_what_can_be_done_here(play: Play) -> None:
         assert "Keys on" not in text
 
 
+async def test_help_that_is_longer_than_the_screen_is_scrolled_to_its_end(play: Play) -> None:
+    async with play() as stage:
+        assert "8 logs" not in await stage.press("3", "question_mark")
+        assert "8 logs" in await stage.press("end")
+
+
+async def test_boxes_that_scroll_are_ascii_where_that_is_asked_for(play: Play) -> None:
+    async with play(ascii_only=True) as stage:
+        assert (await stage.press("3", "question_mark")).isascii()
+        assert (await stage.press("escape", "x")).isascii()
+
+
 async def test_the_actions_menu_acts_on_what_was_selected_and_says_why_not(play: Play) -> None:
     async with play() as stage:
         text = await stage.press("2", "j", "x")

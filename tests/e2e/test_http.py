@@ -100,6 +100,8 @@ async def test_a_request_reaches_the_function_and_its_answer_the_client(
     failed = await web.get(f"{url}/fail")
     assert (failed.status_code, failed.json()["code"]) == (500, "function_raised")
     assert "no good" in failed.json()["detail"]
+    written = [line.log async for line in here.client.logs(invocation=failed.headers["x-call-id"])]
+    assert [log.stream for log in written if "no good" in log.text and "main." in log.text] == ["err"]
     broken = await web.post(url, content="{", headers={"Content-Type": "application/json"})
     assert (broken.status_code, broken.json()["code"]) == (400, "invalid_input")
     event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data": {"k": "v"}}

@@ -24,6 +24,10 @@ from mee6.lane.messages import (
     Head,
     Header,
     Hello,
+    Hop,
+    Hops,
+    Introduce,
+    Introduced,
     Invoke,
     Limits,
     Load,
@@ -41,12 +45,15 @@ from mee6.lane.messages import (
 FUNCTION = Function("f", 3, "nodejs", "/act/rsc/f", {"g": "optional:1"}, 2, 1.5, {"KEY": "value"})
 FAULT = Fault("function_raised", "no", "f", "Error", "Error: no\n    at main.js:1")
 STEP = Step("i.1", "i", "f", 3, "w1", "warm", "proxy", "running", 7, "", [Span("run", 2**52, 0)])
+HOP = Hop(3, "i.1", 2**52, 2**52 + 1, "function_raised", "größer")
 MESSAGES: list[AnyMessage] = [
-    Hello("t", "runtime", "nodejs", 12),
-    Welcome("w1", Limits(100, 2**33), "/elsewhere"),
+    Hello("t", "runtime", "nodejs", 12, direct=True),
+    Welcome("w1", Limits(100, 2**33), "/elsewhere", direct=False, one_core=False),
     Load("l", FUNCTION, {"f": FUNCTION}),
     Invoke("i", b"\x00\xff", messages.BINARY, ["f"]),
+    Invoke("i", b"", messages.TEXT, ["f", "g"], above=[HOP]),
     Report("i", b"done"),
+    Report("i", b"done", below=[HOP, HOP], told=True, put_back=True),
     Report("i", fault=FAULT, handed_over=True),
     Invoke("i", b"", messages.JSON, ["f"], Request("GET", "/a", "b=1", {"accept": "*/*"}, streams=True), 2**18),
     Report("i", b"", messages.TEXT, response=Response(404, [Header("X-A", "1"), Header("X-A", "2")])),
@@ -59,6 +66,9 @@ MESSAGES: list[AnyMessage] = [
     Result("i.1", "größer".encode()),
     Log("i", "err", "line\n", 2**52, 5),
     Steps([STEP]),
+    Introduce(1, "/act/.lane-1", "g"),
+    Introduced(1, ready=True),
+    Hops([HOP], lost=True),
     AskHandover(),
     Handover("t", "/run/lane.sock"),
     Goodbye(),

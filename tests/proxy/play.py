@@ -55,7 +55,10 @@ def function(
 class Play:
     """A core with its surroundings; invariants are checked after every event."""
 
-    def __init__(self, language: str = "python", languages: Sequence[str] = ("python", "nodejs")) -> None:
+    def __init__(
+        self, language: str = "python", languages: Sequence[str] = ("python", "nodejs"), *, direct: bool = False
+    ) -> None:
+        self.direct = direct
         self.core = Proxy(language, frozenset(languages))
         self.now = 1_000
         self.spawned: list[Spawn] = []
@@ -88,7 +91,8 @@ class Play:
         """A runtime that was asked for connects; the oldest that has not, unless named."""
         number = number or min(r.id for r in self.core.runtimes.values() if r.state is RuntimeState.SPAWNING)
         self.event(RuntimeSpawned(number, 100 + number))
-        self.runtime(number, Hello("", "runtime", self.core.runtimes[number].language, 100 + number))
+        language = self.core.runtimes[number].language
+        self.runtime(number, Hello("", "runtime", language, 100 + number, direct=self.direct))
         return number
 
     def connect_all(self) -> None:

@@ -73,7 +73,8 @@ class PrivateEngine:
         self.base.mkdir(parents=True, exist_ok=True)
         for stale in (self.base / "pid", self.base / "exec" / "containerd" / "containerd.pid"):
             stale.unlink(missing_ok=True)
-        command = ["dockerd", "--data-root", str(self.data), "--exec-root", str(self.base / "exec")]
+        # In a network of its own: an engine without a bridge removes docker0, which would be another engine's.
+        command = ["unshare", "--net", "dockerd", "--data-root", str(self.data), "--exec-root", str(self.base / "exec")]
         command += ["--pidfile", str(self.base / "pid"), "--host", self.url, "--bridge", "none", "--iptables=false"]
         with (self.base / "log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -28,9 +28,10 @@ def demo() -> str:
 
 
 SHOWN: tuple[tuple[str, str, str], ...] = (
-    ("step", "python -> python", "a warm step in a workflow, Python calls Python, through the proxy"),
+    ("step", "python -> python", "a warm step in a workflow, Python calls Python"),
     ("step", "python -> nodejs", "the same, Python calls Node.js"),
     ("step", "nodejs -> nodejs", "the same, Node.js calls Node.js"),
+    ("direct", "python -> python, proxy, as placed", "the same, Python calls Python, through the proxy, on both cores"),
     ("step", "floor: msgspec, one core", "*floor*: request and reply between two processes on one core"),
     ("step", "floor: msgspec, two cores", "*floor*: the same on two cores"),
     ("warm", "python, agent's part: begin to outcome", "a warm invocation within the agent, Python"),

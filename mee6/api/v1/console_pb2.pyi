@@ -413,26 +413,86 @@ class LogsReply(_message.Message):
     def __init__(self, at_ns: _Optional[int] = ..., log: _Optional[_Union[Log, _Mapping]] = ..., wall_ns: _Optional[int] = ...) -> None: ...
 
 class TraceRequest(_message.Message):
-    __slots__ = ("id", "username")
+    __slots__ = ("id", "username", "usual")
     ID_FIELD_NUMBER: _ClassVar[int]
     USERNAME_FIELD_NUMBER: _ClassVar[int]
+    USUAL_FIELD_NUMBER: _ClassVar[int]
     id: str
     username: str
-    def __init__(self, id: _Optional[str] = ..., username: _Optional[str] = ...) -> None: ...
+    usual: bool
+    def __init__(self, id: _Optional[str] = ..., username: _Optional[str] = ..., usual: _Optional[bool] = ...) -> None: ...
 
 class TraceReply(_message.Message):
-    __slots__ = ("invocation", "steps", "wall_offset_ns", "arg_bytes", "result_bytes")
+    __slots__ = ("invocation", "steps", "wall_offset_ns", "arg_bytes", "result_bytes", "incomplete", "circumstances", "usual")
     INVOCATION_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     WALL_OFFSET_NS_FIELD_NUMBER: _ClassVar[int]
     ARG_BYTES_FIELD_NUMBER: _ClassVar[int]
     RESULT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    INCOMPLETE_FIELD_NUMBER: _ClassVar[int]
+    CIRCUMSTANCES_FIELD_NUMBER: _ClassVar[int]
+    USUAL_FIELD_NUMBER: _ClassVar[int]
     invocation: Invocation
     steps: _containers.RepeatedCompositeFieldContainer[Step]
     wall_offset_ns: int
     arg_bytes: int
     result_bytes: int
-    def __init__(self, invocation: _Optional[_Union[Invocation, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., wall_offset_ns: _Optional[int] = ..., arg_bytes: _Optional[int] = ..., result_bytes: _Optional[int] = ...) -> None: ...
+    incomplete: bool
+    circumstances: _containers.RepeatedCompositeFieldContainer[Circumstances]
+    usual: _containers.RepeatedCompositeFieldContainer[Usual]
+    def __init__(self, invocation: _Optional[_Union[Invocation, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., wall_offset_ns: _Optional[int] = ..., arg_bytes: _Optional[int] = ..., result_bytes: _Optional[int] = ..., incomplete: _Optional[bool] = ..., circumstances: _Optional[_Iterable[_Union[Circumstances, _Mapping]]] = ..., usual: _Optional[_Iterable[_Union[Usual, _Mapping]]] = ...) -> None: ...
+
+class Circumstances(_message.Message):
+    __slots__ = ("step", "holding", "ended", "ended_ago_ns", "ready", "starting", "floor", "ahead", "leased", "limit", "hindered", "lost", "held_ns", "held_by")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    HOLDING_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AGO_NS_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    STARTING_FIELD_NUMBER: _ClassVar[int]
+    FLOOR_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
+    LEASED_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    HINDERED_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    HELD_NS_FIELD_NUMBER: _ClassVar[int]
+    HELD_BY_FIELD_NUMBER: _ClassVar[int]
+    step: str
+    holding: int
+    ended: str
+    ended_ago_ns: int
+    ready: int
+    starting: int
+    floor: int
+    ahead: int
+    leased: int
+    limit: int
+    hindered: str
+    lost: int
+    held_ns: int
+    held_by: str
+    def __init__(self, step: _Optional[str] = ..., holding: _Optional[int] = ..., ended: _Optional[str] = ..., ended_ago_ns: _Optional[int] = ..., ready: _Optional[int] = ..., starting: _Optional[int] = ..., floor: _Optional[int] = ..., ahead: _Optional[int] = ..., leased: _Optional[int] = ..., limit: _Optional[int] = ..., hindered: _Optional[str] = ..., lost: _Optional[int] = ..., held_ns: _Optional[int] = ..., held_by: _Optional[str] = ...) -> None: ...
+
+class Usual(_message.Message):
+    __slots__ = ("function", "version", "part", "samples", "had", "p50_ns", "p95_ns", "had_p50_ns")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    HAD_FIELD_NUMBER: _ClassVar[int]
+    P50_NS_FIELD_NUMBER: _ClassVar[int]
+    P95_NS_FIELD_NUMBER: _ClassVar[int]
+    HAD_P50_NS_FIELD_NUMBER: _ClassVar[int]
+    function: str
+    version: int
+    part: str
+    samples: int
+    had: int
+    p50_ns: int
+    p95_ns: int
+    had_p50_ns: int
+    def __init__(self, function: _Optional[str] = ..., version: _Optional[int] = ..., part: _Optional[str] = ..., samples: _Optional[int] = ..., had: _Optional[int] = ..., p50_ns: _Optional[int] = ..., p95_ns: _Optional[int] = ..., had_p50_ns: _Optional[int] = ...) -> None: ...
 
 class NodesRequest(_message.Message):
     __slots__ = ()

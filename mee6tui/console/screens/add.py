@@ -76,7 +76,7 @@ class AddScreen(Dialog):
     AddScreen .label { width: 9; }
     AddScreen .row { margin-bottom: 0; }
     AddScreen #offers { height: 1; }
-    AddScreen Folders { height: 5; margin-top: 1; background: $background; padding: 0 1; scrollbar-size-vertical: 1; }
+    AddScreen Folders { height: 4; margin-top: 1; background: $background; padding: 0 1; scrollbar-size-vertical: 1; }
     AddScreen.-tall Folders { height: 14; }
     AddScreen #check { height: 3; }
     AddScreen .command { margin-top: 0; max-height: 2; }

@@ -61,7 +61,7 @@ class InvokeScreen(Dialog):
     InvokeScreen.-ran .row { display: none; }
     InvokeScreen .label { width: 12; }
     InvokeScreen #status { height: 1; margin-top: 1; display: none; }
-    InvokeScreen #result { height: 8; border: none; padding: 0 1; background: $background; display: none; }
+    InvokeScreen #result { height: 7; border: none; padding: 0 1; background: $background; display: none; }
     InvokeScreen.-tall #result { height: 18; }
     InvokeScreen.-ran #status, InvokeScreen.-ran #result { display: block; }
     """

@@ -140,7 +140,7 @@ LEADS: Final = (
     ),
     Command(
         "logs.wider",
-        "Logs of all its function",
+        "Logs of all that is around it",
         "Shows what all invocations of its function wrote, merged; of a function, all of its node's.",
         _logs(wider=True),
         keys=("L",),

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from mee6tui.console.commands import Command, Context, Done, key_name
 from mee6tui.console.look import clock_time
+from mee6tui.console.widgets.line import set_bars
 
 _BOX = """
 {name} { align: center middle; background: $background 60%; }
@@ -58,6 +59,12 @@ class Menu(ModalScreen[None]):
             yield self.body()
             yield self.foot
 
+    def on_mount(self) -> None:
+        """Its scrollbars are of what the terminal can show."""
+        for widget in self.query("*"):
+            if widget.is_scrollable:
+                set_bars(widget, self.context.app.palette)
+
     def action_close(self) -> None:
         """Goes away."""
         self.dismiss()
@@ -86,8 +93,7 @@ class HelpScreen(Menu):
     """The keys that do something here."""
 
     DEFAULT_CSS: ClassVar[str] = """
-    HelpScreen #lines { height: auto; max-height: 100%; }
-    HelpScreen #scroll { height: auto; max-height: 60vh; }
+    HelpScreen #scroll { height: auto; max-height: 60vh; scrollbar-size-vertical: 1; }
     """
     FOOT = "arrows scroll   esc closes"
 
@@ -96,10 +102,15 @@ class HelpScreen(Menu):
         page = self.context.app.page
         return f"Keys on {page.TITLE or page.NAME}"
 
+    @property
+    def room(self) -> int:
+        """Less than others have, by a blank and the bar."""
+        return super().room - 2
+
     def text(self) -> str:
         """All of it."""
         app, context = self.context.app, self.context
-        lines = [app.page.HELP, ""] if app.page.HELP else []
+        lines = [hanging("", app.page.HELP, 0, self.room), ""] if app.page.HELP else []
         rows = list(app.page.KEYS)
         here = [command for command in app.registry.here(context.page, context.selection) if command.menu]
         for command in here:

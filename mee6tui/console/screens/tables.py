@@ -57,7 +57,10 @@ class Functions(TablePage):
     """What can be invoked."""
 
     NAME, TITLE, KEY, KIND = "functions", "functions", "3", "function"
-    HELP = "The functions of all users, with how their invocations of the last minutes went."
+    HELP = (
+        "The functions of all users, with how their invocations of the last minutes went. Calls that ran in their "
+        "caller's worker are not counted: they are in its trace."
+    )
     SORT, CLI, EMPTY = "function", "mee6 act ls", "no functions yet; n adds one"
 
     def columns(self) -> list[Column[Row]]:

@@ -8,6 +8,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from agent.core.circumstances import Circumstances, Hindrance
 from agent.feed import RING_EVENTS, FiguresView, FunctionView, HandoverView, InvocationView, LogLine, WorkerView
 from agent.history import Outcome
 from agent.services import console
@@ -230,6 +231,21 @@ async def test_a_trace_shows_the_steps_of_an_invocation(rig: Rig) -> None:
         assert (reply.invocation.id, reply.invocation.state) == (id_, "succeeded")
         assert [(step.id, step.invocation) for step in reply.steps] == [(id_, id_)]
         assert (reply.arg_bytes, reply.result_bytes, reply.wall_offset_ns) == (4, 4, 7)
+
+
+async def test_a_trace_tells_what_its_steps_found_and_where_it_is_asked_for_what_is_usual(rig: Rig) -> None:
+    _first, _second, id_ = [await invoke(rig, arg="four") for _ in range(3)]
+    rig.node.history.found(id_, Circumstances(1, "too old", 5, 2, 3, 4, 6, 7, 8, Hindrance.MEMORY, 9, 10, "fan-out"))
+    reply = await rig.console.Trace(pb.TraceRequest(id=id_))
+    assert list(reply.usual) == []
+    assert list(reply.circumstances) == [
+        pb.Circumstances(
+            step=id_, holding=1, ended="too old", ended_ago_ns=5, ready=2, starting=3, floor=4, ahead=6, leased=7,
+            limit=8, hindered="memory", lost=9, held_ns=10, held_by="fan-out",
+        )
+    ]  # fmt: skip
+    usual = (await rig.console.Trace(pb.TraceRequest(id=id_, usual=True))).usual
+    assert {(one.function, one.version, one.samples) for one in usual} == {("echo", 1, 2)}
 
 
 async def test_a_trace_that_is_not_there_is_not_found(rig: Rig) -> None:

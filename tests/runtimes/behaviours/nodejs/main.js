@@ -20,6 +20,19 @@ const behaviours = {
     process.kill(process.pid, "SIGKILL");
     return new Promise(() => {});
   },
+  kill_its_caller: ({ pid }) => {
+    process.kill(pid, "SIGKILL");
+    return behaviours.never();
+  },
+  break_its_lanes: () => {
+    for (let fd = 3; fd < 64; fd++) {
+      try {
+        if (fs.fstatSync(fd).isSocket()) fs.writeSync(fd, "\x00\x00\x00\x05no no");
+      } catch {
+        // none of its
+      }
+    }
+  },
   large: ({ size }) => "x".repeat(size),
   unserialisable: () => () => {},
   nothing: () => null,
@@ -116,6 +129,22 @@ const behaviours = {
   call_and_leave: ({ name, arg = null }) => {
     Box.invoke(name, arg);
     return new Promise((resolve) => setTimeout(resolve, 10, "left"));
+  },
+  call_in_turn: async ({ calls }) => {
+    const found = [];
+    for (const [name, arg] of calls) found.push(await Box.invoke(name, arg));
+    return found;
+  },
+  call_in_turn_async: (arg) => behaviours.call_in_turn(arg),
+  call_after_a_call_that_goes_on: async ({ first, second, arg }) => {
+    const begun = Box.invoke(first, arg);
+    const after = await Box.invoke(second, 2);
+    return [await begun, after];
+  },
+  pause: ({ s }) => new Promise((resolve) => setTimeout(resolve, s * 1000, s)),
+  call_and_leave_at_once: ({ name, arg = null }) => {
+    Box.invoke(name, arg);
+    return "left";
   },
   leave_something_running: () => {
     setInterval(() => {}, 3600_000);

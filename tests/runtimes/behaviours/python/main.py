@@ -4,6 +4,7 @@
 import asyncio
 import os
 import signal
+import stat
 import sys
 import time
 from pathlib import Path
@@ -43,6 +44,20 @@ def kill_itself(_arg):
 
 def kill_its_parent(_arg):
     os.kill(int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+
+
+def kill_its_caller(arg):
+    os.kill(arg["pid"], signal.SIGKILL)
+    time.sleep(3600)
+
+
+def break_its_lanes(_arg):
+    for fd in range(3, 64):
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                os.write(fd, b"\x00\x00\x00\x05no no")
+        except OSError:
+            continue
 
 
 def large(arg):
@@ -184,6 +199,27 @@ def call(arg):
     return mee6.invoke(arg["name"], arg.get("arg"))
 
 
+def call_in_turn(arg):
+    return [mee6.invoke(name, one) for name, one in arg["calls"]]
+
+
+def call_in_turn_async(arg):
+    async def one_after_the_other():
+        return [await mee6.aio.invoke(name, one) for name, one in arg["calls"]]
+
+    return one_after_the_other()
+
+
+def call_after_a_call_that_goes_on(arg):
+    async def both():
+        first = asyncio.ensure_future(mee6.aio.invoke(arg["first"], arg["arg"]))
+        await asyncio.sleep(0)
+        second = await mee6.aio.invoke(arg["second"], 2)
+        return [await first, second]
+
+    return both()
+
+
 def call_async(arg):
     return mee6.aio.invoke(arg["name"], arg.get("arg"))
 
@@ -218,6 +254,20 @@ def call_and_leave(arg):
         task = asyncio.ensure_future(mee6.aio.invoke(arg["name"], arg.get("arg")))
         await asyncio.sleep(0.01)
         hasty.task = task
+        return "left"
+
+    return hasty()
+
+
+def pause(arg):
+    time.sleep(arg["s"])
+    return arg["s"]
+
+
+def call_and_leave_at_once(arg):
+    async def hasty():
+        hasty.task = asyncio.ensure_future(mee6.aio.invoke(arg["name"], arg.get("arg")))
+        await asyncio.sleep(0)
         return "left"
 
     return hasty()

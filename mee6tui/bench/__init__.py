@@ -1,0 +1,1 @@
+"""A load generator: arrivals and figures are pure, `load` sends, `targets` knows whom to."""
