@@ -86,12 +86,13 @@ class Chronicle:
         if self._feed.watched:
             self._feed.publish(time.monotonic_ns(), handover_view(worker, seat, reason))
 
-    def steps_reported(self, root: str, steps: Steps) -> None:
-        """Remembers and publishes them."""
+    def steps_reported(self, job: Job, steps: Steps) -> None:
+        """Remembers, counts and publishes them."""
         now = time.monotonic_ns()
         for step in steps.steps:
-            if step.id.startswith(f"{root}."):  # a worker speaks for its own invocation only
-                self._history.step(step)
+            if step.id.startswith(f"{job.root}."):  # a worker speaks for its own invocation only
+                if self._history.step(step) and step.function in job.plan.functions:
+                    self._stats.add_step(job.user, step)
                 self._feed.publish(now, step)
 
     def logged(self, seat: Seat, job: Job | None, log: Log) -> None:

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from agent.core.circumstances import Circumstances
+from agent.core.invocation import InvocationState
 from agent.feed import InvocationView, LogLine
 from mee6.errors import Conflict, InvocationNotFound, Mee6Error
 from mee6.lane.messages import Step
@@ -24,6 +25,7 @@ STEPS_LIMIT: Final = 10_000
 """Remembered of one invocation; a loop of calls must not fill the memory."""
 LINES_BYTES_LIMIT: Final = 8 << 20
 """Remembered of one invocation's output, that of all its steps together."""
+_GOING_ON: Final = frozenset({InvocationState.QUEUED, InvocationState.STARTING, InvocationState.RUNNING})
 _STEP_BYTES: Final = 600
 _LINE_BYTES: Final = 200
 _CIRCUMSTANCES_BYTES: Final = 300
@@ -118,17 +120,20 @@ class History:
         if record is not None:
             record.last_view = view
 
-    def step(self, step: Step) -> None:
-        """Notes a step; a later record of the same step replaces the earlier one."""
+    def step(self, step: Step) -> bool:
+        """Notes a step; a later record of the same step replaces the earlier one. Whether this one ends it."""
+        ends = step.state not in _GOING_ON
         record = self._records.get(root_of(step.id))
         if record is None:
-            return
-        if step.id not in record.steps:
+            return ends
+        before = record.steps.get(step.id)
+        if before is None:
             if len(record.steps) >= STEPS_LIMIT:
                 record.incomplete = True
-                return
+                return ends
             self._grow(record, _STEP_BYTES)
         record.steps[step.id] = step
+        return ends and (before is None or before.state in _GOING_ON)
 
     def found(self, step: str, circumstances: Circumstances) -> None:
         """Notes what a step found when it was accepted."""

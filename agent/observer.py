@@ -32,7 +32,7 @@ class Observer(Protocol):
         """A handover went a step on."""
         ...
 
-    def steps_reported(self, root: str, steps: Steps) -> None:
+    def steps_reported(self, job: Job, steps: Steps) -> None:
         """A proxy told of steps inside its worker."""
         ...
 

@@ -385,7 +385,7 @@ class Shell:
                 seat.runtime_pid = step.pid
                 self._observer.invocation_changed(job)
                 self._show(seat)
-        self._observer.steps_reported(job.root, Steps(inside))
+        self._observer.steps_reported(job, Steps(inside))
 
     def _reported(self, seat: Seat, peer: Peer, report: Report) -> None:
         job = seat.job

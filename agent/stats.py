@@ -12,6 +12,7 @@ from agent.core.invocation import InvocationState
 from agent.feed import FiguresView
 from agent.seats import Answer, Job
 from agent.services.api import FunctionStats
+from mee6.lane.messages import Step
 
 WINDOW: Final = 1024
 """Invocations that the percentiles are taken over."""
@@ -63,6 +64,18 @@ class Counts:
     buckets: list[int] = field(default_factory=lambda: [0] * (_MOST - _LEAST + 2))
     """How many took at most what `bounds_s` says, and more than the one before; the last: longer."""
 
+    def add(self, now: int, took_ns: int, start: str, *, failed: bool) -> None:
+        """Counts one that has ended; `start` as in `starts`, or empty where it never got a runtime."""
+        self.invocations += 1
+        self.took_ns.append(took_ns)
+        self.total_ns += took_ns
+        self.buckets[min(max((took_ns - 1).bit_length() - _LEAST, 0), _MOST - _LEAST + 1)] += 1
+        self.rate.add(now)
+        if start in self.starts:
+            self.starts[start] += 1
+        if failed:
+            self.failures += 1
+
     def percentiles(self) -> tuple[float, float]:
         """p50 and p99 in milliseconds."""
         took = sorted(self.took_ns)
@@ -93,18 +106,14 @@ class Stats:
         """Counts an invocation that has ended."""
         now = time.monotonic_ns()
         start = job.record.start if job.record is not None else None
-        took_ns = now - job.accepted_ns
-        bucket = min(max((took_ns - 1).bit_length() - _LEAST, 0), _MOST - _LEAST + 1)
         for counts in (self.functions[job.user, job.name], self._all)[: 1 if job.parent else 2]:
-            counts.invocations += 1
-            counts.took_ns.append(took_ns)
-            counts.total_ns += took_ns
-            counts.buckets[bucket] += 1
-            counts.rate.add(now)
-            if start is not None:
-                counts.starts[start] += 1
-            if answer.fault is not None:
-                counts.failures += 1
+            counts.add(now, now - job.accepted_ns, start or "", failed=answer.fault is not None)
+
+    def add_step(self, user: str, step: Step) -> None:
+        """Counts a step that has ended inside its caller's worker."""
+        took_ns = step.spans[-1].end_ns - step.spans[0].start_ns if step.spans else 0
+        failed = step.state != InvocationState.SUCCEEDED
+        self.functions[user, step.function].add(time.monotonic_ns(), max(took_ns, 0), step.start, failed=failed)
 
     def of(self, user: str, name: str) -> FunctionStats:
         """One function's."""

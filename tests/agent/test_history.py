@@ -88,8 +88,9 @@ def test_the_latest_is_the_one_accepted_last() -> None:
 
 def test_a_later_record_of_a_step_replaces_the_earlier() -> None:
     history = with_ended("i1")
-    history.step(a_step("i1.1", "running", 5))
-    history.step(a_step("i1.1", "succeeded", 5))
+    assert not history.step(a_step("i1.1", "running", 5))
+    assert history.step(a_step("i1.1", "succeeded", 5)), "it ends"
+    assert not history.step(a_step("i1.1", "succeeded", 5)), "once"
     history.step(a_step("i1", "running", 9))
     history.step(a_step("i1.2", "running", 3))
     assert [(step.id, step.state) for step in history.find("i1").trace] == [

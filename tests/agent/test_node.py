@@ -350,12 +350,16 @@ async def test_steps_and_output_are_remembered_with_their_invocation(tmp_path: P
         span = Span("run", 1, 2)
         step = Step(f"{task.id}.1", task.id, "ponger", 1, "w1", "warm", "proxy", "succeeded", 5, spans=[span])
         forged = Step("another", "", "ponger", 1, "w1", "warm", "proxy", "succeeded")
-        play.node.received(proxy, Steps([step, forged]))
+        undeclared = Step(f"{task.id}.2", task.id, "no-such", 1, "w1", "warm", "proxy", "succeeded")
+        play.node.received(proxy, Steps([step, forged, undeclared]))
+        play.node.received(proxy, Steps([step]))
         play.node.received(proxy, Log(step.id, "err", "oh\n"))
         play.node.received(proxy, Report(task.id, b"ok"))
         await outcome
         record = play.node.history.latest()
-        assert [one.id for one in record.trace] == [task.id, step.id]
+        assert [one.id for one in record.trace] == [task.id, undeclared.id, step.id]
+        counted = {name: counts.invocations for (_user, name), counts in play.node.stats.functions.items()}
+        assert counted == {"pinger": 1, "ponger": 1}, "each once, and no function but those of the workflow"
         assert [(line.function, line.text) for line in record.lines] == [("ponger", "oh\n")]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agent.stats import RATE_S, Rate
+from agent.stats import RATE_S, Rate, Stats
+from mee6.lane.messages import Span, Step
 
 SECOND = 1_000_000_000
 
@@ -30,3 +31,13 @@ def test_a_long_silence_leaves_no_old_counts() -> None:
     rate.add(1 * SECOND)
     rate.add(1_000 * SECOND)
     assert rate.at(1_001 * SECOND) == 1 / RATE_S
+
+
+def test_a_step_inside_its_callers_worker_is_counted_as_its_functions_run_and_not_as_an_invocation() -> None:
+    stats = Stats()
+    for state, start in (("succeeded", "warm"), ("timed out", "cold")):
+        spans = [Span("load", 1_000_000, 2_000_000), Span("run", 2_000_000, 6_000_000)]
+        stats.add_step("root", Step("a.1", "a", "clean", 1, "w1", start, "proxy", state, spans=spans))
+    found = stats.of("root", "clean")
+    assert (found.invocations, found.failures, found.warm, found.cold, found.p50_ms) == (2, 1, 1, 1, 5.0)
+    assert stats.invocations == 0

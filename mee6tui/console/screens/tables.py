@@ -58,8 +58,8 @@ class Functions(TablePage):
 
     NAME, TITLE, KEY, KIND = "functions", "functions", "3", "function"
     HELP = (
-        "The functions of all users, with how their invocations of the last minutes went. Calls that ran in their "
-        "caller's worker are not counted: they are in its trace."
+        "The functions of all users, with how their invocations of the last minutes went, and the calls of other "
+        "functions among them."
     )
     SORT, CLI, EMPTY = "function", "mee6 act ls", "no functions yet; n adds one"
 
