@@ -62,7 +62,8 @@ class Response:
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         content_type: str = "",
     ) -> None:
-        if status not in range(200, 600):
+        number: object = status  # functions are seldom checked for their types
+        if isinstance(number, bool) or not isinstance(number, int) or not 200 <= number < 600:
             raise ValueError(f"status {status!r} is not one of an answer: 200 to 599")
         given = list(headers.items() if isinstance(headers, Mapping) else headers)
         self.headers: list[tuple[str, str]] = []
@@ -76,12 +77,17 @@ class Response:
         if content_type and (fault := header_fault("Content-Type", content_type)):
             raise ValueError(fault)
         self.body = body
-        self.status = status
+        self.status = int(number)
         self.content_type = content_type
 
     def on_the_lane(self) -> LaneResponse:
-        """The same, without its body, for the wire."""
-        return LaneResponse(self.status, [LaneHeader(name, value) for name, value in self.headers])
+        """The same, without its body, for the wire.
+
+        Raises:
+            ValueError: as the constructor, of what a function has changed since.
+        """
+        checked = Response(None, self.status, self.headers, self.content_type)
+        return LaneResponse(checked.status, [LaneHeader(name, value) for name, value in checked.headers])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """One connection: requests in, answers out, in order. Callbacks, since a request costs microseconds.
 
 What a request asks for is decided by the pure modules beside this one; what waits, and for how long, is said here as
-`due`, which the door looks at once a second. Requests that come before their turn wait unread, in the kernel.
+`due`, which the door looks at once a second. Requests that come before their turn wait unread, in the kernel, and
+who sends many at once has them answered in slices, between those of others.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from agent.http import answers
 from agent.http.exchange import Exchange
-from agent.http.phase import HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S, Phase
+from agent.http.phase import HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S, SLICE_S, Phase
 from agent.http.route import Refuse
 from agent.http.wire import End, Event, Head, Refusal, Wire
 
@@ -28,6 +29,8 @@ class Connection(asyncio.Protocol):
         "_door",
         "_drained",
         "_exchange",
+        "_left",
+        "_next_turn",
         "_queue",
         "_transport",
         "_unread",
@@ -45,6 +48,9 @@ class Connection(asyncio.Protocol):
         """What was read beyond the request that is being answered."""
         self._exchange: Exchange | None = None
         self._drained = True
+        self._left = 0
+        """Bytes that the client had not taken when that was last looked at."""
+        self._next_turn: asyncio.Handle | None = None
         self._unread = 0
         self._working = False
         self.phase = Phase.HEAD
@@ -78,17 +84,22 @@ class Connection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.abandoned()
             self._exchange = None
+        self._queue.clear()
         self._door.closed(self)
 
     def pause_writing(self) -> None:
         """A client does not keep up."""
         self._drained = False
+        self._door.fell_behind(self, self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """It has caught up."""
         self._drained = True
+        self._door.caught_up(self)
         if self._exchange is not None:
             self._exchange.writable()
+        elif self.phase is Phase.LINGER:
+            self.wait(Phase.LINGER, LINGER_S)
         elif self._queue:
             self._work()
 
@@ -96,7 +107,7 @@ class Connection(asyncio.Protocol):
 
     def _work(self) -> None:
         """Handles what has been read, up to the next request while one is being answered."""
-        if self._working:  # an answer was given at once: whoever works goes on
+        if self._working or self._next_turn is not None:  # an answer was given at once, or others have their turn
             return
         self._working = True
         try:
@@ -107,8 +118,12 @@ class Connection(asyncio.Protocol):
         if self._exchange is None and self.phase is Phase.IDLE and self._wire.begun:
             self.wait(Phase.HEAD, HEAD_S)
 
+    def _turn(self) -> None:
+        self._next_turn = None
+        self._work()
+
     def _work_off(self) -> None:
-        queue = self._queue
+        queue, until = self._queue, 0.0
         while queue and self.phase is not Phase.LINGER:
             event, exchange = queue[0], self._exchange
             if type(event) is Refusal:
@@ -120,6 +135,10 @@ class Connection(asyncio.Protocol):
             if type(event) is Head:
                 if exchange is not None or not self._drained:
                     break  # who does not read answers gets no more of them
+                if until and monotonic() > until:
+                    self._next_turn = asyncio.get_running_loop().call_soon(self._turn)
+                    break
+                until = until or monotonic() + SLICE_S
                 queue.popleft()
                 self._exchange = Exchange(self._door, self, event)
                 self._exchange.begin()
@@ -178,6 +197,7 @@ class Connection(asyncio.Protocol):
             self.linger()
             return
         self.wait(Phase.IDLE, IDLE_S)
+        self._left = self._transport.get_write_buffer_size()
         if self._queue:
             self._work()
 
@@ -186,9 +206,10 @@ class Connection(asyncio.Protocol):
 
         Closing it with something unread would have the kernel take back the answer.
         """
-        self._queue.clear()
-        self.wait(Phase.LINGER, LINGER_S)
         transport = self._transport
+        self._queue.clear()
+        self._left = transport.get_write_buffer_size()
+        self.wait(Phase.LINGER, LINGER_S if self._drained else self._door.idle_s)
         if transport.is_closing():
             return
         if not transport.is_reading():
@@ -208,12 +229,16 @@ class Connection(asyncio.Protocol):
         return self._exchange is None and not self._wire.begun and self.phase in (Phase.IDLE, Phase.HEAD)
 
     def overdue(self) -> None:
-        """It has waited long enough."""
+        """It has waited long enough; an answer that the client still takes is not what is waited for."""
+        left, before = self._transport.get_write_buffer_size(), self._left
+        self._left = left
         match self.phase:
             case Phase.RUN:
                 pass
             case Phase.BODY | Phase.STREAM if self._exchange is not None:
                 self._exchange.overdue()
+            case Phase.IDLE | Phase.LINGER if 0 < left < before:
+                self.wait(self.phase, self._door.idle_s)
             case Phase.HEAD if self._wire.begun:
                 self._refuse(Refuse(408, "timed_out", f"the head of the request did not come within {HEAD_S:g} s"))
             case _:

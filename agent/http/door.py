@@ -34,7 +34,7 @@ MOST_CONNECTIONS: Final = 4096
 SPARE_FILES: Final = 256
 """Descriptors that are the agent's own: workers, disks, gRPC."""
 HELD_BYTES: Final = 256 << 20
-"""Of bodies that are being collected, all together."""
+"""Of bodies that are being collected, all together; and of answers that are not taken."""
 GRACE_S: Final = 1.0
 
 _log: Final = logging.getLogger("mee6.agent.http")
@@ -64,6 +64,9 @@ class Door:
         """Invocations that go on."""
         self.held_bytes = 0
         self.held_limit = HELD_BYTES
+        self.unsent_bytes = 0
+        self._behind: dict[Connection, int] = {}
+        """Clients that do not keep up, and bytes that they have not taken; who fell behind first is first."""
         self.answered: Counter[int] = Counter()
         """Answers by their status."""
         self.is_closing = False
@@ -150,7 +153,7 @@ class Door:
         """Takes in a connection, in place of the one that has been idle for longest where there are too many."""
         refusal = None
         if len(self._connections) >= self._most_connections:
-            idle = next((one for one in self._connections if one.is_idle), None)
+            idle = next((one for one in self._connections if one.is_idle and one.is_drained), None)
             if idle is None:
                 refusal = self.full("too many connections")
             else:
@@ -161,9 +164,23 @@ class Door:
 
     def closed(self, connection: Connection) -> None:
         """A connection has ended."""
+        self.caught_up(connection)
         self._connections.pop(connection, None)
         if not self._connections:
             self._empty.set()
+
+    def fell_behind(self, connection: Connection, size: int) -> None:
+        """A client does not take its answers; where they come to too much, who has not for longest is cut off."""
+        self._behind[connection] = size
+        self.unsent_bytes += size
+        while self.unsent_bytes > self.held_limit and len(self._behind) > 1:
+            slowest = next(iter(self._behind))
+            self.caught_up(slowest)
+            slowest.abort()
+
+    def caught_up(self, connection: Connection) -> None:
+        """It has taken them, or is gone."""
+        self.unsent_bytes -= self._behind.pop(connection, 0)
 
     @property
     def connections(self) -> int:

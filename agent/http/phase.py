@@ -13,6 +13,8 @@ BODY_S: Final = 30.0
 """Between two pieces of a body."""
 LINGER_S: Final = 2.0
 """For a client to read an answer after which it is not read any more."""
+SLICE_S: Final = 0.002
+"""Of the loop, for the requests that one client has sent at once."""
 LINGER_BYTES: Final = 4 << 20
 
 

@@ -97,6 +97,10 @@ class Wire:
             self._head_bytes += len(data)
             if self._head_bytes > HEADER_BYTES + TARGET_BYTES:
                 events.append(Refusal(431, f"the head is over {HEADER_BYTES + TARGET_BYTES} bytes"))
+        elif not self._in_head and not events:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEADER_BYTES:
+                events.append(Refusal(431, f"over {HEADER_BYTES} bytes about the body's pieces, or after them"))
         return events
 
     # Called by the parser
@@ -148,7 +152,7 @@ class Wire:
                 raise _Refused(400, "Content-Length beside Transfer-Encoding")
             if version == "1.0" or coding.strip().lower() != "chunked":
                 raise _Refused(501 if version == "1.1" else 400, "of transfer codings only chunked is known")
-        size = None if coding is not None else int(length or 0)
+        size = None if coding is not None else int((length or "").strip().lstrip("0") or 0)
         if parser.should_upgrade() and size != 0:  # the parser would take the body for another protocol's
             raise _Refused(400, "a body beside an offer to upgrade; send it without Upgrade")
         self._in_head = self.begun = False
@@ -160,6 +164,7 @@ class Wire:
 
     def on_body(self, data: bytes) -> None:
         """A piece of its body."""
+        self._head_bytes = 0
         self._events.append(data)
 
     def on_message_complete(self) -> None:

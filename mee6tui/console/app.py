@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -29,7 +29,7 @@ from mee6tui.console import look
 from mee6tui.console.clock import FPS, FrameClock
 from mee6tui.console.commands import Command, Context, Key, Registry, Selection
 from mee6tui.console.event import thing_of
-from mee6tui.console.finder import Finder
+from mee6tui.console.finder import CommandFinder, Finder
 from mee6tui.console.frame import Frame
 from mee6tui.console.history import History
 from mee6tui.console.leaving import end_with_signals
@@ -436,6 +436,11 @@ class ConsoleApp(TellingApp):
         """Where a command would be run now."""
         return Context(self, self.page.NAME, self.page.selection(), arg)
 
+    def action_command_palette(self) -> None:
+        """Finds a command by some of its title."""
+        if not CommandFinder.is_open(cast("Any", self)):
+            self.push_screen(CommandFinder(id="--command-palette"))
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A key's command must make sense here; another one of the same key may."""
         if action == "command_palette" and len(self.screen_stack) > 1:
@@ -450,6 +455,11 @@ class ConsoleApp(TellingApp):
 
     def run_command(self, command: Command, context: Context) -> None:
         """Runs a command; says why where it cannot be done."""
+        if not self.screen_stack or not self.screen_stack[0].is_attached:
+            return  # the console ends
+        if not command.known_on(self.page.NAME):  # it was chosen on another page, from a list that was still open
+            self.notify(f"{command.title}: not on this page", severity="warning", markup=False)
+            return
         reason = command.when(context)
         if reason is not None:
             self.notify(reason[0].upper() + reason[1:], severity="warning", markup=False)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 
 from mee6tui.console.commands import Command, Context, key_name
 
@@ -36,6 +37,14 @@ class Finder(Provider):
 
     def _runner(self, command: Command, context: Context) -> Callable[[], None]:
         return lambda: context.app.run_command(command, context)
+
+
+class CommandFinder(CommandPalette):
+    """Textual's, which fails on a page that is turned where its list has no room, or none yet."""
+
+    def _action_command_list(self, action: str) -> None:
+        with suppress(KeyError):
+            super()._action_command_list(action)
 
 
 def _palette_help(command: Command) -> str:

@@ -252,7 +252,10 @@ def milliseconds(value: float) -> str:
 
 def clock_time(wall_ns: int, *, millis: bool = False) -> str:
     """The time of day here: `12:03:04` or `12:03:04.567`."""
-    moment = dt.datetime.fromtimestamp(wall_ns / 1e9, tz=dt.UTC).astimezone()
+    try:
+        moment = dt.datetime.fromtimestamp(wall_ns / 1e9, tz=dt.UTC).astimezone()
+    except (ValueError, OverflowError, OSError):  # of a clock that is thousands of years off
+        return "?"
     return moment.strftime("%H:%M:%S") + (f".{wall_ns // 1_000_000 % 1000:03d}" if millis else "")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, Self
+from typing import IO, Annotated, Any, Final, Self
 
 import msgspec
 
@@ -37,6 +37,8 @@ _KINDS: Final[dict[str, type[records.What]]] = {
     "node": records.Node,
     "figures": records.Figures,
 }
+_AT = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+_NS = Annotated[int, msgspec.Meta(ge=-(1 << 62), le=1 << 62)]
 _NAMES: Final = {record: name for name, record in _KINDS.items()}
 
 
@@ -149,9 +151,9 @@ def _decoded(line: Any) -> Recorded:
         item = msgspec.convert(line["snapshot"], Snapshot)
     else:
         events = tuple(
-            Event(event["at_ns"], msgspec.convert(event["what"], _KINDS[event["kind"]]))
+            Event(msgspec.convert(event["at_ns"], _NS), msgspec.convert(event["what"], _KINDS[event["kind"]]))
             for event in line["batch"]["events"]
             if event["kind"] in _KINDS
         )
-        item = Batch(line["batch"]["seq"], events)
-    return Recorded(line["at_s"], line["source"], item)
+        item = Batch(msgspec.convert(line["batch"]["seq"], int), events)
+    return Recorded(msgspec.convert(line["at_s"], _AT), msgspec.convert(line["source"], str), item)

@@ -44,9 +44,13 @@ class Response {
     checkHeader("Content-Type", this.contentType);
   }
 
-  /** The same, without its body, for the wire. */
+  /**
+   * The same, without its body, for the wire.
+   * @throws {RangeError} as the constructor, of what a function has changed since.
+   */
   onTheLane() {
-    return { status: this.status, headers: this.headers.map(([name, value]) => ({ name, value })) };
+    const { status, headers } = new Response(null, this);
+    return { status, headers: headers.map(([name, value]) => ({ name, value })) };
   }
 }
 

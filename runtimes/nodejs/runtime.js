@@ -319,7 +319,13 @@ class Runtime {
   #returned(invocation, value) {
     const { name } = invocation.loaded;
     const answer = value instanceof Response ? value : { body: value, contentType: "", onTheLane: () => null };
-    const response = answer.onTheLane();
+    let response;
+    try {
+      response = answer.onTheLane();
+    } catch (thrown) {
+      this.#report(invocation, { fault: this.#raised(thrown, name) });
+      return;
+    }
     if (!isStream(answer.body)) {
       this.#answered(invocation, answer.body, answer.contentType, response);
       return;

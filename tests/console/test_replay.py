@@ -174,6 +174,32 @@ async def test_a_full_disk_ends_the_recording_and_nothing_else(
             assert len(stage.app.store.workers) > 0
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ('"at_s":"x"', '"at_s":0'),
+        ('"at_s":1e300', '"at_s":0'),
+        ('"at_s":-1', '"at_s":0'),
+        ('"source":[1]', '"source":"a"'),
+        ('"source":null', '"source":"a"'),
+        ('"seq":"x"', '"seq":1'),
+        ('"at_ns":null', '"at_ns":1'),
+        ('"at_ns":99999999999999999999', '"at_ns":1'),
+    ],
+)
+def test_what_is_no_time_name_or_number_is_a_broken_line(tmp_path: Path, wrong: str, right: str) -> None:
+    log = '{"invocation":"i","function":"f","worker":"w","stream":"out","text":"x","dropped_bytes":0}'
+    event = f'{{"at_ns":1,"kind":"log","what":{log}}}'
+    line = f'{{"at_s":0,"source":"a","batch":{{"seq":1,"events":[{event}]}}}}'
+    path = tmp_path / "a"
+    header = '{"format":"mee6-recording","version":1}\n'
+    path.write_text(f"{header}{line}\n")
+    assert len(list(read(path))) == 1
+    path.write_text(f"{header}{line.replace(right, wrong)}\n")
+    with pytest.raises(InvalidInput, match="line 2 is broken"):
+        list(read(path))
+
+
 def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("precious")
     with pytest.raises(InvalidInput, match="is there already"):

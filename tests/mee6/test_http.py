@@ -29,6 +29,8 @@ def test_a_content_type_among_the_headers_is_the_content_type() -> None:
         {"status": 199},
         {"status": 600},
         {"status": "200"},
+        {"status": 204.0},
+        {"status": True},
         {"headers": {"A B": "c"}},
         {"headers": {"A": "b\nC: d"}},
         {"headers": {"A": "\u20ac"}},
@@ -39,6 +41,24 @@ def test_a_content_type_among_the_headers_is_the_content_type() -> None:
 def test_an_answer_that_http_cannot_carry_is_refused_where_it_is_made(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         mee6.Response("x", **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "200"},
+        {"status": 10**30},
+        {"headers": [("A", "b\r\nC: d")]},
+        {"headers": ["abc"]},
+        {"content_type": "text/html\r\nA: b"},
+    ],
+)
+def test_what_was_changed_since_is_looked_at_again(change: dict[str, object]) -> None:
+    answer = mee6.Response("x")
+    for name, value in change.items():
+        setattr(answer, name, value)
+    with pytest.raises(ValueError):
+        answer.on_the_lane()
 
 
 @pytest.mark.parametrize(

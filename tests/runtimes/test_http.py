@@ -69,6 +69,12 @@ def test_an_answer_that_http_cannot_carry_is_an_error_of_the_function(loaded: Se
     assert fault(report).code == "function_raised"
 
 
+@pytest.mark.parametrize(("name", "value"), [("status", "200"), ("status", 20.5), ("headers", [["A", "b\r\nC: d"]])])
+def test_an_answer_that_was_spoilt_after_it_was_made_is_one_too(loaded: Served, name: str, value: object) -> None:
+    report = loaded.report(loaded.begin_http({"do": "answer_http_changed", "name": name, "value": value}))
+    assert fault(report).code == "function_raised"
+
+
 @pytest.mark.parametrize("do", ["count_up", "count_up_async"])
 def test_a_result_comes_in_pieces(loaded: Served, do: str) -> None:
     head, pieces, report = loaded.pieces(loaded.begin_http({"do": do, "count": 5}))

@@ -170,6 +170,8 @@ class ActionsMenu(Menu):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Does it, with what was selected when the menu opened."""
         event.stop()
+        if not self.is_current:  # enter, twice
+            return
         self.dismiss()
         command = self.commands[event.option_index]
         self.context.app.run_command(command, self.context)

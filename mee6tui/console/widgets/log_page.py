@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from mee6tui.console.look import DARK, Palette
+from mee6tui.console.look import DARK, Palette, clock_time
 from mee6tui.console.widgets.log_line import LEVELS, SHOWN, body, facts, marked, wrapped
 from mee6tui.console.widgets.log_ring import Filtered, Line, Pattern, Ring, View, find
 from mee6tui.console.widgets.pieces import Piece, fit, text_of, width_of
@@ -283,9 +282,7 @@ def tone_of(source: str) -> str:
 @lru_cache(maxsize=4096)
 def time_of_day(wall_ns: int) -> str:
     """The time here, to the millisecond."""
-    seconds, rest = divmod(wall_ns, 1_000_000_000)
-    moment = dt.datetime.fromtimestamp(seconds, tz=dt.UTC).astimezone()
-    return f"{moment:%H:%M:%S}.{rest // 1_000_000:03d}"
+    return clock_time(wall_ns, millis=True)
 
 
 def _dropped(pieces: list[Piece], characters: int) -> list[Piece]:

@@ -22,6 +22,8 @@ from mee6.manifest import Http, Manifest
 from tests.support.fake_node import Asked, FakeNode
 
 HOST = "Host: localhost\r\n"
+LARGE = 16 << 20
+"""More than a kernel keeps of an answer that is not read."""
 
 
 class Client:
@@ -112,6 +114,7 @@ async def rig(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
             client.close()
         await until(lambda: made.inflight == 0)
         assert made.held_bytes == 0
+        await until(lambda: made.unsent_bytes == 0)
 
 
 # Answers -----------------------------------------------------------------------------------------------------
@@ -149,6 +152,18 @@ async def test_very_many_requests_at_once_are_answered_without_running_out_of_st
     client.send(f"GET /healthz HTTP/1.1\r\n{HOST}\r\n".encode() * 5000)
     for _ in range(5000):
         assert (await client.answer())[0] == 200
+
+
+async def test_a_flood_of_one_client_leaves_others_their_turn(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SLICE_S", 0.0)
+    flood, other = await rig.client(), await rig.client()
+    flood.send(f"GET /healthz HTTP/1.1\r\n{HOST}\r\n".encode() * 1000)
+    await until(lambda: rig.door.answered[200] > 0)
+    other.ask("/healthz")
+    assert (await other.answer())[0] == 200
+    assert rig.door.answered[200] < 500
+    for _ in range(1000):
+        assert (await flood.answer())[0] == 200
 
 
 async def test_a_functions_status_and_headers_go_out(rig: Rig) -> None:
@@ -337,6 +352,50 @@ async def test_who_asks_much_and_reads_nothing_is_answered_no_more(rig: Rig) -> 
     client.reader._limit = 1 << 20  # type: ignore[attr-defined]
     for _ in range(64):
         assert len((await client.answer())[2]) == 500_000
+
+
+@pytest.mark.parametrize("headers", ["", "Connection: close\r\n"], ids=["kept", "closed"])
+async def test_a_client_that_takes_its_time_with_an_answer_gets_all_of_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, headers: str
+) -> None:
+    monkeypatch.setattr(connection, "IDLE_S", 0.02)
+    monkeypatch.setattr(connection, "LINGER_S", 0.02)
+    rig.door.idle_s = 0.2
+    client = await rig.client(limit=1)
+    client.ask("/function/slow", "x", headers=headers)
+    (await rig.asked()).answer(Answer(b"x" * LARGE, "text/plain"))
+    await until(lambda: rig.door.unsent_bytes)
+    got = 0
+    while rig.door.unsent_bytes:
+        piece = await client.reader.read(1 << 20)
+        assert piece
+        got += len(piece)
+        await asyncio.sleep(0.002)
+    client.reader._limit = 1 << 20  # type: ignore[attr-defined]
+    assert got + len(await client.ends()) > LARGE
+
+
+async def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LINGER_S", 0.01)
+    rig.door.idle_s = 0.05
+    client = await rig.client(limit=1)
+    client.ask("/function/slow", "x", headers="Connection: close\r\n")
+    (await rig.asked()).answer(Answer(b"x" * LARGE, "text/plain"))
+    await until(lambda: rig.door.unsent_bytes)
+    await until(lambda: not rig.door.connections)
+
+
+async def test_answers_that_are_not_taken_have_a_bound_together(rig: Rig) -> None:
+    rig.door.held_limit = LARGE * 3 // 2
+    clients = [await rig.client(limit=1) for _ in range(3)]
+    for number, client in enumerate(clients, 1):
+        client.ask("/function/slow", "x")
+        (await rig.asked(number)).answer(Answer(b"x" * LARGE, "text/plain"))
+        await until(lambda: rig.door.unsent_bytes)
+        assert rig.door.unsent_bytes <= rig.door.held_limit
+    await until(lambda: rig.door.connections < 3)
+    clients[-1].reader._limit = 1 << 24  # type: ignore[attr-defined]
+    assert len((await clients[-1].answer())[2]) == LARGE, "who fell behind last is left alone"
 
 
 async def test_a_function_that_takes_its_time_with_a_body_is_waited_for(rig: Rig) -> None:

@@ -134,6 +134,32 @@ def test_a_head_without_an_end_is_refused_before_it_fills_the_memory() -> None:
     assert events == [Refusal(431, f"the head is over {HEADER_BYTES + TARGET_BYTES} bytes")]
 
 
+@pytest.mark.parametrize("begun", [b"0\r\nTrailer: ", b"5;", b"5"], ids=["trailer", "extension", "size"])
+def test_what_stands_between_pieces_of_a_body_is_refused_before_it_fills_the_memory(begun: bytes) -> None:
+    wire = Wire()
+    wire.feed(POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n" + begun)
+    fed = 0
+    while not (events := wire.feed((b"0" if begun == b"5" else b"x") * 1000)):
+        fed += 1000
+        assert fed <= HEADER_BYTES
+    assert isinstance(events[-1], Refusal)
+
+
+def test_a_body_in_very_many_small_pieces_is_read_to_its_end() -> None:
+    wire = Wire()
+    wire.feed(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+    for _ in range(HEADER_BYTES // 2):
+        assert wire.feed(b"1\r\n") == []
+        assert wire.feed(b"a\r\n") == [b"a"]
+    assert wire.feed(b"0\r\n\r\n") == [END]
+
+
+def test_a_length_with_very_many_zeros_is_the_number_that_it_is() -> None:
+    zeros = b"0" * 5000
+    assert [event.length for event in Wire().feed(POST + b"Content-Length: %b3 \r\n\r\nabc" % zeros)[:1]] == [3]  # type: ignore[union-attr]
+    assert Wire().feed(POST + b"Content-Length: %b\r\n\r\n" % zeros)[1:] == [END]
+
+
 def test_an_offer_to_upgrade_is_not_taken_up() -> None:
     offer = b"GET /function/f HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
     events = Wire().feed(offer + b"GET /function/f HTTP/1.1\r\n" + HOST + b"\r\n")

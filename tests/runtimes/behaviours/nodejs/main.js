@@ -44,6 +44,7 @@ const behaviours = {
   answer_http: ({ body, status, type: contentType = "" }) =>
     new Box.Response(body, { status, contentType, headers: [["X-A", "1"], ["X-A", "2"]] }),
   answer_http_wrongly: ({ status = 200, name = "X", value = "" }) => new Box.Response("", { status, headers: { [name]: value } }),
+  answer_http_changed: ({ name, value }) => Object.assign(new Box.Response(""), { [name]: value }),
   told_of_http: async () => {
     const { method, path, query, headers, event, body } = Box.request;
     let size = 0;

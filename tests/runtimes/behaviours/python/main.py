@@ -91,6 +91,12 @@ def answer_http_wrongly(arg):
     return mee6.Response("", arg.get("status", 200), {arg.get("name", "X"): arg.get("value", "")})
 
 
+def answer_http_changed(arg):
+    answer = mee6.Response("")
+    setattr(answer, arg["name"], arg["value"])
+    return answer
+
+
 def told_of_http(_arg):
     request = mee6.request
     return [request.method, request.path, request.query, dict(request.headers), request.event, len(request.body.read())]
