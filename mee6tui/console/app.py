@@ -87,7 +87,14 @@ class ConsoleApp(TellingApp):
     #hints.-off { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key, f"command('{command.id}')", command.title, show=False, id=command.id)
+        Binding(
+            key,
+            f"command('{command.id}')",
+            command.title,
+            show=False,
+            id=command.id,
+            priority=command.id == "quit",  # whatever is open
+        )
         for command in _COMMANDS.commands
         for key in [",".join(command.keys)]
         if key

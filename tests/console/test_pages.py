@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from textual.events import Key
+from textual.events import Key, Paste
 from textual.widgets import Input
 
 from mee6.records import Batch, Event, Worker
@@ -14,6 +14,7 @@ from mee6tui.console.look import clock_time
 from mee6tui.console.screens.command_line import CommandLine
 from mee6tui.console.screens.page import Place
 from mee6tui.console.source import LinkState
+from mee6tui.console.widgets.prompt import MOST_CHARS
 from tests.console.conftest import Play, Stage
 
 pytestmark = pytest.mark.slow
@@ -465,6 +466,22 @@ async def test_ctrl_c_says_how_to_leave_and_leaves_the_second_time(play: Play) -
         assert not stage.app._exit
         await stage.pilot.press("ctrl+c")
         assert stage.app._exit
+
+
+@pytest.mark.parametrize("opened", [("question_mark",), ("x",), ("colon", "a"), ("slash", "a"), ("ctrl+p",), ("n",)])
+async def test_ctrl_q_leaves_whatever_is_open(play: Play, opened: tuple[str, ...]) -> None:
+    async with play() as stage:
+        await stage.press("2", *opened)
+        await stage.pilot.press("ctrl+q")
+        assert stage.app._exit
+
+
+async def test_the_prompt_takes_no_more_than_a_line(play: Play) -> None:
+    async with play() as stage:
+        await stage.press("slash")
+        stage.app.post_message(Paste("x" * 1_000_000))
+        await stage.settle()
+        assert len(stage.app.query_one(CommandLine).query_one(Input).value) <= MOST_CHARS
 
 
 async def test_ctrl_c_copies_what_is_selected_and_leaves_the_prompt(play: Play) -> None:

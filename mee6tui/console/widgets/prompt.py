@@ -17,6 +17,8 @@ from mee6tui.console.look import Palette
 from mee6tui.console.widgets.line import Line, Lines, Painted
 
 HISTORY: Final = 100
+MOST_CHARS: Final = 4096
+"""That may stand in the line: each key looks at all of it."""
 ROWS: Final = 8
 """Lines of offers, at most."""
 
@@ -32,7 +34,7 @@ class _Field(Input):
     ]
 
     def __init__(self, prompt: Prompt) -> None:
-        super().__init__(select_on_focus=False, compact=True)
+        super().__init__(select_on_focus=False, compact=True, max_length=MOST_CHARS)
         self.prompt = prompt
         self.cursor_blink = False
 
