@@ -80,6 +80,7 @@ LINKS: Final = _signs(
     Sign("connecting", "◌", ".", "C", "queued"),
     Sign("live", "●", "*", "L", "good"),
     Sign("lagging", "◒", "~", "G", "warning"),
+    Sign("restarted", "↺", "s", "S", "warning"),
     Sign("cut off", "⊘", "/", "X", "error"),
     Sign("reconnecting", "↻", "r", "R", "warning"),
     Sign("replay", "▷", ">", "P", "accent"),

@@ -23,7 +23,7 @@ STEADY_S: Final = 5.0
 PART: Final = 2_000
 """Events that are taken in at once, in about 5 ms; keys are answered before the next."""
 LAGGING_S: Final = 5.0
-"""How long it is shown that events were left out, or that one was cut off."""
+"""How long it is shown that events were left out, that one was cut off, or that the agent was restarted."""
 Item = Snapshot | Batch
 
 
@@ -33,6 +33,7 @@ class LinkState(StrEnum):
     CONNECTING = "connecting"
     LIVE = "live"
     LAGGING = "lagging"  # the agent left events out: we were too slow
+    RESTARTED = "restarted"  # it answers again, and is another process than before
     CUT_OFF = "cut off"  # the agent ended the stream, since we did not read
     RECONNECTING = "reconnecting"
     REPLAY = "replay"
@@ -136,9 +137,13 @@ class AgentSource:
         first, lagging_until = True, 0.0
         async with aclosing(self.client.watch()) as items:
             async for item in items:
+                lost = self._lost(sink.store, item) if first and isinstance(item, Snapshot) else None
                 await sink.take(self.name, item)
                 if isinstance(item, Snapshot):
-                    if first and was_cut_off:  # the retry came too soon for anybody to read why
+                    if lost is not None:
+                        sink.link(self.name, LinkState.RESTARTED, error=lost)
+                        lagging_until = sink.now() + LAGGING_S
+                    elif first and was_cut_off:  # the retry came too soon for anybody to read why
                         error = (
                             "cut off, since nothing was read; connected again, what is shown is how things stand now"
                         )
@@ -156,3 +161,13 @@ class AgentSource:
                 elif lagging_until and sink.now() >= lagging_until:
                     lagging_until = 0.0
                     sink.link(self.name, LinkState.LIVE)
+
+    def _lost(self, store: Store, picture: Snapshot) -> str | None:
+        """What went with the agent that was seen here before, if this is another; None where it is the same."""
+        before = store.nodes.get(self.name)
+        if before is None or (before.pid, before.started_ns) == (picture.node.pid, picture.node.started_ns):
+            return None
+        known = {invocation.id for invocation in picture.invocations}
+        lost = sum(source == self.name and identity not in known for source, identity in store.running)
+        what = "1 invocation that went on is" if lost == 1 else f"{lost} invocations that went on are"
+        return f"the agent was started again; {what} lost, the rest forgotten"

@@ -78,7 +78,7 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     line: LogLine
 
 
-_LIVE: Final = frozenset({"live", "lagging"})
+_LIVE: Final = frozenset({"live", "lagging", "restarted"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def barred(app: ConsoleApp, source: str) -> str | None:
     if reason := app.read_only.get(source):
         return reason
     link = app.store.links.get(source)
-    if link is None or link.state not in {LinkState.LIVE, LinkState.LAGGING}:
+    if link is None or link.state not in {LinkState.LIVE, LinkState.LAGGING, LinkState.RESTARTED}:
         state = link.state if link else LinkState.CONNECTING
         return f"not connected to {source} ({state}); ctrl+r tries again at once"
     return None

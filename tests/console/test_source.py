@@ -6,14 +6,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mee6.errors import AgentUnreachable, Exhausted, InvalidInput, Mee6Error
-from mee6.records import Batch, Event, Log
+from mee6.records import Batch, Event, Invocation, Log, Snapshot
 from mee6tui.console import source as source_module
 from mee6tui.console.clock import FrameClock, Pace
 from mee6tui.console.recording import Recorded, Recorder, read
 from mee6tui.console.source import PART, AgentSource, Item, LinkState, Sink
-from mee6tui.console.store import Store
+from mee6tui.console.store import LIVE, Store
 
 
 class Script:
@@ -71,6 +72,31 @@ async def test_an_agent_that_ends_is_reached_again_and_the_link_says_so(busy: li
     states = [state for state, _error in sink.links]
     assert states[:4] == ["connecting", "live", "reconnecting", "live"]
     assert sink.links[2][1] == "no agent answers"
+
+
+async def test_an_agent_that_was_started_again_is_said_to_be_another_and_what_it_lost(busy: list[Recorded]) -> None:
+    items: list[Item | Mee6Error] = [recorded.item for recorded in busy]
+    picture = next(item for item in items if isinstance(item, Snapshot))
+    again = replace(picture, node=replace(picture.node, pid=picture.node.pid + 1), invocations=())
+    sink = Seen()
+    await watched(Script([*items, AgentUnreachable("no agent answers")], [again]), sink)
+    lost = sum(invocation.state in LIVE for invocation in last_of(items).values())
+    assert sink.links[-2] == (
+        "restarted",
+        f"the agent was started again; {lost} invocations that went on are lost, the rest forgotten",
+    )
+    assert not sink.store.running
+
+
+def last_of(items: list[Item | Mee6Error]) -> dict[str, Invocation]:
+    """Each invocation as it was told last."""
+    found: dict[str, Invocation] = {}
+    for item in items:
+        told = item.invocations if isinstance(item, Snapshot) else ()
+        if isinstance(item, Batch):
+            told = tuple(event.what for event in item.events if isinstance(event.what, Invocation))
+        found.update({invocation.id: invocation for invocation in told})
+    return found
 
 
 async def test_the_waits_grow_up_to_a_bound() -> None:
