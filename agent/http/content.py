@@ -17,6 +17,8 @@ from mee6.lane.messages import BINARY, JSON, TEXT
 
 STRUCTURED: Final = "application/cloudevents+json"
 BATCHED: Final = "application/cloudevents-batch+json"
+MOST_ATTRIBUTES: Final = 100
+"""Of one event."""
 FORM: Final = "application/x-www-form-urlencoded"
 _REQUIRED: Final = ("specversion", "id", "source", "type")
 _VALUE_CHARS: Final = 8000
@@ -103,6 +105,11 @@ def _data(data: Any, kind: str) -> bytes:
 
 
 def _check(attributes: dict[str, Any]) -> None:
+    if len(attributes) > MOST_ATTRIBUTES:
+        raise InvalidInput(f"the CloudEvent has {len(attributes)} attributes; at most {MOST_ATTRIBUTES} are taken")
+    for name in attributes:
+        if not (name.isascii() and name.isalnum()):
+            raise InvalidInput(f"{name[:100]!r} is no name of a CloudEvent's attribute: these are letters and digits")
     missing = [name for name in _REQUIRED if not attributes.get(name)]
     if missing:
         raise InvalidInput(f"the CloudEvent lacks {', '.join(missing)}")

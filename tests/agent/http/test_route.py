@@ -201,6 +201,12 @@ def test_a_binary_event_is_taken_as_it_is() -> None:
         ("application/cloudevents+json", b"{", "not valid JSON"),
         ("application/cloudevents+json", b"[]", "JSON object"),
         ("application/cloudevents+json", b"{}", "lacks specversion, id, source, type"),
+        ("application/cloudevents+json", b'{"a\\r\\nb": 1}', r"'a\\r\\nb' is no name of a CloudEvent's attribute"),
+        (
+            "application/cloudevents+json",
+            str({f"a{n}": 1 for n in range(101)}).replace("'", '"').encode(),
+            "101 attributes",
+        ),
         ("application/cloudevents+json", json.dumps({**EVENT, "specversion": "0.3"}).encode(), "version 1.0"),
         ("application/cloudevents+json", json.dumps({**EVENT, "data_base64": "!"}).encode(), "not base64"),
         ("application/cloudevents+json", json.dumps({**EVENT, "x": {}}).encode(), "'x'"),
