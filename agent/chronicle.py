@@ -8,13 +8,13 @@ import time
 from typing import Final
 
 from agent.core.worker import Worker
-from agent.feed import Feed, LogLine
+from agent.feed import Feed, InvocationView, LogLine, WorkerView
 from agent.history import History, Outcome
 from agent.seats import Answer, Job, Seat
 from agent.stats import Stats
 from agent.views import circumstances_of, handover_view, invocation_view, step_of, worker_view
 from mee6.faults import error_of
-from mee6.lane.messages import Log, Steps
+from mee6.lane.messages import Log, Step, Steps
 from mee6.visible import visible
 
 _log: Final = logging.getLogger("mee6.agent")
@@ -31,13 +31,14 @@ class Chronicle:
         self._unwritten: list[tuple[Job, Answer]] = []
 
     def worker_changed(self, worker: Worker, seat: Seat) -> None:
-        """Publishes it."""
+        """Publishes how it is when the batch goes: a busy one changes twice with every call."""
         if self._feed.watched:
-            self._feed.publish(worker.since, worker_view(worker, seat))
+            self._feed.later((WorkerView, seat.worker), worker.since, lambda: worker_view(worker, seat))
 
     def worker_gone(self, seat: Seat, reason: str) -> None:
         """Publishes it."""
         if self._feed.watched:
+            self._feed.drop((WorkerView, seat.worker))
             self._feed.publish(time.monotonic_ns(), worker_view(None, seat, reason))
 
     def found(self, job: Job) -> None:
@@ -50,20 +51,19 @@ class Chronicle:
         self.found(job)
         if not job.parent and not self._feed.watched:
             return
-        step = step_of(job)
+        now = time.monotonic_ns()
+        self._feed.later((Step, job.id), now, lambda: step_of(job))
         if job.parent:
-            self._history.step(step)
-        if self._feed.watched:
-            now = time.monotonic_ns()
-            self._feed.publish(now, step)
-            if not job.parent:
-                self._feed.publish(now, invocation_view(job, None))
+            self._history.step(step_of(job))
+        else:
+            self._feed.later((InvocationView, job.id), now, lambda: invocation_view(job, None))
 
     def invocation_ended(self, job: Job, answer: Answer) -> None:
         """Remembers, counts and publishes it."""
         step = step_of(job, answer)
         self._history.step(step)
         if self._feed.watched:
+            self._feed.drop((Step, job.id), (InvocationView, job.id))
             self._feed.publish(time.monotonic_ns(), step)
         self._stats.add(job, answer)
         if job.parent:

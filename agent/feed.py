@@ -10,7 +10,7 @@ Knows no protobuf; one event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, Self
@@ -301,6 +301,24 @@ class Feed:
         self._timer: asyncio.TimerHandle | None = None
         self._subscriptions: set[Subscription] = set()
         self._last_cut: tuple[int, int, list[Stamped]] = (0, 0, [])
+        self._changed: dict[Hashable, tuple[int, Callable[[], Event]]] = {}
+
+    def later(self, key: Hashable, at_ns: int, view: Callable[[], Event]) -> None:
+        """Notes that something changed, to be looked at when the batch goes: of many changes only the last is told.
+
+        Args:
+            key: of what changed; a later change takes the place of an earlier one.
+            at_ns: when it did.
+            view: how it is, when asked.
+        """
+        if self.watched:
+            self._changed[key] = (at_ns, view)
+            self._arm()
+
+    def drop(self, *keys: Hashable) -> None:
+        """Forgets changes noted for later, since what is published now says more."""
+        for key in keys:
+            self._changed.pop(key, None)
 
     def publish(self, at_ns: int, event: Event) -> None:
         """Notes what happened; never waits."""
@@ -316,6 +334,9 @@ class Feed:
             self._log_bytes += len(event.text)
             while self._log_bytes > RING_LOG_BYTES and self._first < seq:
                 self._forget_first()
+        self._arm()
+
+    def _arm(self) -> None:
         if self._timer is None:
             loop = asyncio.get_running_loop()
             due = max(loop.time() + self._flush_s, self._flushed_at + self._steady_s)
@@ -347,6 +368,7 @@ class Feed:
             return
         self.watched = False
         self._ring = [None] * RING_EVENTS
+        self._changed.clear()
         self._log_bytes = 0
         self._last_cut = (0, 0, [])
         if self._timer is not None:
@@ -392,6 +414,9 @@ class Feed:
         self._first += 1
 
     def _flush(self) -> None:
+        changed, self._changed = self._changed, {}
+        for at_ns, view in changed.values():
+            self.publish(at_ns, view())
         if self._timer is not None:
             self._flushed_at = self._timer.when()
             self._timer.cancel()

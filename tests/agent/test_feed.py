@@ -92,6 +92,29 @@ async def test_only_the_last_of_several_views_of_one_thing_is_delivered() -> Non
         ]
 
 
+async def test_what_changes_often_is_looked_at_once_for_each_batch() -> None:
+    feed, looks = a_feed(), 0
+
+    def view() -> Event:
+        nonlocal looks
+        looks += 1
+        return an_invocation("i1", f"state {looks}")
+
+    feed.later("i1", 1, view)
+    with feed.subscribe(skip_snapshot=True) as watcher:
+        for at in range(2, 100):
+            feed.later("i1", at, view)
+        feed.later("i2", 100, view)
+        feed.drop("i2", "i3")
+        assert await the_events(watcher) == [an_invocation("i1", "state 1")]
+        feed.later("i1", 101, view)
+        assert await the_next(watcher) == Batch(1, [(101, an_invocation("i1", "state 2"))])
+        feed.later("i1", 102, view)
+    with feed.subscribe(skip_snapshot=True) as watcher:
+        feed.publish(103, a_line("new"))
+        assert await the_events(watcher) == [a_line("new")], "nothing from before"
+
+
 async def test_every_log_line_counts() -> None:
     feed = a_feed()
     with feed.subscribe(skip_snapshot=True) as watcher:
