@@ -16,7 +16,7 @@ from typing import Final
 FPS: Final = 20.0
 BLURRED_FPS: Final = 2.0
 SLOWEST_FPS: Final = 1.0
-SETTLING_FPS: Final = 10.0
+SETTLING_FPS: Final = 5.0
 """After what came: what was lit up fades, and lines that there was no time for follow."""
 IDLE_FPS: Final = 2.0
 IDLE_S: Final = 1.0
