@@ -92,7 +92,8 @@ class Sampling:
         """The same, unless nothing is new but the time; what is sampled is published with it."""
         if self._feed.watched:
             now = self._info()
-            same = msgspec.structs.replace(now, now_ns=self._shown.now_ns, rss_bytes=self._shown.rss_bytes)
-            if same != self._shown:
+            shown = self._shown
+            clocks = {"now_ns": shown.now_ns, "wall_offset_ns": shown.wall_offset_ns}  # of these no two looks are alike
+            if msgspec.structs.replace(now, rss_bytes=shown.rss_bytes, **clocks) != shown:
                 self._shown = now
                 self._feed.publish(now.now_ns, now)

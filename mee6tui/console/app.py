@@ -25,6 +25,7 @@ from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
 from mee6.errors import InvalidInput, Mee6Error
+from mee6.records import Batch, Figures, Node
 from mee6tui.console import look
 from mee6tui.console.clock import FPS, FrameClock
 from mee6tui.console.commands import Command, Context, Key, Registry, Selection
@@ -59,6 +60,8 @@ FRAME_S: Final = 0.25
 TYPED_S: Final = 1.0
 """How long a field may take to take in what was typed, and a box to open, before the next key is looked at."""
 _COMMANDS: Final = registry()
+_MEASURED: Final = frozenset({Node, Figures})
+"""Events of which nothing fades, and nothing waits for a further frame."""
 
 
 class ConsoleApp(TellingApp):
@@ -210,7 +213,7 @@ class ConsoleApp(TellingApp):
 
     def _note(self, source: str, item: Item, at: float) -> None:
         self.history.note(source, item, at, self.store)
-        self.clock.stir()
+        self.clock.stir(measured=isinstance(item, Batch) and all(type(e.what) in _MEASURED for e in item.events))
         for listener in self.listeners:
             listener(source, item, at)
 

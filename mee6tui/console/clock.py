@@ -44,12 +44,16 @@ class Pace:
 
     stirred: bool = False
     """Whether something came since the last frame."""
+    happened: bool = False
+    """Whether something was among it that leaves a frame to follow; what is only measured anew does not."""
     began: float = float("-inf")
     """The begin of the last frame."""
     free: float = float("-inf")
     """Until then, keys and what comes have their turn: for as long as the frame took."""
-    fresh: float = float("-inf")
+    shown: float = float("-inf")
     """The begin of the last frame that had something to show."""
+    fresh: float = float("-inf")
+    """The begin of the last one that showed what had happened."""
 
     def due(self, fps: float, *, moves: bool) -> float:
         """When the next frame is to begin.
@@ -59,7 +63,7 @@ class Pace:
             moves: whether what is shown changes by itself.
         """
         if self.stirred or moves:
-            earliest = self.fresh + 1 / fps
+            earliest = self.shown + 1 / fps
         elif self.began - self.fresh < IDLE_S:
             earliest = self.began + 1 / min(fps, SETTLING_FPS)
         else:
@@ -69,9 +73,11 @@ class Pace:
     def painted(self, began: float, ended: float, *, moves: bool, whole: bool) -> None:
         """A frame was painted, or left out where it is not `whole`."""
         if self.stirred or moves:
+            self.shown = began
+        if self.happened or moves:
             self.fresh = began
         self.began, self.free = began, ended + (ended - began)
-        self.stirred = not whole
+        self.stirred, self.happened = not whole, self.happened and not whole
 
 
 class FrameClock:
@@ -108,11 +114,17 @@ class FrameClock:
 
     def hurry(self) -> None:
         """Paints at once: something was asked for, or the focus came back."""
-        self._hurried = self._pace.stirred = True
+        self._hurried = self._pace.stirred = self._pace.happened = True
         self._wake.set()
 
-    def stir(self) -> None:
-        """Something came: paints with the next frame, which is now where the last such one was long ago."""
+    def stir(self, *, measured: bool = False) -> None:
+        """Something came: paints with the next frame, which is now where the last such one was long ago.
+
+        Args:
+            measured: nothing happened, something was measured anew: one frame shows all of it.
+        """
+        if not measured:
+            self._pace.happened = True
         if not self._pace.stirred:
             self._pace.stirred = True
             self._wake.set()

@@ -559,3 +559,16 @@ async def test_a_drained_node_refuses_until_it_is_undrained(tmp_path: Path) -> N
         await play.node.wind_down()
         with pytest.raises(Conflict, match="about to end"):
             play.node.undrain()
+
+
+async def test_a_node_of_which_nothing_is_new_but_the_time_is_not_told_of(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        node, sampling = play.node, play.node._sampling
+        with node.feed.subscribe(skip_snapshot=True):
+            sampling.publish_node()
+            told = node.feed.seq
+            sampling.publish_changed_node()
+            assert node.feed.seq == told
+            node.draining = True
+            sampling.publish_changed_node()
+            assert node.feed.seq == told + 1

@@ -215,13 +215,16 @@ def test_a_frame_is_left_out_while_earlier_ones_wait_to_be_written() -> None:
     assert clock.figures.fps == 20, "who looks again is not made to wait"
 
 
-def frames(came: list[float], until: float, fps: float = 20.0, takes: float = 0.01) -> list[float]:
+def frames(
+    came: list[float], until: float, fps: float = 20.0, takes: float = 0.01, *, measured: bool = False
+) -> list[float]:
     """When frames begin, of what comes at these times; to the nearest millisecond."""
     pace, now, begun = Pace(), 0.0, list[float]()
     came = list(came)
     while now < until:
         if came and came[0] <= now:
             pace.stirred = True
+            pace.happened = not measured
             came.pop(0)
         if pace.due(fps, moves=False) <= now:
             begun.append(round(now, 3))
@@ -241,6 +244,12 @@ def test_what_comes_after_a_pause_is_painted_at_once_and_what_follows_at_the_fra
 def test_a_single_event_between_frames_of_settling_does_not_wait_for_the_next() -> None:
     begun = frames([5.0, 5.237], until=5.3)
     assert any(5.236 < at < 5.239 for at in begun)
+
+
+def test_what_is_measured_each_second_is_painted_at_once_and_nothing_follows_it() -> None:
+    begun = frames([5.3, 6.3, 7.3, 8.3], until=8.5, measured=True)
+    assert all(any(at <= seen < at + 0.002 for seen in begun) for at in (5.3, 6.3, 7.3, 8.3))
+    assert len([at for at in begun if 5.3 <= at < 8.3]) <= 9, "its own frame, and two a second"
 
 
 def test_few_frames_are_painted_where_nothing_comes() -> None:
