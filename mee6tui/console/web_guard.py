@@ -31,6 +31,7 @@ HEADERS: Final = {
 }
 _ENTER: Final = (
     '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=./"><title>mee6</title>'
+    '<link rel="icon" href="data:,">'
 )
 """Goes on by itself: a redirection from another page's link would come without the cookie."""
 
