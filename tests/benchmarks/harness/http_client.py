@@ -59,11 +59,11 @@ class Connection:
         return int(read[9:12])
 
 
-def one_by_one(address: str, asked: bytes, count: int) -> list[int]:
-    """Nanoseconds of `count` requests one after the other."""
+def one_by_one(address: str, asked: bytes, count: int, *, warm_up: int = _WARM_UP) -> list[int]:
+    """Nanoseconds of `count` requests one after the other, after some that do not count."""
     connection, took = Connection(address), []
     with connection.sock:
-        for number in range(-_WARM_UP, count):
+        for number in range(-warm_up, count):
             began = monotonic_ns()
             connection.send(asked, began)
             while not (status := connection.receive()):
