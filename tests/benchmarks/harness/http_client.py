@@ -127,8 +127,8 @@ def _drive(
 ) -> Load:
     """Has free connections used by `send`, which returns those it left free, until the time is over.
 
-    Then those that are busy are waited for: who leaves without an answer has the agent end the worker that is at it, and
-    whoever is measured next would find none.
+    Then those that are busy are waited for: who leaves without an answer has the agent end the worker that is at it,
+    and whoever is measured next would find none.
 
     Args:
         address: several, with commas between them, share the connections.
