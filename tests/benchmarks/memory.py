@@ -6,8 +6,10 @@ import psutil
 
 from tests.benchmarks.harness.bench import ECHO, PAYLOAD, Bench, Running
 from tests.benchmarks.harness.processes import engine, group_bytes, parts, pss_bytes
+from tests.support.agents import write_function
 
 WORKERS = 4
+FUNCTIONS = 1000
 
 
 async def measure(bench: Bench) -> None:
@@ -34,6 +36,12 @@ async def measure(bench: Bench) -> None:
         note = f"after {bench.count(2000)} invocations"
         bench.add("agent, RSS", [agent.memory_info().rss], "MB", note=note)
         bench.add("agent, PSS", [pss_bytes(agent.pid)], "MB", note=note)
+        functions = bench.count(FUNCTIONS)
+        for number in range(functions - len(languages)):
+            await running.client.add(
+                write_function(running.folder, f"f{number}", f"{ECHO['python']}# {number}\n"), check=False
+            )
+        bench.add(f"agent, RSS, with {functions:,} functions", [agent.memory_info().rss], "MB")
 
 
 async def _prewarmed(bench: Bench, running: Running, language: str) -> None:
