@@ -1,7 +1,7 @@
 """Puts into README what is made by running things: the demo's session, and the benchmarks' table.
 
 `python -m tests.support.readme demo` runs `mee6 demo`; `... figures FILE.json...` takes results of `make bench`: of
-a question that several of them answer, the last one's answer. `... measure` asks all that the table needs, and takes it.
+a question that several of them answer, the last one's answer. `... measure` asks for all of the table.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def figures(results: Sequence[dict[str, Any]]) -> str:
     engine = f", Docker Engine {facts.get('docker')}" if answers.get("docker", {}).get("rows") else ""
     lines = [
         f"By `make figures` on {facts['cpu']}, {facts['cores']} cores, Linux, Python {facts['python']}{engine}.",
-        "`make bench BENCH_ARGS=` with what stands under *by* repeats a row. An aim is the most that the median is to be, or",
-        "the 99th percentile where it says so; of what is counted in 1/s, the least.",
+        "`make bench BENCH_ARGS=` with what stands under *by* repeats a row. An aim is the most that the median is to be,",
+        "or the 99th percentile where it says so; of what is counted in 1/s, the least.",
         "",
         "| | p50 | p99 | unit | aim | | n | by |",
         "|---|---|---|---|---|---|---|---|",
