@@ -37,8 +37,8 @@ def figures(results: Sequence[dict[str, Any]]) -> str:
     engine = f", Docker Engine {facts.get('docker')}" if answers.get("docker", {}).get("rows") else ""
     lines = [
         f"By `make figures` on {facts['cpu']}, {facts['cores']} cores, Linux, Python {facts['python']}{engine}.",
-        "`make bench BENCH_ARGS=` with what stands under *by* repeats a row. An aim is the most that the median is to be,",
-        "or the 99th percentile where it says so; of what is counted in 1/s, the least.",
+        "`make bench BENCH_ARGS=` with what stands under *by* repeats a row. An aim is the most that the median is to",
+        "be, or the 99th percentile where it says so; of what is counted in 1/s, the least.",
         "",
         "| | p50 | p99 | unit | aim | | n | by |",
         "|---|---|---|---|---|---|---|---|",
