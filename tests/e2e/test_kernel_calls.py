@@ -52,7 +52,7 @@ TABLE: Final[Mapping[tuple[str, str], Mapping[str, tuple[int, str]]]] = {
         "read": (2, "the request, the report"),
         "write": (2, "the invocation, the answer"),
         "getrandom": (1, "the invocation's id"),
-        "newfstatat": (1, "whether the worker's /act/cur is to be moved"),
+        "newfstatat": (1, "whether the workflow's storage is still empty"),
         READS: (2, "as `read`"),
         WRITES: (2, "as `write`"),
         WAITS: (2, "as `epoll_pwait`"),
@@ -60,7 +60,7 @@ TABLE: Final[Mapping[tuple[str, str], Mapping[str, tuple[int, str]]]] = {
     (HTTP, CALLEE): {
         "recvfrom": (1, "the invocation"),
         "sendto": (1, "its report"),
-        "newfstatat": (1, "whether what it made is to be removed"),
+        "newfstatat": (1, "whether its own folder is still empty"),
         WAITS: (2, "for the invocation; and woken in vain as the agent takes the report, which is room to send again"),
     },
     (STREAM, AGENT): {
@@ -96,7 +96,7 @@ TABLE: Final[Mapping[tuple[str, str], Mapping[str, tuple[int, str]]]] = {
         "sendto": (1, "its report"),
         "unlink": (1, "/act/cur goes to the callee"),
         "symlink": (1, "and points to its folder"),
-        "newfstatat": (1, "whether what it made is to be removed"),
+        "newfstatat": (1, "whether its own folder is still empty"),
         WAITS: (2, "for the invocation; and woken in vain as the proxy takes the report"),
     },
     (DIRECT, PROXY): {},
@@ -110,7 +110,7 @@ TABLE: Final[Mapping[tuple[str, str], Mapping[str, tuple[int, str]]]] = {
         "recvfrom": (1, "the call"),
         "sendto": (1, "its result"),
         "renameat2": (2, "/act/cur changes places with the callee's, and back"),
-        "newfstatat": (1, "whether what it made is to be removed"),
+        "newfstatat": (1, "whether its own folder is still empty"),
         WAITS: (1, "as `epoll_wait`"),
     },
 }
