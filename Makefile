@@ -36,7 +36,7 @@ readme: $(DEV_STAMP) ## Put the demo's session, and with FIGURES=FILE.json the b
 	@$(BIN)/python -m tests.support.readme demo
 	@test -z "$(FIGURES)" || $(BIN)/python -m tests.support.readme figures $(FIGURES)
 
-figures: $(DEV_STAMP) ## Measure all that README's table of promises needs, and put it there; some ten minutes
+figures: $(DEV_STAMP) ## Measure all that README's table of promises needs, and put it there; some six minutes
 	@$(BIN)/python -m tests.support.readme measure $(FIGURES)
 
 pictures: $(DEV_STAMP) ## Take the console's pictures again, of an agent under load

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
-import shutil
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Final
@@ -42,19 +40,6 @@ def growth(before: Counts, after: Counts, calls: int) -> Counts:
     return {what: (after[what] - before[what]) / calls for what in after}
 
 
-def why_no_strace() -> str:
-    """Why system calls cannot be counted by their names; empty where they can."""
-    if shutil.which("strace") is None:
-        return "strace is not installed"
-    if Path("/proc/sys/kernel/yama/ptrace_scope").exists() and not _may_attach():
-        return "this machine lets nobody but root attach to a process that is not its child"
-    return ""
-
-
-def _may_attach() -> bool:
-    return os.geteuid() == 0 or Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip() == "0"
-
-
 @contextlib.asynccontextmanager
 async def traced(pids: Iterable[int], folder: Path) -> AsyncIterator[dict[int, Counts]]:
     """Counts the system calls of each process by their names; the counts are there once the context has ended.
@@ -63,29 +48,31 @@ async def traced(pids: Iterable[int], folder: Path) -> AsyncIterator[dict[int, C
         folder: where what strace says may stand for a while.
 
     Raises:
-        RuntimeError: strace did not attach, or said nothing.
+        PermissionError: strace may not attach; what it said of it.
     """
     found: dict[int, Counts] = {pid: {} for pid in pids}
-    tracers = {pid: await _attached(pid, folder / f"strace-{pid}") for pid in found}
-    try:
+    async with contextlib.AsyncExitStack() as tracers:
+        for pid in found:
+            await tracers.enter_async_context(_attached(pid, folder / f"strace-{pid}"))
         yield found
-    finally:
-        for tracer in tracers.values():
-            tracer.terminate()
-        for tracer in tracers.values():
-            await asyncio.wait_for(tracer.communicate(), _PATIENCE_S)
     for pid, counts in found.items():
         rows = map(_ROW.match, (folder / f"strace-{pid}").read_text().splitlines())
         counts.update({row[2]: int(row[1]) for row in rows if row is not None and row[2] != "total"})
 
 
-async def _attached(pid: int, out: Path) -> asyncio.subprocess.Process:
-    """A tracer that counts; returns once it does."""
+@contextlib.asynccontextmanager
+async def _attached(pid: int, out: Path) -> AsyncIterator[None]:
+    """A tracer that counts, for as long as the context lasts."""
     tracer = await asyncio.create_subprocess_exec(
         "strace", "-c", "-f", "-p", str(pid), "-o", str(out), stderr=asyncio.subprocess.PIPE
     )
     assert tracer.stderr is not None
-    said = await asyncio.wait_for(tracer.stderr.readline(), _PATIENCE_S)
-    if b"attached" not in said:
-        raise RuntimeError(f"strace did not attach to {pid}: {said.decode()}")
-    return tracer
+    try:
+        said = await asyncio.wait_for(tracer.stderr.readline(), _PATIENCE_S)
+        if b"attached" not in said:
+            raise PermissionError(said.decode().strip())
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            tracer.terminate()
+        await asyncio.wait_for(tracer.communicate(), _PATIENCE_S)
