@@ -42,6 +42,27 @@ class Group:
         for folder in self.folders:
             (folder / "cgroup.procs").write_text(str(pid))
 
+    def doors(self) -> list[int]:
+        """Descriptors through which a process of one thread takes itself in, by writing a 0 to each; to be closed.
+
+        By `add`, the kernel has all forks and exits of the machine pass first: a grace period of its own, 7 ms at the
+        median and 17 at worst. For version 1's `tasks`, written to by the one whom it is about, it need not: 50 us.
+        Version 2 has no such file. Source: measured on Linux 6.18.
+
+        Raises:
+            OSError: a group is gone; none is open.
+        """
+        opened: list[int] = []
+        try:
+            for folder in self.folders:
+                name = "tasks" if (folder / "tasks").exists() else "cgroup.procs"
+                opened.append(os.open(folder / name, os.O_WRONLY | os.O_CLOEXEC))
+        except OSError:
+            for fd in opened:
+                os.close(fd)
+            raise
+        return opened
+
     def kill(self) -> bool:
         """Kills everything in it, frozen or not; False where somebody else has to."""
         if self.freezer is not None and self.freezer.version == 1:

@@ -13,6 +13,7 @@ import os
 import selectors
 import signal
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -151,7 +152,7 @@ class _Launcher:
         match packet:
             case wire.Start(setup=setup) if fds:
                 try:
-                    pid = self._fork(setup, fds[0])
+                    pid = self._fork(setup, fds[0], fds[1:])
                 except OSError as error:
                     wire.send(self._control, wire.Refused(setup.worker, error.strerror or str(error)))
                 else:
@@ -164,7 +165,7 @@ class _Launcher:
         for fd in fds:
             os.close(fd)
 
-    def _fork(self, setup: wire.Setup, fd: int) -> int:
+    def _fork(self, setup: wire.Setup, fd: int, doors: Sequence[int] = ()) -> int:
         if self._sandbox is None:
             pid = os.fork()
         else:
@@ -181,14 +182,16 @@ class _Launcher:
                 self._sandbox.remove_flow(setup.worker)
                 raise
         if pid == 0:
-            self._become_worker(setup, fd)
+            self._become_worker(setup, fd, doors)
         return pid
 
-    def _become_worker(self, setup: wire.Setup, fd: int) -> NoReturn:
-        """The child's side of the fork: the sandbox first, then the worker's first process."""
+    def _become_worker(self, setup: wire.Setup, fd: int, doors: Sequence[int]) -> NoReturn:
+        """The child's side of the fork: its groups first, then the sandbox, then the worker's first process."""
         control = socket.socket(fileno=fd)
         try:
             init.die_with_parent()
+            for door in doors:
+                os.write(door, b"0")
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._control.close()
