@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import gc
 import os
-import pkgutil
 import resource
 import selectors
 import signal
@@ -37,6 +36,8 @@ adopt_orphans = child.adopt_orphans
 children_of = processes.children_of
 Ours = child.Ours
 import_all = imports.import_all
+hide_ours = child.hide_ours
+Entries = imports.Entries
 
 LANE_FD: Final = 3
 OUTPUT_BURST_BYTES: Final = 256 << 10
@@ -51,23 +52,34 @@ _MAX_BACKLOG: Final = 256
 
 
 def run(
-    setup: wire.Setup, control: socket.socket, proc: int | None = None, environment: Mapping[str, str] | None = None
+    setup: wire.Setup,
+    control: socket.socket,
+    entries: Entries,
+    proc: int | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> NoReturn:
     """Serves until the last process of the worker has ended, or the agent has.
 
     Args:
         setup: what to start.
         control: the socket towards the driver; SEQPACKET.
+        entries: those that `setup` names.
         proc: descriptor of a writable /proc, where the visible one is read-only.
         environment: what functions find besides what is theirs in every worker.
     """
-    child.run_and_exit(lambda: _Init(setup, control, proc, environment or {}).serve())
+    child.run_and_exit(lambda: _Init(setup, control, entries, proc, environment or {}).serve())
 
 
 class _Init:
     def __init__(
-        self, setup: wire.Setup, control: socket.socket, proc: int | None, environment: Mapping[str, str]
+        self,
+        setup: wire.Setup,
+        control: socket.socket,
+        entries: Entries,
+        proc: int | None,
+        environment: Mapping[str, str],
     ) -> None:
+        self._entries = entries
         self._given = environment
         self._setup = setup
         self._control = control
@@ -192,8 +204,7 @@ class _Init:
         self._let_go()
         child.forget_parent(parent, [theirs.fileno()], _PROXY_OOM, self._proc)
         setup = self._setup
-        entry = pkgutil.resolve_name(setup.proxy)
-        entry(setup.lane, setup.token, setup.runtime, theirs, list(setup.runtimes))
+        self._entries[setup.proxy](setup.lane, setup.token, setup.runtime, theirs, list(setup.runtimes))
 
     def _from_proxy(self) -> None:
         assert self._proxy is not None
@@ -239,15 +250,13 @@ class _Init:
         return spawner.Spawned(number, pid)
 
     def _be_fork(self, parent: int, plan: wire.RuntimePlan, lane: int) -> None:
-        entry = pkgutil.resolve_name(plan.entry)
         self._let_go()
         child.open_to_its_own()
         child.forget_parent(parent, [lane], _RUNTIME_OOM, self._proc)
         os.environ.clear()
         os.environ.update(self._environment())
-        child.hide_ours()
         syscalls.forbid()
-        entry(socket.socket(fileno=lane))
+        self._entries[plan.entry](socket.socket(fileno=lane))
 
     def _be_exec(self, parent: int, plan: wire.RuntimePlan, lane: int) -> None:
         self._let_go()

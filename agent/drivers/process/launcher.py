@@ -85,6 +85,7 @@ class _Launcher:
         """Not told yet: something of theirs is still there."""
         self._sandbox: Sandbox | None = None
         self._own_pids = -1
+        self._entries: init.Entries = {}
 
     def prepare(self) -> None:
         """Makes everything that workers share, and tries it out.
@@ -94,7 +95,8 @@ class _Launcher:
         """
         init.adopt_orphans()
         config = self._config
-        init.import_all(config.folders, config.entries)
+        self._entries = init.import_all(config.folders, config.entries)
+        init.hide_ours()
         flows: tuple[int, ...] = ()
         if config.isolated:
             sandbox = Sandbox(Path(config.state_dir), Path(config.lane_dir), config.needed)
@@ -206,7 +208,7 @@ class _Launcher:
         except OSError as error:
             wire.send(control, wire.Failed(str(error)))
             os._exit(1)
-        init.run(setup, control, proc)
+        init.run(setup, control, self._entries, proc)
 
     def _reap(self) -> None:
         while True:
