@@ -57,10 +57,13 @@ class Packet(Frame, frozen=True, gc=False, tag=lambda name: name.lower()):
 class Start(Packet, frozen=True, gc=False):
     """driver -> launcher, with descriptors: fork a worker whose control socket is the first.
 
-    The others are its control groups' doors: it enters by writing a 0 to each, before anything else.
+    The others are its control groups': at first folders of version 2, which it is forked into, then version 1's
+    `tasks`, to each of which it writes a 0 before anything else.
     """
 
     setup: Setup
+    folders: int = 0
+    """How many of them are folders; there is one such tree at most."""
 
 
 class End(Packet, frozen=True, gc=False):

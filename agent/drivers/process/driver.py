@@ -218,9 +218,9 @@ class ProcessDriver:
         )
         try:
             group = worker.group = self._cgroups.create(worker.id, limits)
-            doors = group.doors()
+            doors, folders = group.doors()
             try:
-                await worker.link.send(wire.Start(setup), (theirs.fileno(), *doors))
+                await worker.link.send(wire.Start(setup, folders), (theirs.fileno(), *doors))
             finally:
                 wire.close_all(doors)
         except BaseException:
