@@ -7,7 +7,7 @@ means that the agent is gone, and then nothing of the worker may stay. It holds 
 so it outlives the proxy after a handover, and ends when the last process has.
 
 Entry points, named by `Setup`: the proxy's is called as
-`serve(lane_path, token, runtime, spawner, runtimes)`, a `fork` runtime's as `serve(lane)`.
+`serve(lane_path, token, runtime, spawner, runtimes, spare)`, a `fork` runtime's as `serve(lane)`.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ class _Init:
         """Processes started here: pid -> `proxy`, or the runtime's name."""
         self._asked: set[int] = set()
         """Those of them that the proxy asked for, and is told of."""
+        self._ahead = 0
+        """The runtime that was started before the proxy was, and has yet to be asked for; 0 for none."""
         self._backlog: deque[wire.AnyPacket] = deque()
         self._pumps: dict[int, _Pump] = {}
         self._selector = selectors.DefaultSelector()
@@ -188,23 +190,44 @@ class _Init:
 
     # Towards the proxy
 
+    def _start_ahead(self) -> socket.socket | None:
+        """Starts a runtime of the worker's language, which gets ready while the proxy does; its lane, if it could be.
+
+        Where it could not, the proxy asks for one, and is told why.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            answer = self._spawn(0, self._setup.runtime, theirs.fileno())
+        if not isinstance(answer, spawner.Spawned):
+            ours.close()
+            return None
+        self._ahead = answer.pid
+        self._asked.remove(answer.pid)
+        return ours
+
     def _start_proxy(self) -> None:
+        spare = self._start_ahead()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            child.run_and_exit(lambda: self._be_proxy(parent, ours, theirs))
+            child.run_and_exit(lambda: self._be_proxy(parent, ours, theirs, spare))
         theirs.close()
+        if spare is not None:
+            spare.close()
         self._children[pid] = "proxy"
         self._proxy = ours
         self._selector.register(ours, selectors.EVENT_READ)
 
-    def _be_proxy(self, parent: int, ours: socket.socket, theirs: socket.socket) -> None:
+    def _be_proxy(
+        self, parent: int, ours: socket.socket, theirs: socket.socket, spare: socket.socket | None
+    ) -> None:
         ours.close()
         self._let_go()
-        child.forget_parent(parent, [theirs.fileno()], _PROXY_OOM, self._proc)
+        lanes = [theirs] if spare is None else [theirs, spare]
+        child.forget_parent(parent, [lane.fileno() for lane in lanes], _PROXY_OOM, self._proc)
         setup = self._setup
-        self._entries[setup.proxy](setup.lane, setup.token, setup.runtime, theirs, list(setup.runtimes))
+        self._entries[setup.proxy](setup.lane, setup.token, setup.runtime, theirs, list(setup.runtimes), spare)
 
     def _from_proxy(self) -> None:
         assert self._proxy is not None
@@ -216,7 +239,7 @@ class _Init:
             case spawner.Spawn(id=number, runtime=runtime) if fd is not None:
                 self._answer(self._spawn(number, runtime, fd))
             case spawner.Spawn(id=number):
-                self._answer(spawner.SpawnFailed(number, "no lane came with the request"))
+                self._answer(self._started_ahead(number))
             case spawner.Kill(pid=pid):
                 if pid in self._asked:
                     processes.kill_group(pid)
@@ -231,6 +254,13 @@ class _Init:
         if self._proxy is not None:
             with suppress(OSError):  # a proxy that has gone is noticed by its end of stream
                 spawner.send(self._proxy, packet)
+
+    def _started_ahead(self, number: int) -> spawner.Packet:
+        pid, self._ahead = self._ahead, 0
+        if pid not in self._children:
+            return spawner.SpawnFailed(number, "the runtime that was started ahead has ended")
+        self._asked.add(pid)
+        return spawner.Spawned(number, pid)
 
     def _spawn(self, number: int, runtime: str, lane: int) -> spawner.Packet:
         plan = self._setup.runtimes.get(runtime)
