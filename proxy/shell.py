@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Final
 
 from mee6.errors import ProtocolError
-from mee6.lane.codec import Decoder, encode
+from mee6.lane.codec import Decoder, encode, room
 from mee6.lane.messages import AnyMessage, Hello
 from proxy import spawner as wire
 from proxy.core import Proxy
@@ -149,7 +149,7 @@ class _Shell:
         """Lanes cut because their peers do not read; the core has yet to hear of it."""
         self._leaving = False
         self._cores = Cores()
-        self._buffer = memoryview(bytearray(_READ_BYTES))
+        self._buffer = room(_READ_BYTES)
         """For all reads: a buffer of this size for each costs more than the rest of a step."""
 
     def run(self) -> None:
