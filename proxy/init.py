@@ -228,6 +228,7 @@ class _Init:
         child.forget_parent(parent, [lane.fileno() for lane in lanes], _PROXY_OOM, self._proc)
         setup = self._setup
         self._entries[setup.proxy](setup.lane, setup.token, setup.runtime, theirs, list(setup.runtimes), spare)
+        os.nice(19)  # its end takes the kernel a millisecond, which the runtime that it handed over is not to wait for
 
     def _from_proxy(self) -> None:
         assert self._proxy is not None
