@@ -16,6 +16,7 @@ from mee6.records import Step, Worker
 from mee6.stream import InvokeStream
 from tests.benchmarks.harness.bench import ECHO, PAYLOAD, Bench, Running
 from tests.benchmarks.harness.processes import page_faults
+from tests.support.agents import until
 
 _WARM_UP: Final = 2
 _COMMENT: Final = {"python": "#", "nodejs": "//"}
@@ -90,7 +91,9 @@ class FirstCalls:
         step = (await client.trace(outcome.id)).steps[0]
         self.parts.note(step)
         if self.faults is not None:
-            found = self.running.agent.inside(step.worker)
+            inside = partial(self.running.agent.inside, step.worker)
+            await until(lambda: not inside().proxy, "the proxy has left, and its first process counts for it")
+            found = inside()
             self.faults.append(page_faults([found.init, *found.runtimes]))
         await client.remove(name)
         await self._whole()  # so that who measures next does so beside an idle agent
