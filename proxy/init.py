@@ -219,9 +219,7 @@ class _Init:
         self._proxy = ours
         self._selector.register(ours, selectors.EVENT_READ)
 
-    def _be_proxy(
-        self, parent: int, ours: socket.socket, theirs: socket.socket, spare: socket.socket | None
-    ) -> None:
+    def _be_proxy(self, parent: int, ours: socket.socket, theirs: socket.socket, spare: socket.socket | None) -> None:
         ours.close()
         self._let_go()
         lanes = [theirs] if spare is None else [theirs, spare]
