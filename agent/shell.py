@@ -326,7 +326,8 @@ class Shell:
         seat = self.seats[command.worker]
         seat.is_direct = True
         if seat.proxy is not None:
-            seat.proxy.send(Goodbye())
+            # After what comes next for the runtime, which often shares a core with the proxy and its end.
+            asyncio.get_running_loop().call_soon(seat.proxy.send, Goodbye())
         self._show_handover(seat, "confirmed")
 
     # -- peers (see agent.peers.PeerHost)

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Final
 
 from mee6.errors import ProtocolError
-from mee6.lane.codec import Decoder, encode
+from mee6.lane.codec import Decoder, encode, room
 from mee6.lane.messages import AnyMessage, Hello
 from proxy import spawner as wire
 from proxy.core import Proxy
@@ -65,7 +65,14 @@ _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
 
 
-def serve(lane_path: str, token: str, runtime: str, spawner: socket.socket, runtimes: Sequence[str]) -> None:
+def serve(
+    lane_path: str,
+    token: str,
+    runtime: str,
+    spawner: socket.socket,
+    runtimes: Sequence[str],
+    spare: socket.socket | None = None,
+) -> None:
     """Runs the proxy until the agent sends it away or is gone, or SIGTERM comes.
 
     Args:
@@ -74,8 +81,9 @@ def serve(lane_path: str, token: str, runtime: str, spawner: socket.socket, runt
         runtime: the worker's language.
         spawner: SEQPACKET, to the worker's first process; see `proxy.spawner`.
         runtimes: the languages that this worker can start.
+        spare: the lane of a runtime of the worker's language that was started ahead, if one was.
     """
-    shell = _Shell(lane_path, token, runtime, spawner, runtimes)
+    shell = _Shell(lane_path, token, runtime, spawner, runtimes, spare)
     previous = signal.signal(signal.SIGTERM, _leave)
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
@@ -116,8 +124,15 @@ class _Shell:
     """The loop and its sockets."""
 
     def __init__(
-        self, lane_path: str, token: str, runtime: str, spawner: socket.socket, runtimes: Sequence[str]
+        self,
+        lane_path: str,
+        token: str,
+        runtime: str,
+        spawner: socket.socket,
+        runtimes: Sequence[str],
+        spare: socket.socket | None,
     ) -> None:
+        self._spare = spare
         self._lane_path = lane_path
         self._token = token
         self._runtime = runtime
@@ -134,7 +149,7 @@ class _Shell:
         """Lanes cut because their peers do not read; the core has yet to hear of it."""
         self._leaving = False
         self._cores = Cores()
-        self._buffer = memoryview(bytearray(_READ_BYTES))
+        self._buffer = room(_READ_BYTES)
         """For all reads: a buffer of this size for each costs more than the rest of a step."""
 
     def run(self) -> None:
@@ -300,6 +315,12 @@ class _Shell:
             self._epoll.modify(lane.fd, _IN)
 
     def _spawn(self, number: int, language: str) -> None:
+        spare = self._spare
+        if spare is not None and language == self._runtime:
+            self._spare = None
+            self._add(_Lane(number, spare))
+            wire.send(self._spawner, wire.Spawn(number, language))
+            return
         ours, theirs = socket.socketpair()
         self._add(_Lane(number, ours))
         with theirs:

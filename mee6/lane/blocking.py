@@ -13,7 +13,7 @@ from collections import deque
 from threading import Lock
 from typing import Final
 
-from mee6.lane.codec import Decoder, encode
+from mee6.lane.codec import Decoder, encode, room
 from mee6.lane.messages import AnyMessage
 
 _READ_BYTES: Final = 128 << 10
@@ -28,7 +28,7 @@ class BlockingLane:
         sock.setblocking(True)
         self._sock = sock
         self._decoder = Decoder()
-        self._buffer = memoryview(bytearray(_READ_BYTES))
+        self._buffer = room(_READ_BYTES)
         self._ready: deque[AnyMessage] = deque()
         self._sending = Lock()
 

@@ -6,6 +6,7 @@ refuses a frame over its limit before buffering it, so that a hostile or broken 
 
 from __future__ import annotations
 
+import mmap
 import struct
 from typing import Final
 
@@ -35,6 +36,11 @@ def encode(message: AnyMessage) -> bytearray:
         raise ProtocolError(f"a {type(message).__name__} of {size} bytes is over the lane's {MAX_FRAME_BYTES}")
     _HEADER.pack_into(frame, 0, size)
     return frame
+
+
+def room(size: int) -> memoryview:
+    """Room to read into, of which memory is taken as far as it is used: what comes mostly fits into one page."""
+    return memoryview(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 class Decoder:
