@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from agent.core.worker import Worker
-from agent.seats import Answer, Job, Seat
+from agent.seats import Job, Seat
 from mee6.lane.messages import Log, Steps
 
 
@@ -24,7 +24,7 @@ class Observer(Protocol):
         """An invocation came into another state."""
         ...
 
-    def invocation_ended(self, job: Job, answer: Answer) -> None:
+    def invocation_ended(self, job: Job) -> None:
         """An invocation has its answer."""
         ...
 

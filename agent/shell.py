@@ -22,7 +22,7 @@ from agent.core import events as ev
 from agent.core.invocation import InvocationState
 from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
-from agent.drivers.base import Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec
+from agent.drivers.base import Driver, Hooks, WorkerLimits, WorkerSpec
 from agent.observer import Observer
 from agent.peers import Peer
 from agent.presence import Connected, Presence
@@ -162,9 +162,8 @@ class Shell:
         """Has a job run; its `answer` is called once, maybe at once."""
         self.jobs[job.id] = job
         self.idle.clear()
-        manifest = job.plan.root.manifest
-        pool = PoolKey(manifest.runtime, manifest.network, manifest.limits)
-        self.tell(ev.Submitted(job.id, job.plan.digest, pool, len(job.chain), job.deadline, job.caller))
+        plan = job.plan
+        self.tell(ev.Submitted(job.id, plan.digest, plan.pool, len(job.chain), job.deadline, job.caller))
         if job.record is None:  # it waits
             job.record = self.core.invocations.get(job.id)
 
@@ -297,8 +296,10 @@ class Shell:
         self.jobs.pop(job.id, None)
         if self._calls.fan_outs:
             self._calls.ended(job)
-        job.answer(answer)
-        self._observer.invocation_ended(job, answer)
+        tell = job.answer
+        job.end(answer, time.monotonic_ns())
+        tell(answer)
+        self._observer.invocation_ended(job)
         if not self.jobs:
             self.idle.set()
 
