@@ -251,10 +251,15 @@ class Shell:
             return
         if seat.is_direct and job.plan.root.manifest.is_workflow:
             self._calls.open_gate(seat, job)
-        window = job.pipe.open(job.id, partial(self._send, seat)) if job.pipe is not None else 0
-        self._send(seat, Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window))
-        if job.pipe is not None:
-            job.pipe.called()
+        pipe, peer = job.pipe, seat.peer
+        if pipe is None:
+            window = 0
+        else:
+            window = pipe.open(job.id, partial(self._send, seat))
+        if peer is not None:  # else its end is on the way
+            peer.send(Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window))
+        if pipe is not None:
+            pipe.called()
 
     def _seat_and_job(self, command: ev.Load | ev.Call) -> tuple[Seat, Job]:
         seat, job = self.seats[command.worker], self.jobs[command.invocation]

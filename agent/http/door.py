@@ -20,6 +20,7 @@ from typing import Final, Self
 
 from agent.config import DEFAULT_HTTP_LISTEN
 from agent.http import answers
+from agent.http.again import Heads, Known
 from agent.http.connection import Connection
 from agent.http.phase import BODY_S
 from agent.http.route import Refuse, Routes, ToFixed, refused_host
@@ -59,6 +60,7 @@ class Door:
         self.idle_s = config.http_idle_s
         self.body_bytes = config.arg_limit_bytes
         self.routes = Routes()
+        self.heads = Heads()
         self.clock = answers.Clock()
         self.inflight = 0
         """Invocations that go on."""
@@ -199,6 +201,18 @@ class Door:
         if refusal is None and len(self._good_hosts) < _MOST_HOSTS:
             self._good_hosts.add(host)
         return refusal
+
+    def known(self, data: bytes) -> tuple[Known, bytes] | None:
+        """What is asked for by a request that is all of `data`, with its body, where that is known and still holds."""
+        found = self.heads.find(data)
+        if found is not None:
+            known = found[0]
+            try:
+                if self.node.function(known.target.user, known.target.name) is known.record:
+                    return found
+            except Mee6Error:  # it has been removed
+                pass
+        return None
 
     def refusal(self) -> Refuse | None:
         """Why no invocation is taken now; None where one is."""
