@@ -31,6 +31,11 @@ class Chronicle:
         self._stats = stats
         self._unwritten: list[Job] = []
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody watches."""
+        return self._feed.watched
+
     def worker_changed(self, worker: Worker, seat: Seat) -> None:
         """Publishes how it is when the batch goes: a busy one changes twice with every call."""
         if self._feed.watched:

@@ -12,6 +12,11 @@ from mee6.lane.messages import Log, Steps
 class Observer(Protocol):
     """What the node sees and says. Called after the fact, on the loop; must be quick."""
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody would see a worker change: while not, nobody need be told."""
+        ...
+
     def worker_changed(self, worker: Worker, seat: Seat) -> None:
         """A worker may have come into another state."""
         ...

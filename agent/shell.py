@@ -487,7 +487,7 @@ class Shell:
     # -- what the node sees
 
     def _show(self, seat: Seat) -> None:
-        if worker := self.core.fleet.workers.get(seat.worker):
+        if self._observer.is_watched and (worker := self.core.fleet.workers.get(seat.worker)):
             self._observer.worker_changed(worker, seat)
 
     def _show_handover(self, seat: Seat, stage: str, reason: str = "") -> None:
