@@ -39,6 +39,11 @@ class Known(msgspec.Struct, frozen=True):
     request: Request
     """What the function is told of it."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether its answer has a body, and says nothing of the page that asks."""
+        return self.head.method != "HEAD" and not self.cors
+
 
 class Heads:
     """Those that were seen; all of them are forgotten where they become too many."""

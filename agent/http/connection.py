@@ -77,8 +77,14 @@ class Connection(asyncio.Protocol):
             return
         self._raw = b""
         if self._exchange is None and not self._queue and self._drained and self._wire.is_between:
-            if (found := self._door.known(data)) is not None:
+            door = self._door
+            if (found := door.known(data)) is not None:
                 known, body = found
+                if known.is_plain and (refusal := door.refusal()):  # before all else, so that it costs the least
+                    door.count(refusal.status)
+                    self.write(door.clock.refused(refusal))
+                    self.done(keep=True)
+                    return
                 self._exchange = exchange = Exchange(self._door, self, known.head)
                 exchange.again(known, body)
                 return

@@ -76,6 +76,7 @@ class Door:
         self._good_hosts: set[str] = set()
         """Values of Host that were looked at, and are names of this machine."""
         self._most_inflight = config.http_inflight
+        self._too_many = self.full(f"{self._most_inflight} invocations are under way over HTTP", 429)
         self._most_connections = _most_connections()
         self._connections: dict[Connection, None] = {}
         self._server: asyncio.Server | None = None
@@ -217,7 +218,7 @@ class Door:
     def refusal(self) -> Refuse | None:
         """Why no invocation is taken now; None where one is."""
         if self.inflight >= self._most_inflight:
-            return self.full(f"{self.inflight} invocations are under way over HTTP", 429)
+            return self._too_many
         if self.node.draining:
             return self.full("the agent drains and takes no invocations")
         return None

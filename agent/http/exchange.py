@@ -88,6 +88,8 @@ class Exchange:
         """The head is there."""
         head = self._head
         refusal = self._look()
+        if refusal is None and type(self._target) is ToFunction and head.method != "OPTIONS":
+            refusal = self._door.refusal()  # before its body, which may be long
         if refusal is not None:
             self._refuse(refusal)
             return
