@@ -12,7 +12,7 @@ from agent.feed import Feed, InvocationView, LogLine, WorkerView
 from agent.history import History
 from agent.seats import Job, Seat
 from agent.stats import Stats
-from agent.views import Remembered, circumstances_of, handover_view, invocation_view, step_of, worker_view
+from agent.views import Remembered, circumstances_of, handover_view, invocation_view, state_of, step_of, worker_view
 from mee6.lane.messages import Log, Step, Steps
 from mee6.visible import visible
 
@@ -58,7 +58,9 @@ class Chronicle:
 
     def invocation_changed(self, job: Job) -> None:
         """Remembers a call, and publishes it; a workflow's first is looked at where it is asked for."""
-        self.found(job)
+        record = job.record
+        if job.held_ns or (record is not None and record.circumstances is not None):
+            self.found(job)
         if not job.parent and not self._feed.watched:
             return
         now = time.monotonic_ns()
@@ -135,10 +137,17 @@ class Chronicle:
     def write(self) -> None:
         """Writes the canonical lines of what has ended since."""
         unwritten, self._unwritten = self._unwritten, []
-        for job in unwritten:
-            step = step_of(job)
-            times = " ".join(f"{span.kind}_ms={(span.end_ns - span.start_ns) / 1e6:.2f}" for span in step.spans)
-            _canonical.info(
-                "id=%s user=%s function=%s version=%d worker=%s start=%s via=%s state=%s %s",
-                job.id, job.user, job.name, step.version, step.worker, step.start, step.via, step.state, times,
-            )  # fmt: skip
+        for job in unwritten:  # without asking who logs: to find a caller's line takes as long as to write it
+            _canonical.handle(_canonical.makeRecord(_canonical.name, logging.INFO, __file__, 0, _line(job), (), None))
+
+
+def _line(job: Job) -> str:
+    """The canonical line of an invocation that has ended."""
+    record = job.record
+    spans = record.spans if record is not None else []
+    times = " ".join([f"{kind}_ms={(end - start) / 1e6:.2f}" for kind, start, end in spans])
+    worker, start = (record.worker, record.start or "") if record is not None else ("", "")
+    return (
+        f"id={job.id} user={job.user} function={job.name} version={job.plan.root.version} worker={worker} "
+        f"start={start} via={job.via} state={state_of(job)} {times}"
+    )

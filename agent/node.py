@@ -241,7 +241,8 @@ class Node:
         )
         self._chronicle.accepted(job)
         self._shell.submit(job)
-        self._chronicle.found(job)
+        if job.seat is None:  # it waits; of one that has a worker it has been noted
+            self._chronicle.found(job)
 
     def cancel(self, id: str) -> None:  # noqa: A002 - the API's word
         """Calls an invocation off; see `NodeApi.cancel`."""

@@ -121,16 +121,18 @@ class Shell:
 
         An event that comes up while commands are being carried out waits until they have been.
         """
-        self._inbox.append(event)
+        inbox = self._inbox
+        inbox.append(event)
         if self._busy:
             return
         self._busy = True
+        handle = self.core.handle
         try:
-            while self._inbox:
-                event = self._inbox.popleft()
-                self._now = time.monotonic_ns()
+            while inbox:
+                event = inbox.popleft()
+                self._now = now = time.monotonic_ns()
                 try:
-                    commands = self.core.handle(event, self._now)
+                    commands = handle(event, now)
                 except InvalidTransition as refusal:  # a peer that does things out of turn; nothing was changed
                     _log.error("%s", refusal)
                     continue
@@ -252,10 +254,7 @@ class Shell:
         if seat.is_direct and job.plan.root.manifest.is_workflow:
             self._calls.open_gate(seat, job)
         pipe, peer = job.pipe, seat.peer
-        if pipe is None:
-            window = 0
-        else:
-            window = pipe.open(job.id, partial(self._send, seat))
+        window = 0 if pipe is None else pipe.open(job.id, partial(self._send, seat))
         if peer is not None:  # else its end is on the way
             peer.send(Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window))
         if pipe is not None:

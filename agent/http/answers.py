@@ -76,7 +76,7 @@ class Clock:
         return found
 
     def refused(self, refusal: Refuse) -> bytes:
-        """All of the answer of a refusal, after which the connection is kept: made once of each, since they come many."""
+        """All of the answer of a refusal, after which the connection is kept: made once, for they come in numbers."""
         found = self._refused.get(refusal)
         if found is None:
             status, headers, body = of_refusal(refusal)

@@ -94,7 +94,7 @@ requests = st.builds(
 
 
 @given(st.lists(requests, min_size=1, max_size=3), st.sampled_from([{}, {"cors": ("*",)}, {"methods": ("GET",)}]))
-def test_a_request_that_comes_again_is_taken_as_it_was_the_first_time(asked: list[bytes], http: dict[str, object]) -> None:
+def test_a_request_that_comes_again_is_taken_as_the_first_was(asked: list[bytes], http: dict[str, object]) -> None:
     often = Caller(**http)
     for request in [*asked, *asked, *asked]:
         if often.connection.phase == "linger":
