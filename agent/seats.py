@@ -49,7 +49,7 @@ class Job(msgspec.Struct, eq=False):
     flow_of: str
     """The worker whose storage the workflow shares; empty for a workflow's first, which brings its own."""
     answer: Callable[[Answer], None]
-    """Called once, when it has ended."""
+    """Called once, when it has ended; where nobody asked from inside, before its worker is free, so it begins nothing."""
     parent: str = ""
     """The step that made the call; empty for a workflow's first."""
     caller: str = ""
@@ -81,7 +81,7 @@ class Job(msgspec.Struct, eq=False):
         self.ended, self.ended_ns = answer, now
         if (seat := self.seat) is not None:
             self.via, self.pid = "direct" if seat.is_direct else "proxy", seat.runtime_pid
-        self.arg, self.request, self.pipe, self.answer, self.seat = b"", None, None, _told, None
+        self.arg, self.request, self.pipe, self.answer, self.seat = b"", None, None, told, None
 
     @property
     def root(self) -> str:
@@ -94,7 +94,7 @@ class Job(msgspec.Struct, eq=False):
         return self.plan.root.name
 
 
-def _told(_answer: Answer) -> None:
+def told(_answer: Answer) -> None:
     """Whom an invocation tells that has told of its end."""
 
 

@@ -26,7 +26,7 @@ from agent.drivers.base import Driver, Hooks, WorkerLimits, WorkerSpec
 from agent.observer import Observer
 from agent.peers import Peer
 from agent.presence import Connected, Presence
-from agent.seats import Answer, Job, Seat
+from agent.seats import Answer, Job, Seat, told
 from agent.substrate.base import FunctionRecord
 from agent.verdict import KNOWN_TYPES, believed, is_content_type, loss
 from mee6.errors import Mee6Error, ProtocolError
@@ -412,14 +412,18 @@ class Shell:
             return
         if record is None or record.state is not InvocationState.RUNNING:
             raise ProtocolError(f"worker {seat.worker} reports on {job.id!r} before it was called")
+        answer = Answer(report.result, report.content_type, report.fault, report.response)
         seat.job = None
         seat.gate = None
+        if not job.parent:  # who asked from outside is told before what only the next one needs is done
+            tell, job.answer = job.answer, told
+            tell(answer)
         seat.held_calls.clear()
         if seat.bound_flow == seat.worker:
             with contextlib.suppress(Mee6Error, OSError, RecursionError):  # of one that has just gone
                 self._driver.clear_flow(seat.worker)
         self.tell(ev.Finished(seat.worker, job.id, report.fault is None))
-        self._finish(job, Answer(report.result, report.content_type, report.fault, report.response))
+        self._finish(job, answer)
         self._show(seat)
 
     def _streamed(self, seat: Seat, peer: Peer, message: Head | Chunk | Credit) -> None:

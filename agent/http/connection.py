@@ -218,8 +218,9 @@ class Connection(asyncio.Protocol):
             return
         self.wait(Phase.IDLE, IDLE_S)
         self._left = self._transport.get_write_buffer_size()
-        if self._queue:
-            self._work()
+        if self._queue and not self._working and self._next_turn is None:
+            # Not now: the worker that has just answered is not free yet, and the next request may be for it.
+            self._next_turn = asyncio.get_running_loop().call_soon(self._turn)
 
     def linger(self) -> None:
         """Ends the connection so that what was written can be read: it is closed for writing, and read to nowhere.

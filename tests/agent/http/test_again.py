@@ -113,7 +113,7 @@ def test_what_is_known_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> N
     assert parsed == [a_request("a"), a_request("longer")]
 
 
-def test_what_comes_in_pieces_or_with_more_is_read_as_ever() -> None:
+async def test_what_comes_in_pieces_or_with_more_is_read_as_ever() -> None:
     caller = Caller()
     whole = a_request("abc")
     caller.asks(whole)
