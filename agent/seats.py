@@ -49,7 +49,7 @@ class Job(msgspec.Struct, eq=False):
     flow_of: str
     """The worker whose storage the workflow shares; empty for a workflow's first, which brings its own."""
     answer: Callable[[Answer], None]
-    """Called once, when it has ended; where nobody asked from inside, before its worker is free, so it begins nothing."""
+    """Called once, at its end; where nobody asked from inside, before its worker is free, so that it begins nothing."""
     parent: str = ""
     """The step that made the call; empty for a workflow's first."""
     caller: str = ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import cast
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.http.connection import Connection
 from agent.http.door import Door
-from agent.http.wire import Wire
+from agent.http.wire import Event, Wire
 from agent.seats import Answer
 from mee6.manifest import Http, Manifest
 from tests.support.fake_node import FakeNode
@@ -59,7 +58,7 @@ class Caller:
 
     def manifest(self, **http: object) -> None:
         record = self.node.record("slow")
-        manifest = Manifest("slow", "python", http=cast("Http", Http(**http)))  # type: ignore[arg-type]
+        manifest = Manifest("slow", "python", http=Http(**http))  # type: ignore[arg-type]
         self.node.records["slow"] = type(record)(record.user, "slow", 1, record.sha256, 10, manifest, record.added_s)
 
     def asks(self, request: bytes, result: bytes = b"r") -> tuple[object, bytes]:
@@ -103,9 +102,15 @@ def test_a_request_that_comes_again_is_taken_as_the_first_was(asked: list[bytes]
 
 
 def test_what_is_known_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    caller, parsed = Caller(), []
+    caller = Caller()
+    parsed: list[bytes] = []
     feed = Wire.feed
-    monkeypatch.setattr(Wire, "feed", lambda wire, data: parsed.append(data) or feed(wire, data))
+
+    def watched(wire: Wire, data: bytes) -> list[Event]:
+        parsed.append(data)
+        return feed(wire, data)
+
+    monkeypatch.setattr(Wire, "feed", watched)
     for body in ("a", "b", "c"):
         called, _answer = caller.asks(a_request(body))
         assert called[0][0] == body.encode()  # type: ignore[index]
