@@ -108,10 +108,12 @@ class LaneBackend(Receiver):
         if len(report.result) > ALONE_BYTES:
             with self._lock:
                 self._tell()
-        below, is_back = untold.take_below(), self.folders is not None and self.folders.put_back()
+        below, is_back = untold.below, self.folders is not None and self.folders.put_back()
         told = Report(
             report.id, report.result, report.content_type, report.fault, below=below, told=untold.told, put_back=is_back
         )
+        if below:
+            untold.below = []
         try:
             edge.send(told)
         except OSError:  # the caller has gone, and the proxy will see to it

@@ -23,8 +23,6 @@ from mee6.lane.messages import AnyMessage, Fault, Hop, Hops, Invoke
 TELL_S: Final = 0.01
 """A call that takes longer is told of, and so are those that have ended for as long."""
 MAX_UNTOLD: Final = 512
-IN_A_ROW: Final = 16
-"""Calls over one lane until a callee looks at its others, the proxy's among them. Source: looking takes 1 us."""
 MAX_READY: Final = 16
 """Lanes that are looked at in one turn."""
 _TELL_NS: Final = int(TELL_S * 1e9)
@@ -69,10 +67,6 @@ class Inlets:
         self._own = -1
         self._awaited: dict[int, tuple[int, socket.socket, str]] = {}
         self._edges: dict[int, Edge] = {}
-        self._last: Edge | None = None
-        """The one that somebody called over last."""
-        self._in_a_row = 0
-        """Calls that came over it without a look at the others."""
 
     def expect(self, number: int, address: str) -> bool:
         """Awaits a caller at an address; False where that cannot be."""
@@ -99,25 +93,27 @@ class Inlets:
     def receive(self, lane: BlockingLane) -> tuple[list[AnyMessage] | None, list[tuple[Invoke, Edge]]]:
         """Waits for messages; those of the process's own lane, None at its end, and calls that came directly.
 
-        Whoever called last often has called again by now: then the others wait, for so many calls at most.
+        What the proxy said before somebody called is found beside the call, and stands before it.
         """
-        edge = self._last
-        if edge is not None and self._in_a_row < IN_A_ROW:
-            self._in_a_row += 1
-            calls = self._calls(edge)
-            if calls:
-                return [], calls
-        self._in_a_row = 0
         own = lane.fileno()
         if own != self._own:
             self._epoll.register(own, select.EPOLLIN)
             self._own = own
         messages: list[AnyMessage] | None = []
-        calls = []
+        calls: list[tuple[Invoke, Edge]] = []
         for fd, _events in self._epoll.poll(None, MAX_READY):
             if (edge := self._edges.get(fd)) is not None:
-                calls += self._calls(edge)
-                self._last = edge if fd in self._edges else None
+                try:
+                    found = edge.receive_now()
+                except ProtocolError:
+                    found = None
+                for message in found or ():
+                    if isinstance(message, Invoke):
+                        calls.append((message, edge))
+                    else:
+                        found = None
+                if found is None:
+                    self._drop(fd)
             elif fd == own:
                 messages = lane.receive_now()
             elif fd in self._awaited:
@@ -131,17 +127,6 @@ class Inlets:
         for edge in self._edges.values():
             edge.close()
         self._epoll.close()
-
-    def _calls(self, edge: Edge) -> list[tuple[Invoke, Edge]]:
-        """The calls that have come over a lane; one that has ended, or brought anything else, is given up."""
-        try:
-            messages = edge.receive_now()
-        except ProtocolError:
-            messages = None
-        calls = [(message, edge) for message in messages or () if isinstance(message, Invoke)]
-        if messages is None or len(calls) < len(messages):
-            self._drop(edge.fileno())
-        return calls
 
     def _accept(self, fd: int) -> None:
         number, sock, _address = self._awaited[fd]
@@ -161,8 +146,6 @@ class Inlets:
 
     def _drop(self, fd: int) -> None:
         edge = self._edges.pop(fd)
-        if edge is self._last:
-            self._last = None
         self._epoll.unregister(fd)
         edge.close()
 
@@ -180,7 +163,8 @@ class Untold:
         self.call: Hop | None = None
         """The direct call that goes on."""
         self.call_told = False
-        self._below: list[Hop] = []
+        self.below: list[Hop] = []
+        """The calls that have ended; for `Report.below`, unless they are told of from here."""
 
     def begin(self, invocation: Invoke, lane: int) -> None:
         """An invocation begins, called over a direct lane, or by the proxy: 0."""
@@ -188,7 +172,7 @@ class Untold:
         self.above = [*invocation.above, Hop(lane, invocation.id, now)] if lane else []
         self.told = False
         self.call = None
-        self._below = []
+        self.below = []
 
     def calls(self, lane: int, number: str) -> None:
         """A direct call begins."""
@@ -207,26 +191,21 @@ class Untold:
         assert call is not None
         now = monotonic_ns()
         if below:
-            self._below += below
+            self.below += below
         if fault is None:
-            self._below.append(Hop(call.lane, call.id, call.start_ns, now))
+            self.below.append(Hop(call.lane, call.id, call.start_ns, now))
         else:
-            self._below.append(Hop(call.lane, call.id, call.start_ns, now, fault.code, fault.message))
+            self.below.append(Hop(call.lane, call.id, call.start_ns, now, fault.code, fault.message))
         self.call = None
-        first = self._below[0]
-        return told or self.call_told or now - first.end_ns > _TELL_NS or len(self._below) >= MAX_UNTOLD
+        first = self.below[0]
+        return told or self.call_told or now - first.end_ns > _TELL_NS or len(self.below) >= MAX_UNTOLD
 
     def take(self, *, lost: bool = False) -> list[Hops]:
         """All of it, as the message that tells it; nothing where there is nothing."""
-        hops = self._below if self.told else self.above + self._below
+        hops = self.below if self.told else self.above + self.below
         self.told = bool(self.above)
-        self._below = []
+        self.below = []
         if self.call is not None and (lost or not self.call_told):
             self.call_told = True
             hops.append(self.call)
         return [Hops(hops, lost)] if hops else []
-
-    def take_below(self) -> list[Hop]:
-        """The calls that have ended."""
-        below, self._below = self._below, []
-        return below
