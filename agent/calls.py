@@ -138,7 +138,7 @@ class Calls:
                 fan_out.ended(size)
             if (next_one := fan_out.done(len(nested.chain))) is not None:
                 self._start(next_one)
-        peer.send(Result(nested.id, answer.result, answer.content_type, answer.fault))
+        peer.send(Result(nested.id, answer.result, answer.content_type, answer.fault, put_back=True))
         if seat.gate is not None:
             self._let_go(seat, [call for call, _place in seat.gate.done(nested.id)])
 

@@ -271,7 +271,8 @@ class Calls:
             if step.over:
                 self._close(caller, step.id, now_ns)
             else:
-                self._answer(caller, Result(step.id, report.result, report.content_type, report.fault), now_ns)
+                result = Result(step.id, report.result, report.content_type, report.fault, report.put_back)
+                self._answer(caller, result, now_ns)
         else:
             self._trace.flush()
             self._do(SendAgent(report))

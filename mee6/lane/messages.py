@@ -218,7 +218,7 @@ class Report(Message, frozen=True, gc=False):
     told: bool = False
     """On a direct lane: the proxy knows of this call, and must be told at once that it has ended."""
     put_back: bool = False
-    """On a direct lane: `cur` is the caller's again."""
+    """`cur` is what it was before: the caller's again."""
 
 
 class Head(Message, frozen=True, gc=False):
@@ -269,6 +269,8 @@ class Result(Message, frozen=True, gc=False):
     result: bytes = b""
     content_type: str = TEXT
     fault: Fault | None = None
+    put_back: bool = False
+    """As in the `Report`."""
 
 
 class Log(Message, frozen=True, gc=False):

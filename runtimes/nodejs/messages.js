@@ -292,8 +292,8 @@ function decodeCall(a) {
 }
 
 /** Result: server -> peer: the outcome of the `Call` with this id. */
-function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null }) {
-  return ["result", id, result, contentType, fault && encodeFault(fault)];
+function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, putBack = false }) {
+  return ["result", id, result, contentType, fault && encodeFault(fault), putBack];
 }
 
 function decodeResult(a) {
@@ -303,6 +303,7 @@ function decodeResult(a) {
     result: a.length > 2 ? a[2] : Buffer.from(""),
     contentType: a.length > 3 ? a[3] : "text/plain",
     fault: a.length > 4 ? a[4] && decodeFault(a[4]) : null,
+    putBack: a.length > 5 ? a[5] : false,
   };
 }
 

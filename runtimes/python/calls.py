@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+import msgspec
+
 from mee6.content import pack
 from mee6.errors import CallRefused, ProtocolError, TooLarge
 from mee6.faults import bounded
@@ -75,6 +77,7 @@ class LaneBackend(Receiver):
         self._function = function
         self._began_ns = self._untold.began_ns
         self._invocation = invocation
+        self._is_moved = False
         self._request = None
 
     def end(self) -> None:
@@ -99,7 +102,10 @@ class LaneBackend(Receiver):
         untold = self._untold
         if self._open and (edge is not None or untold.call is not None):
             self._drain()
+        is_back = self.folders is not None and self.folders.put_back()
         if edge is None:
+            if is_back:
+                report = msgspec.structs.replace(report, put_back=True)
             self.lane.send(*untold.take(), *logs, report)
             return
         if logs:
@@ -108,12 +114,10 @@ class LaneBackend(Receiver):
         if len(report.result) > ALONE_BYTES:
             with self._lock:
                 self._tell()
-        below, is_back = untold.below, self.folders is not None and self.folders.put_back()
+        below = untold.take_below() if untold.below else []
         told = Report(
             report.id, report.result, report.content_type, report.fault, below=below, told=untold.told, put_back=is_back
         )
-        if below:
-            untold.below = []
         try:
             edge.send(told)
         except OSError:  # the caller has gone, and the proxy will see to it
@@ -269,7 +273,7 @@ class LaneBackend(Receiver):
         if outcome is None:
             self.until(lambda: self._outcomes[number] is not None)
             outcome = self._outcomes.pop(number) or Outcome()
-        if report is None or not report.put_back:
+        if self._is_moved:
             self._restore()
         return outcome
 
@@ -295,6 +299,7 @@ class LaneBackend(Receiver):
             self._drop(edge)
             return None
         fault = None if report.fault is None else bounded(report.fault)
+        self._is_moved = self._is_moved or not report.put_back
         self._open.discard(number)
         if untold.ended(fault, report.below, report.told):
             self._tell()

@@ -164,7 +164,7 @@ class Untold:
         """The direct call that goes on."""
         self.call_told = False
         self.below: list[Hop] = []
-        """The calls that have ended; for `Report.below`, unless they are told of from here."""
+        """The calls that have ended."""
 
     def begin(self, invocation: Invoke, lane: int) -> None:
         """An invocation begins, called over a direct lane, or by the proxy: 0."""
@@ -209,3 +209,8 @@ class Untold:
             self.call_told = True
             hops.append(self.call)
         return [Hops(hops, lost)] if hops else []
+
+    def take_below(self) -> list[Hop]:
+        """The calls that have ended, for the report to a caller that was called directly itself."""
+        below, self.below = self.below, []
+        return below

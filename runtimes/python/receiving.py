@@ -34,6 +34,8 @@ class Receiver:
     def __init__(self, lane: BlockingLane, on_end: Callable[[], NoReturn]) -> None:
         self.lane = lane
         self.folders: Scratch | None = None
+        self._is_moved = False
+        """A callee may have left `cur` pointing at its own folder."""
         self._on_end = on_end
         self._invocation: Invoke | None = None
         self._inlets: Inlets | None = None
@@ -136,6 +138,7 @@ class Receiver:
                 self._tasks.append((message, None))
             else:
                 self._open.discard(message.id)
+                self._is_moved = self._is_moved or not message.put_back
                 outcome = outcome_of(message, message.fault)
                 if message.id in self._outcomes:
                     self._outcomes[message.id] = outcome
@@ -148,7 +151,8 @@ class Receiver:
             future.set_result(outcome)
 
     def _restore(self) -> None:
-        if self._invocation is not None and self.folders is not None:
+        if self._is_moved and self._invocation is not None and self.folders is not None:
+            self._is_moved = False
             self.folders.enter()
 
     def _introduced(self, message: Introduce) -> None:

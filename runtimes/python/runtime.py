@@ -136,7 +136,7 @@ class _Runtime:
             self._backend.report(Report(message.id, fault=fault), [], edge)
             return
         if self._scratch is not None:
-            if edge is None:
+            if edge is None and len(message.chain) == 1:
                 self._scratch.enter()
             else:
                 self._scratch.swap_in()
