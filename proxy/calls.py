@@ -71,8 +71,9 @@ class Calls:
             caller, call, asked_ns = self._open[number]
             if place is Place.ELSEWHERE:
                 self.on_branch(now_ns)
+                chain, group = caller.chain, call.group
                 self._do(
-                    SendAgent(Call(call.id, call.invocation, call.name, call.arg, call.content_type, caller.chain))
+                    SendAgent(Call(call.id, call.invocation, call.name, call.arg, call.content_type, chain, group))
                 )
                 continue
             function, chain = self._plan.functions[call.name], [*caller.chain, call.name]

@@ -275,8 +275,8 @@ function decodeCredit(a) {
 }
 
 /** Call: peer -> server: a running function calls another. Answered by `Result` with the same id. */
-function encodeCall({ id, invocation, name, arg, contentType, chain = [] }) {
-  return ["call", id, invocation, name, arg, contentType, chain];
+function encodeCall({ id, invocation, name, arg, contentType, chain = [], group = "" }) {
+  return ["call", id, invocation, name, arg, contentType, chain, group];
 }
 
 function decodeCall(a) {
@@ -288,6 +288,7 @@ function decodeCall(a) {
     arg: a[4],
     contentType: a[5],
     chain: a.length > 6 ? a[6] : [],
+    group: a.length > 7 ? a[7] : "",
   };
 }
 

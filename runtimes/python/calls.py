@@ -157,7 +157,7 @@ class LaneBackend(Receiver):
 
     def _run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         with self._lock:
-            messages = self._messages(calls)
+            messages = self._messages(calls, together=len(calls) > 1)
             outcomes = self._outcomes
             for message in messages:
                 outcomes[message.id] = None
@@ -220,17 +220,18 @@ class LaneBackend(Receiver):
                 self._request = Request(came.method, came.path, came.query, came.headers, body)
         return self._request
 
-    def _messages(self, calls: Sequence[CallTo]) -> list[Call]:
+    def _messages(self, calls: Sequence[CallTo], *, together: bool = False) -> list[Call]:
         invocation = self._invocation
         if invocation is None:
             raise CallRefused("functions are called from main(arg) while it runs, not on import or after it returned")
         messages: list[Call] = []
+        group = f"{invocation.id}.{self._count + 1}" if together else ""
         for name, arg in calls:
             data, kind = pack(arg)
             if len(data) > MAX_ARG_BYTES:
                 raise _too_large(name, data)
             self._count += 1
-            messages.append(Call(f"{invocation.id}.{self._count}", invocation.id, name, data, kind))
+            messages.append(Call(f"{invocation.id}.{self._count}", invocation.id, name, data, kind, group=group))
         self._open.update([message.id for message in messages])
         return messages
 

@@ -90,9 +90,9 @@ class Scratch:
         if not self._swapped:
             return False
         self._swapped = False
-        done = _libc.renameat2(_AT_FDCWD, self._slots[0], _AT_FDCWD, self._slots[1], _RENAME_EXCHANGE) == 0
-        self._has_slot = done
-        return done
+        done = _libc.renameat2(_AT_FDCWD, self._slots[0], _AT_FDCWD, self._slots[1], _RENAME_EXCHANGE)
+        self._has_slot = done == 0
+        return self._has_slot
 
     def named(self, invocation: str) -> Path:
         """The folder's path by the id of the invocation that runs."""
