@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Final
 
 POINTS: Final = 250
@@ -99,7 +98,7 @@ def measured(samples: Iterable[float]) -> Distribution:
 def likeness(pairs: Sequence[tuple[float, float]]) -> float:
     """How alike two that ran side by side are, from 0 (chance) to 1, over the runs in which both were measured.
 
-    It is what `Distribution.slowest_alike` wants: the mean over the deciles x of (F(y <= x | z <= x) - F(x)) / (1 - F(x)).
+    What `Distribution.slowest_alike` wants: the mean over the deciles x of (F(y <= x given z <= x) - F(x)) / (1 - F(x)).
     """
     if not pairs:
         return 0.0
