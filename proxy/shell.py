@@ -147,6 +147,8 @@ class _Shell:
         """Runtimes to be killed as soon as their pid is known."""
         self._deaf: list[int] = []
         """Lanes cut because their peers do not read; the core has yet to hear of it."""
+        self._corked: dict[int, bytearray] | None = None
+        """Frames for each lane, while a read of several messages is handled."""
         self._leaving = False
         self._cores = Cores()
         self._buffer = room(_READ_BYTES)
@@ -210,11 +212,15 @@ class _Shell:
             event = RuntimeClosed(number) if number else AgentClosed()
             self._carry_out(core.handle(event, monotonic_ns()))
             return
+        if len(messages) > 1:
+            self._corked = {}
         for message in messages:
             if number and core.comes_last(number, message):
+                self._uncork()
                 self._hear_others(lane)
             said = RuntimeSaid(number, message) if number else AgentSaid(message)
             self._carry_out(core.handle(said, monotonic_ns()))
+        self._uncork()
 
     def _hear_others(self, but: _Lane) -> None:
         """Reads what the other runtimes have said until now; of one that does not stop, enough."""
@@ -283,7 +289,20 @@ class _Shell:
         lane = self._lanes.get(number)
         if lane is None:
             return
-        frame = encode(message)
+        if self._corked is not None:
+            self._corked.setdefault(number, bytearray()).extend(encode(message))
+        else:
+            self._put(lane, encode(message))
+
+    def _uncork(self) -> None:
+        """Sends what was kept back: one write for each lane of what one read brought about."""
+        corked, self._corked = self._corked, None
+        for number, frames in (corked or {}).items():
+            if (lane := self._lanes.get(number)) is not None:
+                self._put(lane, frames)
+
+    def _put(self, lane: _Lane, frame: bytearray) -> None:
+        number = lane.number
         if lane.out:
             lane.out += frame
             if len(lane.out) > UNREAD_BYTES and monotonic_ns() - lane.taken_ns > UNREAD_S * 1e9:
@@ -349,6 +368,8 @@ class _Shell:
         self._epoll.register(lane.fd, _IN)
 
     def _drop(self, number: int) -> None:
+        if self._corked and number in self._corked and number in self._lanes:
+            self._put(self._lanes[number], self._corked.pop(number))
         lane = self._lanes.pop(number, None)
         if lane is not None:
             del self._by_fd[lane.fd]

@@ -89,13 +89,18 @@ class BlockingLane:
                 return None
             if not size:
                 return None
-            ready += self._decoder.feed(self._buffer[:size])
+            messages = self._decoder.feed(self._buffer[:size])
+            if len(messages) == 1:
+                return messages[0]
+            ready += messages
         return ready.popleft()
 
     def receive_now(self) -> list[AnyMessage] | None:
         """All messages that are there, possibly none; never waits. None at the end of the stream."""
-        messages = list(self._ready)
-        self._ready.clear()
+        messages: list[AnyMessage] = []
+        if self._ready:
+            messages += self._ready
+            self._ready.clear()
         try:
             size = self._sock.recv_into(self._buffer, 0, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -104,7 +109,8 @@ class BlockingLane:
             size = 0
         if not size:
             return messages or None
-        return messages + self._decoder.feed(self._buffer[:size])
+        read = self._decoder.feed(self._buffer[:size])
+        return messages + read if messages else read
 
     def fileno(self) -> int:
         """The socket's descriptor, for an event loop."""

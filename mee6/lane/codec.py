@@ -66,7 +66,10 @@ class Decoder:
         """
         buffer = self._buffer
         if not buffer and len(data) > 4 and len(data) - 4 == _HEADER.unpack_from(data)[0] <= self._limit:
-            return [_decode(memoryview(data)[4:])]  # nearly always: one whole frame, which needs no copy
+            try:  # nearly always: one whole frame, which needs no copy
+                return [_decoder.decode(memoryview(data)[4:])]
+            except (msgspec.MsgspecError, RecursionError) as error:
+                raise ProtocolError(f"not a lane message: {error}") from error
         buffer += data
         messages: list[AnyMessage] = []
         start, end = 0, len(buffer)
