@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from agent.fanout import FanOut
 from agent.peers import Peer
 from agent.seats import Answer, Job, Seat
+from agent.substrate.base import FunctionRecord
 from mee6.errors import ProtocolError
 from mee6.lane.messages import Call, Fault, Function, Result
 from mee6.outflow import Gate, refusal
@@ -55,8 +56,7 @@ class Calls:
         caller = job.plan.functions.get(chain[-1])
         if caller is None:
             raise ProtocolError(f"worker {seat.worker} calls for {chain[-1]!r}, which is not of its plan")
-        lane_caller = Function(caller.name, caller.version, caller.manifest.runtime, "", caller.manifest.outflows)
-        if fault := refusal(lane_caller, chain, call.name, call.name in job.plan.functions):
+        if fault := refusal(_asking(seat, caller, call), chain, call.name, call.name in job.plan.functions):
             peer.send(Result(call.id, fault=fault))
             return
         fan_out = self._fan_out(job)
@@ -68,7 +68,8 @@ class Calls:
         fan_out.opened(len(call.arg))
         job.open_calls[call.id] = len(call.arg)
         plan = job.plan.sub(call.name)
-        timeout_s = plan.root.manifest.timeout_s or self._timeout_s
+        limit_s = plan.root.manifest.timeout_s or self._timeout_s
+        timeout_s = min(call.timeout_s or limit_s, limit_s)
         now = time.monotonic_ns()
         nested = Job(
             id=call.id,
@@ -84,6 +85,8 @@ class Calls:
             answer=lambda answer: self._answered(seat, peer, job, nested, answer),
             parent=call.invocation,
             caller=job.id,
+            step=call.step,
+            part=call.part,
         )
         if seat.gate is None:
             self._go(nested)
@@ -146,3 +149,13 @@ class Calls:
         for call in calls:
             if nested := seat.held_calls.pop(call, None):
                 self._go(nested)
+
+
+def _asking(seat: Seat, caller: FunctionRecord, call: Call) -> Function:
+    """Who makes a call, for the rules; a declared workflow may have parts of itself run."""
+    outflows = caller.manifest.outflows
+    if call.part:
+        if call.name != caller.name or caller.manifest.declaration is None:
+            raise ProtocolError(f"worker {seat.worker} asks for a part of {call.name!r}, which it does not run")
+        outflows = {call.name: "always"}
+    return Function(caller.name, caller.version, caller.manifest.runtime, "", outflows)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+import msgspec
 
 from agent.core.events import Pause, Resume
 from agent.core.invocation import Invocation
@@ -63,6 +65,12 @@ class Job:
     """The core's record, which outlives its end here."""
     open_calls: dict[str, int] = field(default_factory=dict)
     """Calls it made that have not ended, with the bytes of their arguments."""
+    step: str = ""
+    """The step of a declared workflow that it is a call of."""
+    part: bool = False
+    """It is a part of a declared workflow, which its argument says."""
+    groups: Mapping[str, int] = field(default_factory=dict)
+    """Of a declared workflow: which steps share a worker."""
 
     @property
     def root(self) -> str:
@@ -85,6 +93,12 @@ class Used:
     cpu: float = 0.0
     """Cores, since the measurement before."""
     at_ns: int = 0
+
+
+def declared(record: FunctionRecord) -> bytes:
+    """A declared workflow's steps, as a proxy is told them; empty for a function with code."""
+    declaration = record.manifest.declaration
+    return msgspec.json.encode(declaration) if declaration is not None else b""
 
 
 @dataclass(slots=True, eq=False)
@@ -156,6 +170,7 @@ class Seat:
                 timeout_s=record.manifest.timeout_s or timeout_s,
                 env=record.manifest.env | record.env,
                 packages=packages_path(record),
+                declaration=declared(record),
             )
             for name, record in self.plan.functions.items()
         }

@@ -253,7 +253,9 @@ class Shell:
         if seat.is_direct and job.plan.root.manifest.is_workflow:
             self._calls.open_gate(seat, job)
         window = job.pipe.open(job.id, partial(self._send, seat)) if job.pipe is not None else 0
-        self._send(seat, Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window))
+        request, groups = job.request, dict(job.groups)
+        invoke = Invoke(job.id, job.arg, job.content_type, job.chain, request, window, groups=groups, part=job.part)
+        self._send(seat, invoke)
         if job.pipe is not None:
             job.pipe.called()
 

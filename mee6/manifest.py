@@ -217,6 +217,7 @@ def _derived(manifest: Manifest, demand: Callable[..., None]) -> Manifest:
         "dependencies are derived from 'steps'; take them out",
         "dependencies",
     )
+    demand(manifest.http.body == "whole", "http.body of a declared workflow can only be 'whole'", "http", "body")
     for path, complaint in faults(declaration, manifest.name):
         demand(False, complaint, *path)
     runtime = manifest.runtime or "python"

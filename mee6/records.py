@@ -243,6 +243,13 @@ class Step(msgspec.Struct, frozen=True):
     error: str
     spans: tuple[Span, ...]
     invocation: str
+    name: str = ""
+    """In a declared workflow, the step's own name."""
+
+    @property
+    def title(self) -> str:
+        """What it is called in a picture: its function, and the step's own name where that is another."""
+        return f"{self.name}: {self.function}" if self.name not in {"", self.function} else self.function
 
 
 class Trace(msgspec.Struct, frozen=True):

@@ -26,12 +26,14 @@ class LocalStep:
         "content_type",
         "deadline_ns",
         "early",
+        "ended",
         "error",
         "function",
         "gate",
         "held",
         "id",
         "lane",
+        "name",
         "open",
         "over",
         "parent",
@@ -74,6 +76,10 @@ class LocalStep:
         self.passed = 0
         """The count of its last direct call that is known to have ended."""
         self.deadline_ns = 0
+        self.name = ""
+        """Of a declared workflow's step."""
+        self.ended: Callable[[LocalStep, Report, int], None] | None = None
+        """Takes its outcome, where no function called it: see `proxy.flow`."""
         self.start = ""
         self.state = "queued"
         self.error = ""
@@ -116,6 +122,7 @@ class LocalStep:
             pid=self.pid,
             error=self.error,
             spans=[Span(*span) for span in self.spans],
+            name=self.name,
         )
 
 
