@@ -43,12 +43,15 @@ class Calls:
 
     def ask(self, seat: Seat, peer: Peer, call: Call) -> None:
         """Has a call of a running function run in another worker."""
+        if peer is seat.peer:
+            self.run(seat, peer.send, call)
+
+    def run(self, seat: Seat, send: Callable[[Result], None], call: Call) -> None:
+        """Has a call of a seat's job run in another worker; `send` takes its outcome, once."""
         job = seat.job
-        if peer is not seat.peer:
-            return
         if job is None or not call.id.startswith(f"{job.id}."):  # a thread's, on its way as its invocation ended
             why = f"invocation {call.invocation} has ended and can call nothing any more"
-            peer.send(Result(call.id, fault=Fault("call_refused", why)))
+            send(Result(call.id, fault=Fault("call_refused", why)))
             return
         if call.id in job.open_calls:
             raise ProtocolError(f"worker {seat.worker} makes the call {call.id!r} twice")
@@ -57,13 +60,13 @@ class Calls:
         if caller is None:
             raise ProtocolError(f"worker {seat.worker} calls for {chain[-1]!r}, which is not of its plan")
         if fault := refusal(_asking(seat, caller, call), chain, call.name, call.name in job.plan.functions):
-            peer.send(Result(call.id, fault=fault))
+            send(Result(call.id, fault=fault))
             return
         fan_out = self._fan_out(job)
         if fan_out is None:
             return  # its workflow has ended, and its worker is about to
         if why := fan_out.refuses(len(call.arg)):
-            peer.send(Result(call.id, fault=Fault("call_refused", f"{job.chain[0]!r} {why}", function=job.name)))
+            send(Result(call.id, fault=Fault("call_refused", f"{job.chain[0]!r} {why}", function=job.name)))
             return
         fan_out.opened(len(call.arg))
         job.open_calls[call.id] = len(call.arg)
@@ -82,7 +85,7 @@ class Calls:
             accepted_ns=now,
             deadline=min(job.deadline, now + int(timeout_s * 1e9)),
             flow_of=seat.bound_flow,
-            answer=lambda answer: self._answered(seat, peer, job, nested, answer),
+            answer=lambda answer: self._answered(seat, send, job, nested, answer),
             parent=call.invocation,
             caller=job.id,
             step=call.step,
@@ -134,14 +137,14 @@ class Calls:
             nested.held_ns = time.monotonic_ns() - nested.accepted_ns
         self._submit(nested)
 
-    def _answered(self, seat: Seat, peer: Peer, job: Job, nested: Job, answer: Answer) -> None:
+    def _answered(self, seat: Seat, send: Callable[[Result], None], job: Job, nested: Job, answer: Answer) -> None:
         fan_out = self.fan_outs.get(job.root)
         if fan_out is not None:
             if (size := job.open_calls.pop(nested.id, None)) is not None:
                 fan_out.ended(size)
             if (next_one := fan_out.done(len(nested.chain))) is not None:
                 self._start(next_one)
-        peer.send(Result(nested.id, answer.result, answer.content_type, answer.fault))
+        send(Result(nested.id, answer.result, answer.content_type, answer.fault))
         if seat.gate is not None:
             self._let_go(seat, [call for call, _place in seat.gate.done(nested.id)])
 

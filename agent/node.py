@@ -179,11 +179,22 @@ class Node:
 
     # -- invocations
 
-    def begin(self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None) -> Ticket:
+    def begin(
+        self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None, schedule: str = ""
+    ) -> Ticket:
         """Accepts an invocation; see `NodeApi.begin`."""
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         id_ = os.urandom(6).hex()
-        self._accept(id_, user, name, arg, content_type, lambda answer: _settle(outcome, id_, answer), timeout_s)
+        self._accept(
+            id_,
+            user,
+            name,
+            arg,
+            content_type,
+            lambda answer: _settle(outcome, id_, answer),
+            timeout_s,
+            schedule=schedule,
+        )
         return Ticket(id_, outcome)
 
     def submit(
@@ -213,6 +224,7 @@ class Node:
         timeout_s: float | None,
         request: Request | None = None,
         pipe: Pipe | None = None,
+        schedule: str = "",
     ) -> None:
         if self.draining:
             undone = "" if self._stopping else "; it takes them again after: mee6 agent undrain"
@@ -237,6 +249,8 @@ class Node:
             request=request,
             pipe=pipe,
         )
+        if plan.root.manifest.declaration is not None:
+            job.master = (schedule or self.config.schedule) == "master"
         self.history.accepted(invocation_view(job, None), len(arg), lambda: (invocation_view(job, None), step_of(job)))
         self._shell.submit(job)
         self._chronicle.found(job)

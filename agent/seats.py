@@ -69,6 +69,8 @@ class Job:
     """The step of a declared workflow that it is a call of."""
     part: bool = False
     """It is a part of a declared workflow, which its argument says."""
+    master: bool = False
+    """Of a declared workflow: the agent itself runs it, see `agent.flows`."""
     groups: Mapping[str, int] = field(default_factory=dict)
     """Of a declared workflow: which steps share a worker."""
 

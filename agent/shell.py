@@ -23,6 +23,7 @@ from agent.core.invocation import InvocationState
 from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
 from agent.drivers.base import Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec
+from agent.flows import Graphs, Masters
 from agent.observer import Observer
 from agent.peers import Peer
 from agent.presence import Connected, Presence
@@ -100,6 +101,7 @@ class Shell:
         self._presence = Presence(driver.owns)
         self._bindings = Bindings(driver, code, packages, timeout_s)
         self._calls = Calls(self.jobs, self.submit, timeout_s, parallel_calls)
+        self._masters = Masters(Graphs(), self._calls.run, self._answered)
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
@@ -252,6 +254,10 @@ class Shell:
             return
         if seat.is_direct and job.plan.root.manifest.is_workflow:
             self._calls.open_gate(seat, job)
+        if job.master:
+            self._calls.open_gate(seat, job)
+            self._masters.begin(seat, job)
+            return
         window = job.pipe.open(job.id, partial(self._send, seat)) if job.pipe is not None else 0
         request, groups = job.request, dict(job.groups)
         invoke = Invoke(job.id, job.arg, job.content_type, job.chain, request, window, groups=groups, part=job.part)
@@ -297,6 +303,8 @@ class Shell:
 
     def _finish(self, job: Job, answer: Answer) -> None:
         self.jobs.pop(job.id, None)
+        if job.master:
+            self._masters.ended(job)
         if self._calls.fan_outs:
             self._calls.ended(job)
         job.answer(answer)
@@ -409,6 +417,10 @@ class Shell:
             return
         if record is None or record.state is not InvocationState.RUNNING:
             raise ProtocolError(f"worker {seat.worker} reports on {job.id!r} before it was called")
+        self._answered(seat, job, report)
+
+    def _answered(self, seat: Seat, job: Job, report: Report) -> None:
+        """Ends a job with what its function, or the run of its declared steps, came to."""
         seat.job = None
         seat.gate = None
         seat.held_calls.clear()

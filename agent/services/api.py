@@ -139,11 +139,14 @@ class NodeApi(PeerHost, Protocol):
         """What happened."""
         ...
 
-    def begin(self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None) -> Ticket:
+    def begin(
+        self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None, schedule: str = ""
+    ) -> Ticket:
         """Accepts an invocation.
 
         Args:
             timeout_s: from now to the result; None = the function's own limit.
+            schedule: who runs it, if it is a declared workflow: `worker` or `master`; empty = as the agent is set.
 
         Raises:
             FunctionNotFound: no such function.

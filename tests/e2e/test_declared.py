@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from mee6.client import Client
+from mee6.content import pack
 from mee6.errors import FunctionRaised, InvalidInput, InvalidManifest, Mee6Error, TimedOut
 from mee6.records import Step, Trace
 from tests.e2e.test_samples import SAMPLES, add_language
@@ -155,7 +156,8 @@ async def test_a_workflow_is_called_off_and_times_out_with_all_its_steps(any_cli
 
 async def _runs(client: Client, function: str) -> bool:
     trace = await client.trace()
-    return trace.invocation.function == function and {step.state for step in trace.steps[1:]} == {"running"}
+    states = [step.state for step in trace.steps[1:]]
+    return trace.invocation.function == function and states == ["running", "running"]
 
 
 async def _ended(client: Client) -> bool:
@@ -224,3 +226,30 @@ async def test_it_answers_over_http(agent: Agent, client: Client, tmp_path: Path
         url = (await client.describe("w")).url
         answer = await http.post(url, json={"x": 1})
     assert (answer.status_code, answer.json()) == (200, {"got": {"x": 1}})
+
+
+@pytest.mark.parametrize("schedule", ["worker", "master"])
+async def test_whoever_runs_it_the_outcome_is_the_same(any_client: Client, tmp_path: Path, schedule: str) -> None:
+    await add_language(any_client, "python")
+    await any_client.add(SAMPLES / "declared/till")
+    await add(any_client, tmp_path, once=ONCE, fails=FAILS, sleep=SLEEP)
+
+    async def run(name: str, arg: Any) -> Any:
+        return (await any_client.invoke_raw(name, *pack(arg), schedule=schedule)).value
+
+    found = await run("till", TEXT.replace("14", "40"))
+    assert (found["receipt"][:18], len(found["store"]), found["thanks"][:4]) == ("2 x espresso  5.00", 2, "with")
+    trace = await any_client.trace()
+    assert {step.state for step in trace.steps} == {"succeeded"}
+    chain = {step.worker for step in trace.steps if step.name in {"clean", "order"}}
+    assert (trace.steps[0].worker in chain) == (schedule == "worker")
+    retried = {"function": "once", "retry": {"attempts": 2, "backoffS": 0.05}}
+    slow = {"function": "sleep", "input": 20, "timeoutS": 0.2, "catch": {"value": "$error.code"}}
+    await any_client.add(declared(tmp_path, "both", {"a": retried, "b": slow}))
+    assert await run("both", "x") == {"a": "x", "b": "timed_out"}
+    await any_client.add(
+        declared(tmp_path, "bad", {"a": {"function": "fails"}, "b": {"function": "sleep", "input": 20}})
+    )
+    with pytest.raises(FunctionRaised, match="no x"):
+        await run("bad", "x")
+    assert await run("till", TEXT), "the agent serves on"

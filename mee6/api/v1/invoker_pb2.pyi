@@ -17,7 +17,7 @@ LOCAL: AddMethod
 GLOBAL: AddMethod
 
 class InvokeRequest(_message.Message):
-    __slots__ = ("username", "actName", "arg", "data", "content_type", "timeout_s", "detach")
+    __slots__ = ("username", "actName", "arg", "data", "content_type", "timeout_s", "detach", "schedule")
     USERNAME_FIELD_NUMBER: _ClassVar[int]
     ACTNAME_FIELD_NUMBER: _ClassVar[int]
     ARG_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,7 @@ class InvokeRequest(_message.Message):
     CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     DETACH_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     username: str
     actName: str
     arg: str
@@ -32,7 +33,8 @@ class InvokeRequest(_message.Message):
     content_type: str
     timeout_s: float
     detach: bool
-    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., arg: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., timeout_s: _Optional[float] = ..., detach: _Optional[bool] = ...) -> None: ...
+    schedule: str
+    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., arg: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., timeout_s: _Optional[float] = ..., detach: _Optional[bool] = ..., schedule: _Optional[str] = ...) -> None: ...
 
 class InvokeResponse(_message.Message):
     __slots__ = ("result", "data", "content_type", "id")
