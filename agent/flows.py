@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from agent.plan import Plan
 from agent.seats import Job, Seat
 from mee6.declared.graph import Graph, graph_of
 from mee6.declared.parts import Layout
@@ -30,9 +31,9 @@ class Graphs:
     def __init__(self) -> None:
         self._read: dict[str, Graph] = {}
 
-    def of(self, job: Job) -> Graph | None:
-        """That of a job's function; None where it has code."""
-        record = job.plan.root
+    def of(self, plan: Plan) -> Graph | None:
+        """That of a plan's function; None where it has code."""
+        record = plan.root
         declaration = record.manifest.declaration
         if declaration is None:
             return None
@@ -66,7 +67,7 @@ class Masters:
 
     def begin(self, seat: Seat, job: Job) -> None:
         """Runs a job whose worker is there; its steps run in others."""
-        graph = self._graphs.of(job)
+        graph = self._graphs.of(job.plan)
         assert graph is not None
         run = FlowRun(graph, Value(job.arg, job.content_type), Layout(graph))
         master = self._live[job.id] = _Master(seat, job, run)

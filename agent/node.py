@@ -251,6 +251,7 @@ class Node:
         )
         if plan.root.manifest.declaration is not None:
             job.master = (schedule or self.config.schedule) == "master"
+            job.groups = self._shell.measured.groups(plan)
         self.history.accepted(invocation_view(job, None), len(arg), lambda: (invocation_view(job, None), step_of(job)))
         self._shell.submit(job)
         self._chronicle.found(job)
@@ -340,7 +341,10 @@ class Node:
         versions = await self.functions_of.versions(user, name)
         packages = await self.functions_of.requirements(plan.root)
         url = f"http://{self.http}{path_of(user, name)}" if self.http else ""
-        return Described(plan.root, versions, plan.missing, tuple(workers), self.stats.of(user, name), packages, url)
+        known = self._shell.measured.known(plan)
+        return Described(
+            plan.root, versions, plan.missing, tuple(workers), self.stats.of(user, name), packages, url, known
+        )
 
     # -- peers: see agent.peers.PeerHost
 

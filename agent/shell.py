@@ -24,12 +24,14 @@ from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
 from agent.drivers.base import Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec
 from agent.flows import Graphs, Masters
+from agent.measured import Measured
 from agent.observer import Observer
 from agent.peers import Peer
 from agent.presence import Connected, Presence
 from agent.seats import Answer, Job, Seat
 from agent.substrate.base import FunctionRecord
 from agent.verdict import KNOWN_TYPES, believed, is_content_type, loss
+from agent.views import step_of
 from mee6.errors import Mee6Error, ProtocolError
 from mee6.lane.messages import (
     BINARY,
@@ -101,7 +103,9 @@ class Shell:
         self._presence = Presence(driver.owns)
         self._bindings = Bindings(driver, code, packages, timeout_s)
         self._calls = Calls(self.jobs, self.submit, timeout_s, parallel_calls)
-        self._masters = Masters(Graphs(), self._calls.run, self._answered)
+        graphs = Graphs()
+        self.measured = Measured(graphs, spawn, lambda limits: worker_limits.narrowed(limits).memory_bytes)
+        self._masters = Masters(graphs, self._calls.run, self._answered)
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
@@ -307,6 +311,10 @@ class Shell:
             self._masters.ended(job)
         if self._calls.fan_outs:
             self._calls.ended(job)
+        if job.step and (caller := self.jobs.get(job.caller)) is not None:
+            self.measured.step(caller.plan, step_of(job, answer))
+        elif job.plan.root.manifest.steps:
+            self.measured.ended(job, answer)
         job.answer(answer)
         self._observer.invocation_ended(job, answer)
         if not self.jobs:
@@ -391,6 +399,8 @@ class Shell:
         for step in steps.steps:
             if step.id != job.id:
                 inside.append(step)
+                if step.name:
+                    self.measured.step(job.plan, step)
             elif not seat.is_direct and step.pid != seat.runtime_pid:
                 seat.runtime_pid = step.pid
                 self._observer.invocation_changed(job)

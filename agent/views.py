@@ -106,6 +106,7 @@ def step_of(job: Job, answer: Answer | None = None) -> Step:
         error=answer.fault.message if answer is not None and answer.fault is not None else "",
         spans=held + [Span(*span) for span in record.spans] if record else [Span("queued", job.accepted_ns)],
         name=job.step,
+        result_bytes=len(answer.result) if answer is not None else 0,
     )
 
 

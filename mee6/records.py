@@ -97,6 +97,8 @@ class Description(msgspec.Struct, frozen=True):
     """What they are; those asked for first."""
     url: str = ""
     """Where it is reached over HTTP; empty where the agent does not serve that."""
+    known: str = ""
+    """Of a declared workflow, as JSON: `mee6.declared.grouping.Known`."""
 
 
 class Node(msgspec.Struct, frozen=True):

@@ -271,6 +271,7 @@ class Calls:
         del self.steps[step.id]
         step.end_span(now_ns)
         step.conclude(report.fault)
+        step.result_bytes = len(report.result)
         self._trace.note(step, now_ns)
         if step.ended is not None:
             step.ended(step, report, now_ns)

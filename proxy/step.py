@@ -40,6 +40,7 @@ class LocalStep:
         "passed",
         "pid",
         "request",
+        "result_bytes",
         "runtime",
         "spans",
         "start",
@@ -83,6 +84,7 @@ class LocalStep:
         self.start = ""
         self.state = "queued"
         self.error = ""
+        self.result_bytes = 0
         self.spans: list[tuple[str, int, int]] = []
 
     def enter(self, kind: str, now_ns: int) -> None:
@@ -123,6 +125,7 @@ class LocalStep:
             error=self.error,
             spans=[Span(*span) for span in self.spans],
             name=self.name,
+            result_bytes=self.result_bytes,
         )
 
 

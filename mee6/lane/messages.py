@@ -110,6 +110,7 @@ class Step(Frame, frozen=True, gc=False):
     spans: list[Span] = []
     name: str = ""
     """In a declared workflow, the step's own name; empty for any other call."""
+    result_bytes: int = 0
 
 
 class Hop(Frame, frozen=True, gc=False):

@@ -74,8 +74,8 @@ function decodeSpan(a) {
 }
 
 /** Step: One function's run within an invocation: the row that a trace draws. Sent again when it changes. */
-function encodeStep({ id, parent, function: function_, version, worker, start, via, state, pid = 0, error = "", spans = [], name = "" }) {
-  return [id, parent, function_, int(version), worker, start, via, state, int(pid), error, spans.map(encodeSpan), name];
+function encodeStep({ id, parent, function: function_, version, worker, start, via, state, pid = 0, error = "", spans = [], name = "", resultBytes = 0 }) {
+  return [id, parent, function_, int(version), worker, start, via, state, int(pid), error, spans.map(encodeSpan), name, int(resultBytes)];
 }
 
 function decodeStep(a) {
@@ -92,6 +92,7 @@ function decodeStep(a) {
     error: a.length > 9 ? a[9] : "",
     spans: a.length > 10 ? a[10].map(decodeSpan) : [],
     name: a.length > 11 ? a[11] : "",
+    resultBytes: a.length > 12 ? a[12] : 0,
   };
 }
 

@@ -253,3 +253,32 @@ async def test_whoever_runs_it_the_outcome_is_the_same(any_client: Client, tmp_p
     with pytest.raises(FunctionRaised, match="no x"):
         await run("bad", "x")
     assert await run("till", TEXT), "the agent serves on"
+
+
+async def test_steps_are_put_into_groups_by_what_they_took(any_client: Client, tmp_path: Path) -> None:
+    await add(any_client, tmp_path, echo=ECHO, sleep=SLEEP)
+        "a": {"function": "echo"},
+        "b": {"function": "echo", "after": "a"},
+        "c": {"function": "echo", "after": "a"},
+    }
+    long: Any = {
+        "a": {"function": "echo"},
+        **{name: {"function": "sleep", "input": 0.05, "after": "a"} for name in ("l", "r")},
+        **{f"{name}2": {"function": "sleep", "input": 0.05, "after": name} for name in ("l", "r")},
+        "j": {"function": "echo", "input": ["$l2", "$r2"]},
+    }
+    await any_client.add(declared(tmp_path, "long", long))
+    for _ in range(4):
+        await any_client.invoke("long", "x")
+    await until(lambda: _grouped(any_client, "long"), "it is grouped")
+    assert await any_client.invoke("long", "x") == [0.05, 0.05]
+    trace = await any_client.trace()
+    named = steps(trace)
+    assert set(named) == set(long), "steps of a part are in the trace"
+    assert named["l"].worker == named["l2"].worker != named["r"].worker == named["r2"].worker
+    assert sum(step.function == "long" for step in trace.steps) == 2, "the whole, and the part that went elsewhere"
+    assert {step.state for step in trace.steps} == {"succeeded"}
+
+
+async def _grouped(client: Client, name: str) -> bool:
+    return '"grouping":{' in (await client.describe(name)).known

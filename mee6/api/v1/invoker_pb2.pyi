@@ -227,7 +227,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., show_env: _Optional[bool] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages", "requirements", "url")
+    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages", "requirements", "url", "known")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -244,6 +244,7 @@ class DescribeResponse(_message.Message):
     PACKAGES_FIELD_NUMBER: _ClassVar[int]
     REQUIREMENTS_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
     activity: Activity
     versions: _containers.RepeatedCompositeFieldContainer[Activity]
     missing: _containers.RepeatedScalarFieldContainer[str]
@@ -253,7 +254,8 @@ class DescribeResponse(_message.Message):
     packages: str
     requirements: _containers.RepeatedCompositeFieldContainer[Package]
     url: str
-    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[Package, _Mapping]]] = ..., url: _Optional[str] = ...) -> None: ...
+    known: str
+    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[Package, _Mapping]]] = ..., url: _Optional[str] = ..., known: _Optional[str] = ...) -> None: ...
 
 class Package(_message.Message):
     __slots__ = ("name", "version", "asked")
