@@ -257,10 +257,6 @@ async def test_whoever_runs_it_the_outcome_is_the_same(any_client: Client, tmp_p
 
 async def test_steps_are_put_into_groups_by_what_they_took(any_client: Client, tmp_path: Path) -> None:
     await add(any_client, tmp_path, echo=ECHO, sleep=SLEEP)
-        "a": {"function": "echo"},
-        "b": {"function": "echo", "after": "a"},
-        "c": {"function": "echo", "after": "a"},
-    }
     long: Any = {
         "a": {"function": "echo"},
         **{name: {"function": "sleep", "input": 0.05, "after": "a"} for name in ("l", "r")},
