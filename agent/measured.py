@@ -8,37 +8,48 @@ in another.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from statistics import mean
 from typing import Any, Final
 
 from agent.flows import Graphs
 from agent.plan import Plan
 from agent.seats import Answer, Job
 from mee6.declared.graph import Graph
-from mee6.declared.grouping import FOOTPRINT_BYTES, MOST_STEPS, Grouping, Known, Measure, grouping
+from mee6.declared.grouping import CALL_S, FOOTPRINT_BYTES, MOST_STEPS, Grouping, Known, Measure, grouping
 from mee6.lane.messages import Step
 from mee6.manifest import FunctionLimits
 from mee6.outflow import DEFAULT_PARALLELISM
 
 FIRST: Final = 3
 """Runs after which there are groups; the first is cold."""
-_WEIGHT: Final = 0.25
-"""Of the latest, in what is usual."""
+_WINDOW: Final = 16
+"""Runs of a step that count, the latest."""
 _KEPT: Final = 256
 """Workflows of which something is known."""
 
 
-@dataclass(slots=True)
 class _Usual:
-    run_s: float
-    result_bytes: float
-    count: int = 1
+    """One step's last runs."""
 
-    def add(self, run_s: float, result_bytes: float) -> None:
+    __slots__ = ("count", "result_bytes", "runs_s")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.runs_s: deque[float] = deque(maxlen=_WINDOW)
+        self.result_bytes: deque[int] = deque(maxlen=_WINDOW)
+
+    def add(self, run_s: float, result_bytes: int) -> None:
         self.count += 1
-        self.run_s += _WEIGHT * (run_s - self.run_s)
-        self.result_bytes += _WEIGHT * (result_bytes - self.result_bytes)
+        self.runs_s.append(run_s)
+        self.result_bytes.append(result_bytes)
+
+    @property
+    def run_s(self) -> float:
+        """A quarter took no longer: what it takes where nothing else wants the cores, its first run left out."""
+        return sorted(self.runs_s)[len(self.runs_s) // 4]
 
 
 @dataclass(slots=True)
@@ -47,7 +58,8 @@ class _Counted:
 
     runs: int = 0
     next_at: int = FIRST
-    args_bytes: float = 0.0
+    args_bytes: int = 0
+    """Of the latest."""
     steps: dict[str, _Usual] = field(default_factory=dict)
     found: Grouping | None = None
 
@@ -85,21 +97,18 @@ class Measured:
         known = self._known.get(plan.digest) or _Counted()
         return Known(known.runs, self._measures(plan, known, graph), known.found)
 
-    def step(self, plan: Plan, step: Step) -> None:
+    def step(self, plan: Plan, step: Step, *, away: bool = False) -> None:
         """Takes note of a step that has ended.
 
         Args:
             plan: of the workflow.
+            away: it was a call to another worker; its run is then told with the way there and back.
         """
         run_ns = sum(span.end_ns - span.start_ns for span in step.spans if span.kind == "run")
+        run_ns = max(run_ns - int(away * CALL_S * 1e9), 0)
         if step.state != "succeeded" or not step.name:
             return
-        steps = self._of(plan).steps
-        usual = steps.get(step.name)
-        if usual is None:
-            steps[step.name] = _Usual(run_ns / 1e9, step.result_bytes)
-        else:
-            usual.add(run_ns / 1e9, step.result_bytes)
+        self._of(plan).steps.setdefault(step.name, _Usual()).add(run_ns / 1e9, step.result_bytes)
 
     def ended(self, job: Job, answer: Answer) -> None:
         """Takes note of a workflow that has ended."""
@@ -107,7 +116,7 @@ class Measured:
             return
         known = self._of(job.plan)
         known.runs += 1
-        known.args_bytes += (len(job.arg) - known.args_bytes) * (_WEIGHT if known.runs > 1 else 1)
+        known.args_bytes = len(job.arg)
         graph = self._graphs.of(job.plan)
         if known.runs >= known.next_at and graph is not None and len(graph.nodes) <= MOST_STEPS:
             known.next_at *= 2
@@ -142,5 +151,5 @@ class Measured:
             limit_mib = record.manifest.limits.memory_mib if record is not None else None
             memory_bytes = limit_mib << 20 if limit_mib else FOOTPRINT_BYTES
             calls = usual.count / max(known.runs, 1) if node.foreach is not None else 1.0
-            found[name] = Measure(usual.run_s, usual.result_bytes, calls, memory_bytes)
+            found[name] = Measure(usual.run_s, mean(usual.result_bytes), calls, memory_bytes)
         return found

@@ -312,7 +312,7 @@ class Shell:
         if self._calls.fan_outs:
             self._calls.ended(job)
         if job.step and (caller := self.jobs.get(job.caller)) is not None:
-            self.measured.step(caller.plan, step_of(job, answer))
+            self.measured.step(caller.plan, step_of(job, answer), away=True)
         elif job.plan.root.manifest.steps:
             self.measured.ended(job, answer)
         job.answer(answer)

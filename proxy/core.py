@@ -82,7 +82,7 @@ class Proxy:
         self._calls = Calls(self.plan, self._crew, self._trace, self._do)
         self._affinity = Affinity(self._do)
         self._calls.on_branch = self._affinity.spread
-        self._flow = Flow(self.plan, self._calls, self._trace, self._do)
+        self._flow = Flow(self.plan, self._calls, self._trace, self._affinity, self._do)
         self._lanes = Lanes(self._crew, self._calls, self._trace, self._affinity, self._do)
         self._load: PendingLoad | None = None
         self._welcome: Welcome | None = None

@@ -18,8 +18,10 @@ from mee6.declared.run import Begin, CallEnded, Event, Finish, FlowRun, PartEnde
 from mee6.declared.values import Value
 from mee6.lane.messages import BINARY, Call, Fault, Function, Invoke, Report, Result
 from mee6.outflow import Gate, Place, refusal
+from proxy.affinity import Affinity
 from proxy.calls import Calls
 from proxy.events import Command, SendAgent
+from proxy.lanes import LONG_NS
 from proxy.plan import Plan
 from proxy.step import LocalStep, Trace
 
@@ -31,10 +33,13 @@ class Flow:
         do: takes the commands.
     """
 
-    def __init__(self, plan: Plan, calls: Calls, trace: Trace, do: Callable[[Command], None]) -> None:
+    def __init__(
+        self, plan: Plan, calls: Calls, trace: Trace, affinity: Affinity, do: Callable[[Command], None]
+    ) -> None:
         self._plan = plan
         self._calls = calls
         self._trace = trace
+        self._affinity = affinity
         self._do = do
         self._read: tuple[bytes, Graph] | None = None
         """The declaration read last, and what it came to."""
@@ -184,6 +189,12 @@ class Flow:
         self._calls.begin(step, now_ns)
 
     def _ended(self, step: LocalStep, report: Report, now_ns: int) -> None:
+        if step.runtime is not None:
+            kind, start_ns, end_ns = step.spans[-1]
+            if kind == "run" and end_ns - start_ns > LONG_NS:
+                self._affinity.spread(now_ns)
+            else:
+                self._affinity.called(step.runtime, step.runtime, now_ns, direct=False)
         self._take(step.id, Value(report.result, report.content_type), report.fault, now_ns)
 
     def _take(self, number: str, value: Value, fault: Fault | None, now_ns: int) -> None:
