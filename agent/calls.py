@@ -46,7 +46,7 @@ class Calls:
         if peer is seat.peer:
             self.run(seat, peer.send, call)
 
-    def run(self, seat: Seat, send: Callable[[Result], None], call: Call) -> None:
+    def run(self, seat: Seat, send: Callable[..., None], call: Call) -> None:
         """Has a call of a seat's job run in another worker; `send` takes its outcome, once."""
         job = seat.job
         if job is None or not call.id.startswith(f"{job.id}."):  # a thread's, on its way as its invocation ended
@@ -69,6 +69,7 @@ class Calls:
             send(Result(call.id, fault=Fault("call_refused", f"{job.chain[0]!r} {why}", function=job.name)))
             return
         fan_out.opened(len(call.arg))
+        fan_out.together.asked(call.group)
         job.open_calls[call.id] = len(call.arg)
         plan = job.plan.sub(call.name)
         limit_s = plan.root.manifest.timeout_s or self._timeout_s
@@ -85,7 +86,7 @@ class Calls:
             accepted_ns=now,
             deadline=min(job.deadline, now + int(timeout_s * 1e9)),
             flow_of=seat.bound_flow,
-            answer=lambda answer: self._answered(seat, send, job, nested, answer),
+            answer=lambda answer: self._answered(seat, send, job, nested, answer, call.group),
             parent=call.invocation,
             caller=job.id,
             step=call.step,
@@ -137,14 +138,19 @@ class Calls:
             nested.held_ns = time.monotonic_ns() - nested.accepted_ns
         self._submit(nested)
 
-    def _answered(self, seat: Seat, send: Callable[[Result], None], job: Job, nested: Job, answer: Answer) -> None:
+    def _answered(
+        self, seat: Seat, send: Callable[..., None], job: Job, nested: Job, answer: Answer, group: str
+    ) -> None:
+        results = [Result(nested.id, answer.result, answer.content_type, answer.fault, put_back=True)]
         fan_out = self.fan_outs.get(job.root)
         if fan_out is not None:
             if (size := job.open_calls.pop(nested.id, None)) is not None:
                 fan_out.ended(size)
             if (next_one := fan_out.done(len(nested.chain))) is not None:
                 self._start(next_one)
-        send(Result(nested.id, answer.result, answer.content_type, answer.fault))
+            results = fan_out.together.ended(group, results[0])
+        if results:
+            send(*results)
         if seat.gate is not None:
             self._let_go(seat, [call for call, _place in seat.gate.done(nested.id)])
 

@@ -57,7 +57,7 @@ class Masters:
     def __init__(
         self,
         graphs: Graphs,
-        call: Callable[[Seat, Callable[[Result], None], Call], None],
+        call: Callable[[Seat, Callable[..., None], Call], None],
         finish: Callable[[Seat, Job, Report], None],
     ) -> None:
         self._graphs = graphs
@@ -103,13 +103,14 @@ class Masters:
         job, given = master.job, command.input
         number = f"{job.id}.{command.call}"
 
-        def answered(result: Result) -> None:
-            value = None if result.fault else Value(result.result, result.content_type)
-            self._tell(master, CallEnded(command.call, value, result.fault))
+        def answered(*results: Result) -> None:
+            for result in results:
+                value = None if result.fault else Value(result.result, result.content_type)
+                self._tell(master, CallEnded(command.call, value, result.fault))
 
         call = Call(
-            number, job.id, command.function, given.data, given.content_type, job.chain, command.step,
-            timeout_s=command.timeout_s,
+            number, job.id, command.function, given.data, given.content_type, job.chain,
+            step=command.step, timeout_s=command.timeout_s,
         )  # fmt: skip
         self._call(master.seat, answered, call)
 

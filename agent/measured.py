@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any, Final
 
 from agent.flows import Graphs
 from agent.plan import Plan
-from agent.seats import Answer, Job
 from mee6.declared.graph import Graph
 from mee6.declared.grouping import CALL_S, FOOTPRINT_BYTES, MOST_STEPS, Grouping, Known, Measure, grouping
 from mee6.lane.messages import Step
@@ -84,7 +83,7 @@ class Measured:
         self._known: dict[str, _Counted] = {}
         """By the digest of its plan."""
 
-    def groups(self, plan: Plan) -> Mapping[str, int]:
+    def groups(self, plan: Plan) -> dict[str, int]:
         """Those of a workflow; empty while too little is known."""
         known = self._known.get(plan.digest)
         return known.found.groups if known is not None and known.found is not None else {}
@@ -104,23 +103,21 @@ class Measured:
             plan: of the workflow.
             away: it was a call to another worker; its run is then told with the way there and back.
         """
-        run_ns = sum(span.end_ns - span.start_ns for span in step.spans if span.kind == "run")
+        run_ns = sum(span.end_ns - span.start_ns for span in step.spans if span.kind == "run" and span.end_ns)
         run_ns = max(run_ns - int(away * CALL_S * 1e9), 0)
         if step.state != "succeeded" or not step.name:
             return
         self._of(plan).steps.setdefault(step.name, _Usual()).add(run_ns / 1e9, step.result_bytes)
 
-    def ended(self, job: Job, answer: Answer) -> None:
-        """Takes note of a workflow that has ended."""
-        if answer.fault is not None or job.part:
-            return
-        known = self._of(job.plan)
+    def ended(self, plan: Plan, args_bytes: int) -> None:
+        """Takes note of a workflow that has ended well."""
+        known = self._of(plan)
         known.runs += 1
-        known.args_bytes = len(job.arg)
-        graph = self._graphs.of(job.plan)
+        known.args_bytes = args_bytes
+        graph = self._graphs.of(plan)
         if known.runs >= known.next_at and graph is not None and len(graph.nodes) <= MOST_STEPS:
             known.next_at *= 2
-            self._spawn(self._group(job.plan, known, graph))
+            self._spawn(self._group(plan, known, graph))
 
     async def _group(self, plan: Plan, known: _Counted, graph: Graph) -> None:
         manifest = plan.root.manifest

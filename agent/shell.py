@@ -16,19 +16,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from agent.bindings import Bindings
 from agent.calls import Calls
 from agent.core import events as ev
 from agent.core.invocation import InvocationState
 from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
-from agent.drivers.base import Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec
+from agent.drivers.base import Driver, Hooks, WorkerLimits, WorkerSpec
 from agent.flows import Graphs, Masters
 from agent.measured import Measured
 from agent.observer import Observer
 from agent.peers import Peer
 from agent.presence import Connected, Presence
-from agent.seats import Answer, Job, Seat
+from agent.seats import Answer, Job, Seat, told
 from agent.substrate.base import FunctionRecord
 from agent.verdict import KNOWN_TYPES, believed, is_content_type, loss
 from agent.views import step_of
@@ -127,16 +129,18 @@ class Shell:
 
         An event that comes up while commands are being carried out waits until they have been.
         """
-        self._inbox.append(event)
+        inbox = self._inbox
+        inbox.append(event)
         if self._busy:
             return
         self._busy = True
+        handle = self.core.handle
         try:
-            while self._inbox:
-                event = self._inbox.popleft()
-                self._now = time.monotonic_ns()
+            while inbox:
+                event = inbox.popleft()
+                self._now = now = time.monotonic_ns()
                 try:
-                    commands = self.core.handle(event, self._now)
+                    commands = handle(event, now)
                 except InvalidTransition as refusal:  # a peer that does things out of turn; nothing was changed
                     _log.error("%s", refusal)
                     continue
@@ -168,9 +172,8 @@ class Shell:
         """Has a job run; its `answer` is called once, maybe at once."""
         self.jobs[job.id] = job
         self.idle.clear()
-        manifest = job.plan.root.manifest
-        pool = PoolKey(manifest.runtime, manifest.network, manifest.limits)
-        self.tell(ev.Submitted(job.id, job.plan.digest, pool, len(job.chain), job.deadline, job.caller))
+        plan = job.plan
+        self.tell(ev.Submitted(job.id, plan.digest, plan.pool, len(job.chain), job.deadline, job.caller))
         if job.record is None:  # it waits
             job.record = self.core.invocations.get(job.id)
 
@@ -262,12 +265,15 @@ class Shell:
             self._calls.open_gate(seat, job)
             self._masters.begin(seat, job)
             return
-        window = job.pipe.open(job.id, partial(self._send, seat)) if job.pipe is not None else 0
-        request, groups = job.request, dict(job.groups)
-        invoke = Invoke(job.id, job.arg, job.content_type, job.chain, request, window, groups=groups, part=job.part)
-        self._send(seat, invoke)
-        if job.pipe is not None:
-            job.pipe.called()
+        pipe, peer = job.pipe, seat.peer
+        window = 0 if pipe is None else pipe.open(job.id, partial(self._send, seat))
+        if peer is not None:  # else its end is on the way
+            invoke = Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window)
+            if job.groups or job.part:
+                invoke = msgspec.structs.replace(invoke, groups=job.groups, part=job.part)
+            peer.send(invoke)
+        if pipe is not None:
+            pipe.called()
 
     def _seat_and_job(self, command: ev.Load | ev.Call) -> tuple[Seat, Job]:
         seat, job = self.seats[command.worker], self.jobs[command.invocation]
@@ -311,12 +317,14 @@ class Shell:
             self._masters.ended(job)
         if self._calls.fan_outs:
             self._calls.ended(job)
+        tell, arg_bytes = job.answer, len(job.arg)
+        job.end(answer, time.monotonic_ns())
         if job.step and (caller := self.jobs.get(job.caller)) is not None:
-            self.measured.step(caller.plan, step_of(job, answer), away=True)
-        elif job.plan.root.manifest.steps:
-            self.measured.ended(job, answer)
-        job.answer(answer)
-        self._observer.invocation_ended(job, answer)
+            self.measured.step(caller.plan, step_of(job), away=True)
+        elif job.plan.root.manifest.steps and not job.part and answer.fault is None:
+            self.measured.ended(job.plan, arg_bytes)
+        tell(answer)
+        self._observer.invocation_ended(job)
         if not self.jobs:
             self.idle.set()
 
@@ -344,7 +352,8 @@ class Shell:
         seat = self.seats[command.worker]
         seat.is_direct = True
         if seat.proxy is not None:
-            seat.proxy.send(Goodbye())
+            # After what comes next for the runtime, which often shares a core with the proxy and its end.
+            asyncio.get_running_loop().call_soon(seat.proxy.send, Goodbye())
         self._show_handover(seat, "confirmed")
 
     # -- peers (see agent.peers.PeerHost)
@@ -431,14 +440,20 @@ class Shell:
 
     def _answered(self, seat: Seat, job: Job, report: Report) -> None:
         """Ends a job with what its function, or the run of its declared steps, came to."""
+        answer = Answer(report.result, report.content_type, report.fault, report.response)
         seat.job = None
         seat.gate = None
+        if not job.parent:  # who asked from outside is told before what only the next one needs is done
+            tell, job.answer = job.answer, told
+            tell(answer)
         seat.held_calls.clear()
         if seat.bound_flow == seat.worker:
-            with contextlib.suppress(Mee6Error, OSError, RecursionError):  # of one that has just gone
+            try:  # noqa: SIM105 - on the path of each invocation, where `suppress` costs three calls
                 self._driver.clear_flow(seat.worker)
+            except (Mee6Error, OSError, RecursionError):  # of one that has just gone
+                pass
         self.tell(ev.Finished(seat.worker, job.id, report.fault is None))
-        self._finish(job, Answer(report.result, report.content_type, report.fault, report.response))
+        self._finish(job, answer)
         self._show(seat)
 
     def _streamed(self, seat: Seat, peer: Peer, message: Head | Chunk | Credit) -> None:
@@ -505,7 +520,7 @@ class Shell:
     # -- what the node sees
 
     def _show(self, seat: Seat) -> None:
-        if worker := self.core.fleet.workers.get(seat.worker):
+        if self._observer.is_watched and (worker := self.core.fleet.workers.get(seat.worker)):
             self._observer.worker_changed(worker, seat)
 
     def _show_handover(self, seat: Seat, stage: str, reason: str = "") -> None:

@@ -169,10 +169,12 @@ class Flow:
         self._calls.on_branch(now_ns)
         if isinstance(command, StartPart):
             part, name = command.part, self._chain[-1]
-            call = Call(number, self._id, name, msgspec.msgpack.encode(part), BINARY, self._chain, "", part=True)
+            call = Call(number, self._id, name, msgspec.msgpack.encode(part), BINARY, self._chain, part=True)
         else:
             given = command.input
-            call = Call(number, self._id, command.function, given.data, given.content_type, self._chain, command.step)
+            call = Call(
+                number, self._id, command.function, given.data, given.content_type, self._chain, step=command.step
+            )
             if command.timeout_s:
                 call = msgspec.structs.replace(call, timeout_s=command.timeout_s)
         self._do(SendAgent(call))

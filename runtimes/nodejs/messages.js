@@ -280,8 +280,8 @@ function decodeCredit(a) {
 }
 
 /** Call: peer -> server: a running function calls another. Answered by `Result` with the same id. */
-function encodeCall({ id, invocation, name, arg, contentType, chain = [], step = "", part = false, timeoutS = 0.0 }) {
-  return ["call", id, invocation, name, arg, contentType, chain, step, part, timeoutS];
+function encodeCall({ id, invocation, name, arg, contentType, chain = [], group = "", step = "", part = false, timeoutS = 0.0 }) {
+  return ["call", id, invocation, name, arg, contentType, chain, group, step, part, timeoutS];
 }
 
 function decodeCall(a) {
@@ -293,15 +293,16 @@ function decodeCall(a) {
     arg: a[4],
     contentType: a[5],
     chain: a.length > 6 ? a[6] : [],
-    step: a.length > 7 ? a[7] : "",
-    part: a.length > 8 ? a[8] : false,
-    timeoutS: a.length > 9 ? a[9] : 0.0,
+    group: a.length > 7 ? a[7] : "",
+    step: a.length > 8 ? a[8] : "",
+    part: a.length > 9 ? a[9] : false,
+    timeoutS: a.length > 10 ? a[10] : 0.0,
   };
 }
 
 /** Result: server -> peer: the outcome of the `Call` with this id. */
-function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null }) {
-  return ["result", id, result, contentType, fault && encodeFault(fault)];
+function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, putBack = false }) {
+  return ["result", id, result, contentType, fault && encodeFault(fault), putBack];
 }
 
 function decodeResult(a) {
@@ -311,6 +312,7 @@ function decodeResult(a) {
     result: a.length > 2 ? a[2] : Buffer.from(""),
     contentType: a.length > 3 ? a[3] : "text/plain",
     fault: a.length > 4 ? a[4] && decodeFault(a[4]) : null,
+    putBack: a.length > 5 ? a[5] : false,
   };
 }
 
