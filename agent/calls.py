@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from agent.fanout import FanOut
 from agent.peers import Peer
 from agent.seats import Answer, Job, Seat
+from agent.substrate.base import FunctionRecord
 from mee6.errors import ProtocolError
 from mee6.lane.messages import Call, Fault, Function, Result
 from mee6.outflow import Gate, refusal
@@ -42,12 +43,15 @@ class Calls:
 
     def ask(self, seat: Seat, peer: Peer, call: Call) -> None:
         """Has a call of a running function run in another worker."""
+        if peer is seat.peer:
+            self.run(seat, peer.send, call)
+
+    def run(self, seat: Seat, send: Callable[..., None], call: Call) -> None:
+        """Has a call of a seat's job run in another worker; `send` takes its outcome, once."""
         job = seat.job
-        if peer is not seat.peer:
-            return
         if job is None or not call.id.startswith(f"{job.id}."):  # a thread's, on its way as its invocation ended
             why = f"invocation {call.invocation} has ended and can call nothing any more"
-            peer.send(Result(call.id, fault=Fault("call_refused", why)))
+            send(Result(call.id, fault=Fault("call_refused", why)))
             return
         if call.id in job.open_calls:
             raise ProtocolError(f"worker {seat.worker} makes the call {call.id!r} twice")
@@ -55,21 +59,22 @@ class Calls:
         caller = job.plan.functions.get(chain[-1])
         if caller is None:
             raise ProtocolError(f"worker {seat.worker} calls for {chain[-1]!r}, which is not of its plan")
-        lane_caller = Function(caller.name, caller.version, caller.manifest.runtime, "", caller.manifest.outflows)
-        if fault := refusal(lane_caller, chain, call.name, call.name in job.plan.functions):
-            peer.send(Result(call.id, fault=fault))
+        if fault := refusal(_asking(seat, caller, call), chain, call.name, call.name in job.plan.functions):
+            send(Result(call.id, fault=fault))
             return
         fan_out = self._fan_out(job)
         if fan_out is None:
             return  # its workflow has ended, and its worker is about to
         if why := fan_out.refuses(len(call.arg)):
-            peer.send(Result(call.id, fault=Fault("call_refused", f"{job.chain[0]!r} {why}", function=job.name)))
+            send(Result(call.id, fault=Fault("call_refused", f"{job.chain[0]!r} {why}", function=job.name)))
             return
         fan_out.opened(len(call.arg))
-        fan_out.together.asked(call.group)
+        group = f"{job.id}:{call.group}" if call.group else ""  # what a worker says counts within its own invocation
+        fan_out.together.asked(group)
         job.open_calls[call.id] = len(call.arg)
         plan = job.plan.sub(call.name)
-        timeout_s = plan.root.manifest.timeout_s or self._timeout_s
+        limit_s = plan.root.manifest.timeout_s or self._timeout_s
+        timeout_s = min(call.timeout_s or limit_s, limit_s)
         now = time.monotonic_ns()
         nested = Job(
             id=call.id,
@@ -82,9 +87,11 @@ class Calls:
             accepted_ns=now,
             deadline=min(job.deadline, now + int(timeout_s * 1e9)),
             flow_of=seat.bound_flow,
-            answer=lambda answer: self._answered(seat, peer, job, nested, answer, call.group),
+            answer=lambda answer: self._answered(seat, send, job, nested, answer, group),
             parent=call.invocation,
             caller=job.id,
+            step=call.step,
+            part=call.part,
         )
         if seat.gate is None:
             self._go(nested)
@@ -132,7 +139,9 @@ class Calls:
             nested.held_ns = time.monotonic_ns() - nested.accepted_ns
         self._submit(nested)
 
-    def _answered(self, seat: Seat, peer: Peer, job: Job, nested: Job, answer: Answer, group: str) -> None:
+    def _answered(
+        self, seat: Seat, send: Callable[..., None], job: Job, nested: Job, answer: Answer, group: str
+    ) -> None:
         results = [Result(nested.id, answer.result, answer.content_type, answer.fault, put_back=True)]
         fan_out = self.fan_outs.get(job.root)
         if fan_out is not None:
@@ -142,7 +151,7 @@ class Calls:
                 self._start(next_one)
             results = fan_out.together.ended(group, results[0])
         if results:
-            peer.send(*results)
+            send(*results)
         if seat.gate is not None:
             self._let_go(seat, [call for call, _place in seat.gate.done(nested.id)])
 
@@ -150,3 +159,13 @@ class Calls:
         for call in calls:
             if nested := seat.held_calls.pop(call, None):
                 self._go(nested)
+
+
+def _asking(seat: Seat, caller: FunctionRecord, call: Call) -> Function:
+    """Who makes a call, for the rules; a declared workflow may have parts of itself run."""
+    outflows = caller.manifest.outflows
+    if call.part:
+        if call.name != caller.name or caller.manifest.declaration is None:
+            raise ProtocolError(f"worker {seat.worker} asks for a part of {call.name!r}, which it does not run")
+        outflows = {call.name: "always"}
+    return Function(caller.name, caller.version, caller.manifest.runtime, "", outflows)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 DEFAULT_LISTEN: Final = "127.0.0.1:5122"
 DEFAULT_HTTP_LISTEN: Final = "127.0.0.1:5123"
 OFF: Final = "off"
 DRIVERS: Final = ("process", "docker", "auto")
 """What may make workers; `auto` is one of the others, see `agent.choice`."""
+
+Schedule = Literal["worker", "master"]
+SCHEDULES: Final[tuple[Schedule, ...]] = ("worker", "master")
+"""Who runs a declared workflow: the worker that holds it, or the agent, step by step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class AgentConfig:
     """Of one invocation's output."""
     direct_lanes: bool = True
     """Whether a worker's runtimes call each other without the proxy, after the first call."""
+    schedule: Schedule = "worker"
+    """Who runs declared workflows: see `agent.flows`."""
     one_core: bool = True
     """Whether runtimes that call each other in quick turns are put on one core while they do."""
     kept_invocations: int = 2000

@@ -132,7 +132,7 @@ class Functions:
                 folder = await substrate.bundles.unpacked(sha256)
                 manifest = await asyncio.to_thread(self._manifest, folder, act_name)
             # Outside of the lock: it may take minutes, and others shall be added meanwhile.
-            if check and sha256 not in self.code:
+            if check and sha256 not in self.code and manifest.declaration is None:
                 await self._syntax.check(folder, manifest.runtime, self._runtimes[manifest.runtime].main_file)
             async with self._dependencies.provided(folder, manifest.runtime, say) as packages, self._adding:
                 current = self.of(user).get(manifest.name)
@@ -224,6 +224,6 @@ class Functions:
             raise UnknownRuntime(f"runtime {manifest.runtime!r} is not known here; {meant}known are: {known}")
         if missing := runtime.missing():
             raise UnknownRuntime(f"{missing}; install it on the agent's machine, or choose another runtime")
-        if not (folder / runtime.main_file).is_file():
+        if manifest.declaration is None and not (folder / runtime.main_file).is_file():
             raise InvalidBundle(f"a {runtime.name} function needs {runtime.main_file!r}, which is not in its folder")
         return manifest

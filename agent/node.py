@@ -181,11 +181,22 @@ class Node:
 
     # -- invocations
 
-    def begin(self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None) -> Ticket:
+    def begin(
+        self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None, schedule: str = ""
+    ) -> Ticket:
         """Accepts an invocation; see `NodeApi.begin`."""
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         id_ = self._ids.take()
-        self._accept(id_, user, name, arg, content_type, lambda answer: _settle(outcome, id_, answer), timeout_s)
+        self._accept(
+            id_,
+            user,
+            name,
+            arg,
+            content_type,
+            lambda answer: _settle(outcome, id_, answer),
+            timeout_s,
+            schedule=schedule,
+        )
         return Ticket(id_, outcome)
 
     def submit(
@@ -215,6 +226,7 @@ class Node:
         timeout_s: float | None,
         request: Request | None = None,
         pipe: Pipe | None = None,
+        schedule: str = "",
     ) -> None:
         if self.draining:
             undone = "" if self._stopping else "; it takes them again after: mee6 agent undrain"
@@ -239,6 +251,9 @@ class Node:
             request=request,
             pipe=pipe,
         )
+        if plan.root.manifest.steps:
+            job.master = (schedule or self.config.schedule) == "master"
+            job.groups = self._shell.measured.groups(plan)
         self._chronicle.accepted(job)
         self._shell.submit(job)
         if job.seat is None:  # it waits; of one that has a worker it has been noted
@@ -329,7 +344,10 @@ class Node:
         versions = await self.functions_of.versions(user, name)
         packages = await self.functions_of.requirements(plan.root)
         url = f"http://{self.http}{path_of(user, name)}" if self.http else ""
-        return Described(plan.root, versions, plan.missing, tuple(workers), self.stats.of(user, name), packages, url)
+        known = self._shell.measured.known(plan)
+        return Described(
+            plan.root, versions, plan.missing, tuple(workers), self.stats.of(user, name), packages, url, known
+        )
 
     # -- peers: see agent.peers.PeerHost
 

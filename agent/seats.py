@@ -68,6 +68,14 @@ class Job(msgspec.Struct, eq=False):
     """The core's record, which outlives its end here."""
     open_calls: dict[str, int] = msgspec.field(default_factory=dict)
     """Calls it made that have not ended, with the bytes of their arguments."""
+    step: str = ""
+    """The step of a declared workflow that it is a call of."""
+    part: bool = False
+    """It is a part of a declared workflow, which its argument says."""
+    master: bool = False
+    """Of a declared workflow: the agent itself runs it, see `agent.flows`."""
+    groups: dict[str, int] = {}
+    """Of a declared workflow: which steps share a worker."""
     ended: Answer | None = None
     """None while it goes on."""
     ended_ns: int = 0
@@ -108,6 +116,12 @@ class Used:
     cpu: float = 0.0
     """Cores, since the measurement before."""
     at_ns: int = 0
+
+
+def declared(record: FunctionRecord) -> bytes:
+    """A declared workflow's steps, as a proxy is told them; empty for a function with code."""
+    declaration = record.manifest.declaration
+    return msgspec.json.encode(declaration) if declaration is not None else b""
 
 
 @dataclass(slots=True, eq=False)
@@ -179,6 +193,7 @@ class Seat:
                 timeout_s=record.manifest.timeout_s or timeout_s,
                 env=record.manifest.env | record.env,
                 packages=packages_path(record),
+                declaration=declared(record),
             )
             for name, record in self.plan.functions.items()
         }

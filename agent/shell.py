@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from agent.bindings import Bindings
 from agent.calls import Calls
 from agent.core import events as ev
@@ -23,12 +25,15 @@ from agent.core.invocation import InvocationState
 from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
 from agent.drivers.base import Driver, Hooks, WorkerLimits, WorkerSpec
+from agent.flows import Graphs, Masters
+from agent.measured import Measured
 from agent.observer import Observer
 from agent.peers import Peer
 from agent.presence import Connected, Presence
 from agent.seats import Answer, Job, Seat, told
 from agent.substrate.base import FunctionRecord
 from agent.verdict import KNOWN_TYPES, believed, is_content_type, loss
+from agent.views import step_of
 from mee6.errors import Mee6Error, ProtocolError
 from mee6.lane.messages import (
     BINARY,
@@ -100,6 +105,9 @@ class Shell:
         self._presence = Presence(driver.owns)
         self._bindings = Bindings(driver, code, packages, timeout_s)
         self._calls = Calls(self.jobs, self.submit, timeout_s, parallel_calls)
+        graphs = Graphs()
+        self.measured = Measured(graphs, spawn, lambda limits: worker_limits.narrowed(limits).memory_bytes)
+        self._masters = Masters(graphs, self._calls.run, self._answered)
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
@@ -253,10 +261,17 @@ class Shell:
             return
         if seat.is_direct and job.plan.root.manifest.is_workflow:
             self._calls.open_gate(seat, job)
+        if job.master:
+            self._calls.open_gate(seat, job)
+            self._masters.begin(seat, job)
+            return
         pipe, peer = job.pipe, seat.peer
         window = 0 if pipe is None else pipe.open(job.id, partial(self._send, seat))
         if peer is not None:  # else its end is on the way
-            peer.send(Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window))
+            invoke = Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window)
+            if job.groups or job.part:
+                invoke = msgspec.structs.replace(invoke, groups=job.groups, part=job.part)
+            peer.send(invoke)
         if pipe is not None:
             pipe.called()
 
@@ -298,10 +313,16 @@ class Shell:
 
     def _finish(self, job: Job, answer: Answer) -> None:
         self.jobs.pop(job.id, None)
+        if job.master:
+            self._masters.ended(job)
         if self._calls.fan_outs:
             self._calls.ended(job)
-        tell = job.answer
+        tell, arg_bytes = job.answer, len(job.arg)
         job.end(answer, time.monotonic_ns())
+        if job.step and (caller := self.jobs.get(job.caller)) is not None:
+            self.measured.step(caller.plan, step_of(job), away=True)
+        elif job.plan.root.manifest.steps and not job.part and answer.fault is None:
+            self.measured.ended(job.plan, arg_bytes)
         tell(answer)
         self._observer.invocation_ended(job)
         if not self.jobs:
@@ -387,6 +408,8 @@ class Shell:
         for step in steps.steps:
             if step.id != job.id:
                 inside.append(step)
+                if step.name:
+                    self.measured.step(job.plan, step)
             elif not seat.is_direct and step.pid != seat.runtime_pid:
                 seat.runtime_pid = step.pid
                 self._observer.invocation_changed(job)
@@ -413,6 +436,10 @@ class Shell:
             return
         if record is None or record.state is not InvocationState.RUNNING:
             raise ProtocolError(f"worker {seat.worker} reports on {job.id!r} before it was called")
+        self._answered(seat, job, report)
+
+    def _answered(self, seat: Seat, job: Job, report: Report) -> None:
+        """Ends a job with what its function, or the run of its declared steps, came to."""
         answer = Answer(report.result, report.content_type, report.fault, report.response)
         seat.job = None
         seat.gate = None

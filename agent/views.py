@@ -128,6 +128,8 @@ def step_of(job: Job) -> Step:
         pid=job.pid if seat is None else seat.runtime_pid,
         error=_error_of(job),
         spans=held + [Span(*span) for span in record.spans] if record else [Span("queued", job.accepted_ns)],
+        name=job.step,
+        result_bytes=len(job.ended.result) if job.ended is not None else 0,
     )
 
 

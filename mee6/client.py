@@ -96,10 +96,22 @@ class Client:
         return (await self.invoke_raw(name, *content.pack(arg), user=user, timeout=timeout)).value
 
     async def invoke_raw(
-        self, name: str, data: bytes, content_type: str, *, user: str | None = None, timeout: float | None = None
+        self,
+        name: str,
+        data: bytes,
+        content_type: str,
+        *,
+        user: str | None = None,
+        timeout: float | None = None,
+        schedule: str = "",
     ) -> Outcome:
-        """As `invoke`, with bytes both ways."""
+        """As `invoke`, with bytes both ways.
+
+        Args:
+            schedule: who runs a declared workflow: `worker`, `master`, or as the agent is set.
+        """
         request = self._invocation(name, data, content_type, user, timeout)
+        request.schedule = schedule
         limit = None if timeout is None else min(timeout, MAX_TIMEOUT_S) + GRACE_S
         return convert.outcome(await self._answer(self._invoker.Invoke, request, limit))
 
@@ -108,10 +120,18 @@ class Client:
         return await self.submit_raw(name, *content.pack(arg), user=user, timeout=timeout)
 
     async def submit_raw(
-        self, name: str, data: bytes, content_type: str, *, user: str | None = None, timeout: float | None = None
+        self,
+        name: str,
+        data: bytes,
+        content_type: str,
+        *,
+        user: str | None = None,
+        timeout: float | None = None,
+        schedule: str = "",
     ) -> str:
-        """As `submit`, with bytes."""
+        """As `submit`, with bytes; `schedule` as in `invoke_raw`."""
         request = self._invocation(name, data, content_type, user, timeout)
+        request.schedule = schedule
         request.detach = True
         reply: invoker_pb2.InvokeResponse = await self._answer(self._invoker.Invoke, request)
         return reply.id

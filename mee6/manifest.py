@@ -10,11 +10,13 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from mee6.declared.graph import Declaration, Step
 from mee6.errors import InvalidManifest
 
 FILE_NAME: Final = "activity.json"
@@ -28,6 +30,9 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _OUTFLOW: Final = re.compile(r"no|always|optional:[0-9]{1,4}")
 _ENV: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RUNTIME: Final = re.compile(r"(?:mee6aas/runtime-|mee6/runtime-)?([a-z][a-z0-9_-]*)(?::latest)?")
+
+STEPS_OUTFLOW: Final = "optional:0"
+"""Of all functions of declared steps: the steps themselves say where each runs."""
 
 Network = Literal["none", "bridge"]
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -83,8 +88,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """A function's manifest, checked."""
 
     name: str
-    runtime: str
-    """The language: `python`, `nodejs`. The long forms of the first Mee6aaS are shortened to it."""
+    runtime: str = ""
+    """The language: `python`, `nodejs`. The long forms of the first Mee6aaS are shortened to it. Of a declared
+    workflow, in whose workers its steps run: `python` where it does not say."""
     dependencies: dict[str, Dependency] = {}
     """The functions it may call. Not empty: the function is a workflow."""
     max_parallelism: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
@@ -98,6 +104,15 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     env: dict[str, str] = {}
     http: Http = BY_HTTP
     description: str = ""
+    steps: dict[str, Step] = {}
+    """Of a declared workflow, which has no code of its own; `dependencies` are then the steps' functions."""
+    output: Any = msgspec.UNSET
+    """What a declared workflow returns; without it, what its last step gives."""
+
+    @property
+    def declaration(self) -> Declaration | None:
+        """Its steps; None for a function with code."""
+        return Declaration(self.steps, self.output) if self.steps else None
 
     @property
     def is_workflow(self) -> bool:
@@ -161,6 +176,8 @@ def _checked(manifest: Manifest, raw: bytes) -> Manifest:
             raise InvalidManifest(_located(raw.decode(), path, complaint))
 
     demand(is_name(manifest.name), f"name {manifest.name!r} is not allowed: {NAME_RULE}", "name")
+    manifest = _derived(manifest, demand)
+    demand(bool(manifest.runtime), '\'runtime\' is missing; add "runtime": "python"')
     runtime = _RUNTIME.fullmatch(manifest.runtime)
     demand(
         runtime is not None,
@@ -183,6 +200,28 @@ def _checked(manifest: Manifest, raw: bytes) -> Manifest:
         demand(is_variable(key), f"env {key!r} is not a variable's name: letters, digits and '_'", "env", key)
     assert runtime is not None
     return msgspec.structs.replace(manifest, runtime=runtime.group(1))
+
+
+def _derived(manifest: Manifest, demand: Callable[..., None]) -> Manifest:
+    """A declared workflow's manifest with what follows from its steps; any other as it is."""
+    declaration = manifest.declaration
+    if declaration is None:
+        demand(manifest.output is msgspec.UNSET, "output is of a workflow with 'steps', and there are none", "output")
+        return manifest
+    from mee6.declared.checking import faults
+
+    derived = {name: Dependency(STEPS_OUTFLOW) for name in declaration.functions}
+    same = all(manifest.dependencies.get(name) == one for name, one in derived.items())
+    demand(
+        not manifest.dependencies or (same and len(derived) == len(manifest.dependencies)),
+        "dependencies are derived from 'steps'; take them out",
+        "dependencies",
+    )
+    demand(manifest.http.body == "whole", "http.body of a declared workflow can only be 'whole'", "http", "body")
+    for path, complaint in faults(declaration, manifest.name):
+        demand(False, complaint, *path)
+    runtime = manifest.runtime or "python"
+    return msgspec.structs.replace(manifest, dependencies=derived, runtime=runtime)
 
 
 def _explained(raw: bytes, said: str) -> str:

@@ -45,6 +45,24 @@ _HINTS: Final[Mapping[Path, str]] = {
     ("env",): '"env": {"KEY": "value"}',
     ("env", "*"): '"KEY": "value"; a number too is written in quotes',
     ("description",): '"description": "What it does."',
+    ("steps",): '"steps": {"first": {"function": "echo", "input": "$args"}}',
+    ("steps", "*"): '"first": {"function": "echo", "input": "$args"}',
+    ("steps", "*", "function"): '"function": "echo"',
+    ("steps", "*", "after"): '"after": ["first"]',
+    ("steps", "*", "concurrency"): '"concurrency": 4',
+    ("steps", "*", "switch"): '"switch": [{"if": "$args.size", "above": 10, "then": "big"}]',
+    ("steps", "*", "switch", "*"): '{"if": "$args.size", "above": 10, "then": "big"}',
+    ("steps", "*", "switch", "*", "then"): '"then": "big"',
+    ("steps", "*", "switch", "*", "above"): '"above": 10',
+    ("steps", "*", "switch", "*", "below"): '"below": 10',
+    ("steps", "*", "switch", "*", "in"): '"in": ["red", "green"]',
+    ("steps", "*", "else"): '"else": "small"',
+    ("steps", "*", "timeoutS"): '"timeoutS": 5, in seconds',
+    ("steps", "*", "retry"): '"retry": {"attempts": 3, "backoffS": 0.1}',
+    ("steps", "*", "retry", "attempts"): '"attempts": 3',
+    ("steps", "*", "retry", "on"): '"on": ["timed_out"]',
+    ("steps", "*", "catch"): '"catch": {"value": null}',
+    ("steps", "*", "catch", "on"): '"on": ["timed_out"]',
 }
 
 
@@ -82,7 +100,7 @@ def faults(value: Any, of: type[msgspec.Struct], path: Path = ()) -> Iterator[Ma
         if name in value:
             yield from _field_faults(value[name], field.type, (*path, name))
         elif field.required:
-            yield ManifestFault(path, f"{name!r} is missing; add {_HINTS[*path, name]}")
+            yield ManifestFault(path, f"{name!r} is missing{_within(path)}; add {_hint((*path, name))}")
 
 
 def line_of(text: str, path: Path) -> int:
@@ -96,6 +114,10 @@ def line_of(text: str, path: Path) -> int:
         node: Any = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
         line = 0
         for key in path:
+            if isinstance(node, yaml.SequenceNode):
+                node = node.value[int(key)]
+                line = node.start_mark.line + 1
+                continue
             # The last of equal keys is the one that counts.
             mark, node = [(one.start_mark.line + 1, below) for one, below in node.value if one.value == key][-1]
             line = mark
@@ -105,8 +127,13 @@ def line_of(text: str, path: Path) -> int:
 
 
 def _field_faults(value: Any, kind: Any, path: Path) -> Iterator[ManifestFault]:
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        yield from faults(value, kind, path)
+    if (struct := _struct(kind)) is not None:
+        if value is not None or struct is kind:
+            yield from faults(value, struct, path)
+        return
+    if typing.get_origin(kind) is list and isinstance(value, list) and _struct(typing.get_args(kind)[0]) is not None:
+        for n, item in enumerate(value):
+            yield from _field_faults(item, typing.get_args(kind)[0], (*path, str(n)))
         return
     if typing.get_origin(kind) is dict and isinstance(value, dict):
         inner = typing.get_args(kind)[1]
@@ -120,12 +147,22 @@ def _field_faults(value: Any, kind: Any, path: Path) -> Iterator[ManifestFault]:
         yield ManifestFault(path, f"{_place(path)} is {_shown(value)}, but must be {allowed}{_as_in(path)}")
 
 
+def _struct(kind: Any) -> type[msgspec.Struct] | None:
+    """The struct that a type, or what else than null a type is, asks for."""
+    kinds = [one for one in typing.get_args(kind) if one is not types.NoneType] if _is_union(kind) else [kind]
+    return kinds[0] if len(kinds) == 1 and isinstance(kinds[0], type) and issubclass(kinds[0], msgspec.Struct) else None
+
+
+def _is_union(kind: Any) -> bool:
+    return typing.get_origin(kind) in (typing.Union, types.UnionType)
+
+
 def _allowed(kind: Any, meta: Sequence[Any] = ()) -> list[str]:
     """The kinds of value that a type stands for, in words."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return _allowed(args[0], args[1:])
-    if origin in (typing.Union, types.UnionType):
+    if _is_union(kind):
         return [word for one in args if one is not types.NoneType for word in _allowed(one)]
     if origin is typing.Literal:
         return [json.dumps(one) for one in args]
@@ -153,9 +190,16 @@ def _within(path: Path) -> str:
 
 
 def _as_in(path: Path) -> str:
-    keys = (path, (*path[:1], "*", *path[2:]))
-    hint = next((_HINTS[key] for key in keys if key in _HINTS), "")
+    hint = _hint(path)
     return f", as in {hint}" if hint else ""
+
+
+def _hint(path: Path) -> str:
+    """As it could be; of keys and places that people choose, `*` stands for any."""
+    for pattern, hint in _HINTS.items():
+        if len(pattern) == len(path) and all(one in ("*", key) for one, key in zip(pattern, path, strict=True)):
+            return hint
+    return ""
 
 
 def _of_other_case(key: str, known: Mapping[str, Any]) -> list[str]:

@@ -97,6 +97,8 @@ class Description(msgspec.Struct, frozen=True):
     """What they are; those asked for first."""
     url: str = ""
     """Where it is reached over HTTP; empty where the agent does not serve that."""
+    known: str = ""
+    """Of a declared workflow, as JSON: `mee6.declared.grouping.Known`."""
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -243,6 +245,13 @@ class Step(msgspec.Struct, frozen=True):
     error: str
     spans: tuple[Span, ...]
     invocation: str
+    name: str = ""
+    """In a declared workflow, the step's own name."""
+
+    @property
+    def title(self) -> str:
+        """What it is called in a picture: its function, and the step's own name where that is another."""
+        return f"{self.name}: {self.function}" if self.name not in {"", self.function} else self.function
 
 
 class Trace(msgspec.Struct, frozen=True):

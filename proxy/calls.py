@@ -230,7 +230,7 @@ class Calls:
         runtime.take(_E.REPORTED)
         runtime.step = None
         runtime.used_ns = now_ns
-        caller = self._open[step.id][0] if step.parent and not step.lane else None
+        caller = self._open[step.id][0] if step.parent and not step.lane and step.ended is None else None
         self._conclude(step, report, now_ns)
         if caller is not None:
             self.on_called(caller, runtime, now_ns)
@@ -245,6 +245,14 @@ class Calls:
         self._crew.stop_waiting(step)
         held = step.held if step.over else None
         self._conclude(step, held or Report(step.id, fault=fault), now_ns)
+
+    def drop(self, number: str, now_ns: int) -> None:
+        """Ends a step that nobody waits for any more, with all that it had running here."""
+        step = self.steps.get(number)
+        self._forget(number)
+        if step is not None:
+            step.end_span(now_ns)
+            self._trace.note(step, now_ns)
 
     def _forget(self, number: str) -> None:
         """Drops a call whose caller is gone, and all that it had running here."""
@@ -264,8 +272,11 @@ class Calls:
         del self.steps[step.id]
         step.end_span(now_ns)
         step.conclude(report.fault)
+        step.result_bytes = len(report.result)
         self._trace.note(step, now_ns)
-        if step.parent:
+        if step.ended is not None:
+            step.ended(step, report, now_ns)
+        elif step.parent:
             caller = self._open[step.id][0]
             if step.lane:
                 caller.passed = max(caller.passed, int(step.id.rpartition(".")[2]))
@@ -296,7 +307,8 @@ class Calls:
             waits = step in self._crew.waiting
             assert waits == (step.runtime is None), f"step {step.id} neither waits nor has a runtime"
             assert step.runtime is None or runtimes[step.runtime].step == step.id, "a step and its runtime agree"
-            assert not step.parent or step.id in self._open, "a step here is somebody's call, or the first"
+            known = not step.parent or step.id in self._open or step.ended is not None
+            assert known, "a step here is somebody's call, a declared step, or the first"
             assert step.open == {key for key, (caller, _c, _t) in self._open.items() if caller is step}
             assert step.gate is None or step.gate.running <= len(step.open)
             calling = step.runtime is not None and runtimes[step.runtime].state is _S.CALLING

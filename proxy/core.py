@@ -52,6 +52,7 @@ from proxy.events import (
     SendRuntime,
     Ticked,
 )
+from proxy.flow import Flow
 from proxy.lanes import Lanes
 from proxy.load import ANSWER_NS, LoadEvent, LoadState, PendingLoad, may_leave
 from proxy.plan import Plan
@@ -81,6 +82,7 @@ class Proxy:
         self._calls = Calls(self.plan, self._crew, self._trace, self._do)
         self._affinity = Affinity(self._do)
         self._calls.on_branch = self._affinity.spread
+        self._flow = Flow(self.plan, self._calls, self._trace, self._affinity, self._do)
         self._lanes = Lanes(self._crew, self._calls, self._trace, self._affinity, self._do)
         self._load: PendingLoad | None = None
         self._welcome: Welcome | None = None
@@ -128,9 +130,11 @@ class Proxy:
 
     def tick_after_ns(self) -> int:
         """How long the shell may wait for another event before it ticks; 0 = for ever."""
+        if self._flow.due_ns:
+            return 2_000_000
         if self._trace.due_ns:
             return 10_000_000
-        if self._load or self._calls.steps or self._crew.waiting or any(r.due_ns for r in self.runtimes.values()):
+        if self._load or self._is_busy or self._crew.waiting or any(r.due_ns for r in self.runtimes.values()):
             return 100_000_000
         return 0
 
@@ -139,6 +143,11 @@ class Proxy:
         self._crew.check()
         self._calls.check()
         self._lanes.check()
+        self._flow.check()
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._calls.steps) or self._flow.is_on
 
     def _taken(self) -> list[Command]:
         commands = self._commands.copy()
@@ -149,7 +158,8 @@ class Proxy:
 
     def _agent_said(self, message: AnyMessage, now_ns: int) -> None:
         if isinstance(message, Result):
-            self._calls.answered(message, now_ns)
+            if not self._flow.answered(message, now_ns):
+                self._calls.answered(message, now_ns)
         elif isinstance(message, Invoke):
             self._invoked(message, now_ns)
         elif isinstance(message, Chunk | Credit):
@@ -174,13 +184,17 @@ class Proxy:
 
     def _invoked(self, message: Invoke, now_ns: int) -> None:
         root = self.plan.root
-        if root is None or self._load is not None or self._calls.steps:
+        if root is None or self._load is not None or self._is_busy:
             why = "no function is loaded" if root is None else "the worker is busy"
             self._do(SendAgent(Report(message.id, fault=Fault("conflict", why))))
             return
         self._affinity.settle(now_ns)
         self._crew.wants_spares = True  # the agent has not taken it after all
         chain = message.chain or [root.name]
+        if root.declaration:
+            self._crew.supply()
+            self._flow.begin(message, chain, now_ns)
+            return
         step = LocalStep(message.id, "", root, message.arg, message.content_type, chain)
         step.request, step.window = message.request, message.window
         self._calls.begin(step, now_ns)
@@ -188,13 +202,17 @@ class Proxy:
     # Loads ----------------------------------------------------------------------------------------------
 
     def _asked_to_load(self, message: Load, now_ns: int) -> None:
-        if self._load is not None or self._calls.steps:
+        if self._load is not None or self._is_busy:
             self._do(SendAgent(Report(message.id, fault=Fault("conflict", "the worker is busy"))))
             return
         function = message.function
         self._crew.wants_spares = True
         self.plan.change(function, message.functions)
         self._crew.end_strangers()
+        if function.declaration:
+            self._do(SendAgent(Report(message.id, fault=self._flow.load(function))))
+            self._crew.supply()
+            return
         load = self._load = PendingLoad(message.id, function)
         if may_leave(function) and not any(r.function == function for r in self.runtimes.values()):
             load.state = LoadState.ASKED
@@ -386,5 +404,6 @@ class Proxy:
         if load is not None and load.due_ns and now_ns >= load.due_ns:
             self._load_overdue(load, now_ns)
         self._calls.end_overdue(now_ns)
+        self._flow.tick(now_ns)
         self._affinity.settle(now_ns)
         self._crew.supply()

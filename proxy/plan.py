@@ -36,13 +36,15 @@ class Plan:
 
     def outflows(self, function: Function) -> dict[str, str]:
         """The function's outflows; what this worker cannot run always leaves."""
-        return {
-            name: outflow if name in self.functions and self.functions[name].runtime in self._languages else "always"
-            for name, outflow in function.dependencies.items()
-        }
+        return {name: outflow if self.can_run(name) else "always" for name, outflow in function.dependencies.items()}
+
+    def can_run(self, name: str) -> bool:
+        """Whether this worker could run a function that is called; a declared workflow has a worker of its own."""
+        function = self.functions.get(name)
+        return function is not None and function.runtime in self._languages and not function.declaration
 
     def _reachable(self, root: Function) -> dict[str, str]:
-        found = {root.name: root.runtime}
+        found = {} if root.declaration else {root.name: root.runtime}
         todo = [root]
         while todo:
             for name, outflow in self.outflows(todo.pop()).items():

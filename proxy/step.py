@@ -26,18 +26,21 @@ class LocalStep:
         "content_type",
         "deadline_ns",
         "early",
+        "ended",
         "error",
         "function",
         "gate",
         "held",
         "id",
         "lane",
+        "name",
         "open",
         "over",
         "parent",
         "passed",
         "pid",
         "request",
+        "result_bytes",
         "runtime",
         "spans",
         "start",
@@ -74,9 +77,14 @@ class LocalStep:
         self.passed = 0
         """The count of its last direct call that is known to have ended."""
         self.deadline_ns = 0
+        self.name = ""
+        """Of a declared workflow's step."""
+        self.ended: Callable[[LocalStep, Report, int], None] | None = None
+        """Takes its outcome, where no function called it: see `proxy.flow`."""
         self.start = ""
         self.state = "queued"
         self.error = ""
+        self.result_bytes = 0
         self.spans: list[tuple[str, int, int]] = []
 
     def enter(self, kind: str, now_ns: int) -> None:
@@ -116,6 +124,8 @@ class LocalStep:
             pid=self.pid,
             error=self.error,
             spans=[Span(*span) for span in self.spans],
+            name=self.name,
+            result_bytes=self.result_bytes,
         )
 
 

@@ -23,6 +23,7 @@ from agent.policy import Changes
 from agent.seats import Answer
 from agent.streams import Pipe
 from agent.substrate.base import FunctionRecord
+from mee6.declared.grouping import Known
 from mee6.errors import InvalidInput
 from mee6.lane.messages import Request
 from mee6.manifest import NAME_RULE, is_name, is_variable
@@ -98,6 +99,8 @@ class Described:
     """The packages that the current version depends on."""
     url: str = ""
     """Where it is reached over HTTP; empty for nowhere."""
+    known: Known | None = None
+    """Of a declared workflow: how its steps do, and which share a worker."""
 
 
 class Counted(Protocol):
@@ -139,11 +142,14 @@ class NodeApi(PeerHost, Protocol):
         """What happened."""
         ...
 
-    def begin(self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None) -> Ticket:
+    def begin(
+        self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None, schedule: str = ""
+    ) -> Ticket:
         """Accepts an invocation.
 
         Args:
             timeout_s: from now to the result; None = the function's own limit.
+            schedule: who runs it, if it is a declared workflow: `worker` or `master`; empty = as the agent is set.
 
         Raises:
             FunctionNotFound: no such function.

@@ -271,6 +271,7 @@ def _step(step: Step) -> Fields:
         "error": step.error,
         "spans": [{"kind": span.kind, "start_ns": span.start_ns, "end_ns": span.end_ns} for span in step.spans],
         "invocation": root_of(step.id),
+        "name": step.name,
     }
 
 

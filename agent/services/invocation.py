@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import grpc.aio
 
+from agent.config import SCHEDULES
 from agent.services.api import NodeApi, Outcome, Ticket, function_name, user_name
 from mee6.api.v1 import invoker_pb2 as pb
 from mee6.errors import InvalidInput
@@ -36,7 +37,10 @@ def begin(node: NodeApi, request: pb.InvokeRequest) -> Ticket:
     else:
         arg, content_type = request.arg.encode(), TEXT
     name = function_name(request.actName)
-    ticket = node.begin(user_name(request.username), name, arg, content_type, timeout_s or None)
+    if request.schedule not in ("", *SCHEDULES):
+        raise InvalidInput(f"schedule is {request.schedule!r}; use one of: {', '.join(SCHEDULES)}")
+    user = user_name(request.username)
+    ticket = node.begin(user, name, arg, content_type, timeout_s or None, request.schedule)
     if request.detach:
         # Nobody awaits it; without this, a failure would be reported as never retrieved.
         ticket.outcome.add_done_callback(lambda outcome: outcome.cancelled() or outcome.exception())

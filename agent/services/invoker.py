@@ -160,6 +160,7 @@ class Invoker(InvokerServicer):
                 pb.Package(name=package.name, version=package.version, asked=package.asked)
                 for package in found.requirements
             ],
+            known=msgspec.json.encode(found.known).decode() if found.known is not None else "",
             url=found.url,
         )
 

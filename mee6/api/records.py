@@ -111,6 +111,7 @@ def description(message: invoker_pb2.DescribeResponse) -> records.Description:
         packages=message.packages,
         requirements=tuple(_package(package) for package in message.requirements),
         url=message.url,
+        known=message.known,
     )
 
 

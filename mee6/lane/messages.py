@@ -76,6 +76,8 @@ class Function(Frame, frozen=True, gc=False):
     env: dict[str, str] = {}
     packages: str = ""
     """The folder of what it depends on, as seen from inside the worker; empty for nothing."""
+    declaration: bytes = b""
+    """Of a declared workflow, which has no code: its `mee6.declared.graph.Declaration`, as JSON."""
 
 
 class Span(Frame, frozen=True, gc=False):
@@ -106,6 +108,9 @@ class Step(Frame, frozen=True, gc=False):
     """The runtime's process, as seen inside the worker."""
     error: str = ""
     spans: list[Span] = []
+    name: str = ""
+    """In a declared workflow, the step's own name; empty for any other call."""
+    result_bytes: int = 0
 
 
 class Hop(Frame, frozen=True, gc=False):
@@ -200,6 +205,10 @@ class Invoke(Message, frozen=True, gc=False):
     """Bytes that may be under way of a result in pieces, and of a body in pieces; 0 = the result comes as a whole."""
     above: list[Hop] = []
     """On a direct lane: the direct calls above this one, outermost first; the proxy may not have been told of them."""
+    groups: dict[str, int] = {}
+    """For a declared workflow: which steps share a worker, see `mee6.declared.parts`."""
+    part: bool = False
+    """For a declared workflow: `arg` is a `mee6.declared.parts.Part` of it, and the result the outcomes of that."""
 
 
 class Report(Message, frozen=True, gc=False):
@@ -262,6 +271,12 @@ class Call(Message, frozen=True, gc=False):
     """Filled in by the proxy when it passes the call on to the agent: the caller's chain."""
     group: str = ""
     """The id of the first of those calls without all of whose results the caller waits on; empty for one alone."""
+    step: str = ""
+    """By the proxy: the step of a declared workflow that this is a call of."""
+    part: bool = False
+    """By the proxy: it is a part of the declared workflow of this name, see `Invoke`."""
+    timeout_s: float = 0.0
+    """By the proxy: of a step, where that is less than its function has; 0 = as long as that may take."""
 
 
 class Result(Message, frozen=True, gc=False):

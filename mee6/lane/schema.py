@@ -147,7 +147,9 @@ def _converted(kind: types.Type, value: str, way: str) -> str:
             return f"mapValues({value}, {way}{item.cls.__name__})"
         case types.StrType() | types.BytesType() | types.BoolType() | types.FloatType() | types.LiteralType():
             return value
-        case types.IntType() | types.ListType(item_type=types.StrType()) | types.DictType(value_type=types.StrType()):
+        case types.IntType() | types.ListType(item_type=types.StrType()):
+            return value
+        case types.DictType(value_type=types.StrType() | types.IntType()):
             return value
         case _:
             raise TypeError(f"no JavaScript for {kind}; teach it to {__name__}")

@@ -130,6 +130,10 @@ def serve(
     no_direct_lanes: Annotated[
         bool, typer.Option("--no-direct-lanes", help="Have all calls within a worker go through its proxy.")
     ] = False,
+    schedule: Annotated[
+        Literal["worker", "master"],
+        typer.Option("--schedule", help="Who runs declared workflows: the worker that holds one, or the agent."),
+    ] = _DEFAULTS.schedule,
     no_one_core: Annotated[
         bool, typer.Option("--no-one-core", help="Never put a worker's processes on one core.")
     ] = False,
@@ -173,6 +177,7 @@ def serve(
         memory_bytes=units.size(memory),
         cpus=cpus,
         direct_lanes=not no_direct_lanes,
+        schedule=schedule,
         one_core=not no_one_core,
         bundle_limit_bytes=units.size(bundle_limit),
         dependency_bytes=units.size(package_limit),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -61,6 +61,10 @@ def invoke(
     timeout: Annotated[
         str | None, typer.Option("--timeout", "-t", metavar="30s", help="The longest it may take.")
     ] = None,
+    schedule: Annotated[
+        Literal["worker", "master"] | None,
+        typer.Option("--schedule", help="Who runs a declared workflow.", show_default="as the agent is set"),
+    ] = None,
     detach: Annotated[bool, typer.Option("--async", help="Print the invocation's id and do not wait.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Draw what it did on standard error afterwards.")] = False,
 ) -> None:
@@ -74,9 +78,9 @@ def invoke(
 
     async def work(client: Client) -> tuple[Outcome | FunctionError | str, Trace | None]:
         if detach:
-            return await client.submit_raw(name, data, kind, timeout=limit_s), None
+            return await client.submit_raw(name, data, kind, timeout=limit_s, schedule=schedule or ""), None
         try:
-            outcome = await client.invoke_raw(name, data, kind, timeout=limit_s)
+            outcome = await client.invoke_raw(name, data, kind, timeout=limit_s, schedule=schedule or "")
         except FunctionError as error:
             return error, await _trace(here, client, error.invocation) if trace else None
         return outcome, await _trace(here, client, outcome.id) if trace else None

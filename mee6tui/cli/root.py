@@ -19,6 +19,7 @@ COMMANDS: Final = (
     Elsewhere("init", "Write a working function into a new folder.", "scaffold"),
     Elsewhere("agent", "Run the agent, which runs the functions."),
     Elsewhere("act", "Add functions, run them and look at them."),
+    Elsewhere("flow", "Look at declared workflows: their steps, and where these run."),
     Elsewhere("trace", "Draw what an invocation did."),
     Elsewhere("explain", "Say why an invocation took as long as it did."),
     Elsewhere("bench", "Call functions, or any HTTP address, at a rate, and show how long that took."),

@@ -123,7 +123,7 @@ def _heading(trace: Trace, drawn: Sequence[Row]) -> str:
 
 def _words(row: Row) -> tuple[str, str, str, str]:
     step = row.step
-    return ("  " * row.depth + step.function, step.worker or "-", step.start or "-", step.via or "-")
+    return ("  " * row.depth + step.title, step.worker or "-", step.start or "-", step.via or "-")
 
 
 def _numbers(drawn: Sequence[Row], columns: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:

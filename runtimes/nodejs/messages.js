@@ -41,8 +41,8 @@ function decodeFault(a) {
 }
 
 /** Function: One version of a function as a worker needs it. */
-function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {}, packages = "" }) {
-  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env, packages];
+function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {}, packages = "", declaration = Buffer.from("") }) {
+  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env, packages, declaration];
 }
 
 function decodeFunction(a) {
@@ -56,6 +56,7 @@ function decodeFunction(a) {
     timeoutS: a.length > 6 ? a[6] : 60.0,
     env: a.length > 7 ? a[7] : {},
     packages: a.length > 8 ? a[8] : "",
+    declaration: a.length > 9 ? a[9] : Buffer.from(""),
   };
 }
 
@@ -73,8 +74,8 @@ function decodeSpan(a) {
 }
 
 /** Step: One function's run within an invocation: the row that a trace draws. Sent again when it changes. */
-function encodeStep({ id, parent, function: function_, version, worker, start, via, state, pid = 0, error = "", spans = [] }) {
-  return [id, parent, function_, int(version), worker, start, via, state, int(pid), error, spans.map(encodeSpan)];
+function encodeStep({ id, parent, function: function_, version, worker, start, via, state, pid = 0, error = "", spans = [], name = "", resultBytes = 0 }) {
+  return [id, parent, function_, int(version), worker, start, via, state, int(pid), error, spans.map(encodeSpan), name, int(resultBytes)];
 }
 
 function decodeStep(a) {
@@ -90,6 +91,8 @@ function decodeStep(a) {
     pid: a.length > 8 ? a[8] : 0,
     error: a.length > 9 ? a[9] : "",
     spans: a.length > 10 ? a[10].map(decodeSpan) : [],
+    name: a.length > 11 ? a[11] : "",
+    resultBytes: a.length > 12 ? a[12] : 0,
   };
 }
 
@@ -196,8 +199,8 @@ function decodeLoad(a) {
 }
 
 /** Invoke: server -> peer: run the loaded function once. Answered by `Report` with the same id. */
-function encodeInvoke({ id, arg, contentType, chain, request = null, window = 0, above = [] }) {
-  return ["invoke", id, arg, contentType, chain, request && encodeRequest(request), int(window), above.map(encodeHop)];
+function encodeInvoke({ id, arg, contentType, chain, request = null, window = 0, above = [], groups = {}, part = false }) {
+  return ["invoke", id, arg, contentType, chain, request && encodeRequest(request), int(window), above.map(encodeHop), groups, part];
 }
 
 function decodeInvoke(a) {
@@ -210,6 +213,8 @@ function decodeInvoke(a) {
     request: a.length > 5 ? a[5] && decodeRequest(a[5]) : null,
     window: a.length > 6 ? a[6] : 0,
     above: a.length > 7 ? a[7].map(decodeHop) : [],
+    groups: a.length > 8 ? a[8] : {},
+    part: a.length > 9 ? a[9] : false,
   };
 }
 
@@ -275,8 +280,8 @@ function decodeCredit(a) {
 }
 
 /** Call: peer -> server: a running function calls another. Answered by `Result` with the same id. */
-function encodeCall({ id, invocation, name, arg, contentType, chain = [], group = "" }) {
-  return ["call", id, invocation, name, arg, contentType, chain, group];
+function encodeCall({ id, invocation, name, arg, contentType, chain = [], group = "", step = "", part = false, timeoutS = 0.0 }) {
+  return ["call", id, invocation, name, arg, contentType, chain, group, step, part, timeoutS];
 }
 
 function decodeCall(a) {
@@ -289,6 +294,9 @@ function decodeCall(a) {
     contentType: a[5],
     chain: a.length > 6 ? a[6] : [],
     group: a.length > 7 ? a[7] : "",
+    step: a.length > 8 ? a[8] : "",
+    part: a.length > 9 ? a[9] : false,
+    timeoutS: a.length > 10 ? a[10] : 0.0,
   };
 }
 

@@ -146,7 +146,9 @@ class FakeNode:
     def totals(self) -> Stats:
         return self.stats
 
-    def begin(self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None) -> Ticket:
+    def begin(
+        self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None, schedule: str = ""
+    ) -> Ticket:
         if self.draining:
             raise Conflict("the agent drains; try again later")
         if name not in self.records:

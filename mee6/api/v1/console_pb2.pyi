@@ -269,7 +269,7 @@ class Span(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., start_ns: _Optional[int] = ..., end_ns: _Optional[int] = ...) -> None: ...
 
 class Step(_message.Message):
-    __slots__ = ("id", "parent", "function", "version", "worker", "start", "via", "state", "pid", "error", "spans", "invocation")
+    __slots__ = ("id", "parent", "function", "version", "worker", "start", "via", "state", "pid", "error", "spans", "invocation", "name")
     ID_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
@@ -282,6 +282,7 @@ class Step(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     SPANS_FIELD_NUMBER: _ClassVar[int]
     INVOCATION_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
     id: str
     parent: str
     function: str
@@ -294,7 +295,8 @@ class Step(_message.Message):
     error: str
     spans: _containers.RepeatedCompositeFieldContainer[Span]
     invocation: str
-    def __init__(self, id: _Optional[str] = ..., parent: _Optional[str] = ..., function: _Optional[str] = ..., version: _Optional[int] = ..., worker: _Optional[str] = ..., start: _Optional[str] = ..., via: _Optional[str] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., error: _Optional[str] = ..., spans: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., invocation: _Optional[str] = ...) -> None: ...
+    name: str
+    def __init__(self, id: _Optional[str] = ..., parent: _Optional[str] = ..., function: _Optional[str] = ..., version: _Optional[int] = ..., worker: _Optional[str] = ..., start: _Optional[str] = ..., via: _Optional[str] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., error: _Optional[str] = ..., spans: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., invocation: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Log(_message.Message):
     __slots__ = ("invocation", "function", "worker", "stream", "text", "dropped_bytes")

@@ -17,7 +17,7 @@ LOCAL: AddMethod
 GLOBAL: AddMethod
 
 class InvokeRequest(_message.Message):
-    __slots__ = ("username", "actName", "arg", "data", "content_type", "timeout_s", "detach")
+    __slots__ = ("username", "actName", "arg", "data", "content_type", "timeout_s", "detach", "schedule")
     USERNAME_FIELD_NUMBER: _ClassVar[int]
     ACTNAME_FIELD_NUMBER: _ClassVar[int]
     ARG_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,7 @@ class InvokeRequest(_message.Message):
     CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     DETACH_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     username: str
     actName: str
     arg: str
@@ -32,7 +33,8 @@ class InvokeRequest(_message.Message):
     content_type: str
     timeout_s: float
     detach: bool
-    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., arg: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., timeout_s: _Optional[float] = ..., detach: _Optional[bool] = ...) -> None: ...
+    schedule: str
+    def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., arg: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., timeout_s: _Optional[float] = ..., detach: _Optional[bool] = ..., schedule: _Optional[str] = ...) -> None: ...
 
 class InvokeResponse(_message.Message):
     __slots__ = ("result", "data", "content_type", "id")
@@ -225,7 +227,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., show_env: _Optional[bool] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages", "requirements", "url")
+    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages", "requirements", "url", "known")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -242,6 +244,7 @@ class DescribeResponse(_message.Message):
     PACKAGES_FIELD_NUMBER: _ClassVar[int]
     REQUIREMENTS_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
     activity: Activity
     versions: _containers.RepeatedCompositeFieldContainer[Activity]
     missing: _containers.RepeatedScalarFieldContainer[str]
@@ -251,7 +254,8 @@ class DescribeResponse(_message.Message):
     packages: str
     requirements: _containers.RepeatedCompositeFieldContainer[Package]
     url: str
-    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[Package, _Mapping]]] = ..., url: _Optional[str] = ...) -> None: ...
+    known: str
+    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[Package, _Mapping]]] = ..., url: _Optional[str] = ..., known: _Optional[str] = ...) -> None: ...
 
 class Package(_message.Message):
     __slots__ = ("name", "version", "asked")

@@ -1,0 +1,138 @@
+"""`mee6 flow`: what a declared workflow looks like, and where its steps run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mee6.errors import InvalidInput
+from mee6tui.cli import completion, output, units
+from mee6tui.cli.groups import examples, group
+from mee6tui.cli.output import Column, column
+from mee6tui.cli.session import Session, connected
+
+if TYPE_CHECKING:
+    from mee6.declared.graph import Declaration, Graph
+    from mee6.declared.grouping import Known
+    from mee6.manifest import Manifest
+    from mee6.records import Description
+
+app = group("Look at declared workflows: their steps, and where these run.")
+
+
+@app.command(epilog=examples("mee6 flow show till", "mee6 flow show ./till", "mee6 flow show ./till --svg > till.svg"))
+@connected
+def show(
+    here: Session,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FOLDER",
+            help="A function, or a folder that is not added.",
+            autocompletion=completion.functions,
+        ),
+    ],
+    *,
+    svg: Annotated[bool, typer.Option("--svg", help="As an SVG picture.")] = False,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="As a Mermaid flowchart.")] = False,
+) -> None:
+    """Draw the steps of a declared workflow.
+
+    Each step waits for those above it that a line comes from. Of the steps below a switch those run that it chooses.
+    """
+    from mee6.declared import drawing
+    from mee6.declared.graph import graph_of
+
+    if "/" in what or Path(what, "activity.json").is_file():
+        from mee6.manifest import read
+
+        manifest = read(Path(what))
+    else:
+        manifest = _manifest(here.run(lambda client: client.describe(what)))
+    graph = graph_of(_declaration(manifest))
+    if svg:
+        output.write(drawing.svg_of(graph))
+    elif mermaid:
+        output.write(drawing.mermaid_of(graph))
+    elif here.for_people:
+        output.write(drawing.text_of(graph))
+    else:
+        output.show_one(here.form, {"name": manifest.name, "steps": drawing.facts_of(graph)}, list)
+
+
+@app.command(epilog=examples("mee6 flow explain till", "mee6 flow explain till -o json"))
+@connected
+def explain(
+    here: Session,
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.functions)],
+) -> None:
+    """Say which steps of a declared workflow share a worker, and why.
+
+    Group 0 is the worker that holds the workflow; any other group is sent to one other worker. It follows from how long
+    the steps took and how much they gave: two steps share a worker where that does not make the whole longer.
+    """
+    import msgspec
+
+    from mee6.declared.graph import graph_of
+    from mee6.declared.grouping import Known
+
+    found = here.run(lambda client: client.describe(name))
+    graph = graph_of(_declaration(_manifest(found)))
+    known = msgspec.json.decode(found.known, type=Known) if found.known else Known(0, {})
+    row = {"name": name, **msgspec.to_builtins(known)}
+    output.show_one(here.form, row, lambda: _story(graph, known))
+
+
+def _manifest(found: Description) -> Manifest:
+    from mee6.manifest import parse
+
+    return parse(found.function.manifest)
+
+
+def _declaration(manifest: Manifest) -> Declaration:
+    if manifest.declaration is None:
+        raise InvalidInput(f"{manifest.name!r} has code and no declared steps; what it did is in: mee6 trace")
+    return manifest.declaration
+
+
+def _story(graph: Graph, known: Known) -> Iterator[str]:
+    grouping = known.grouping
+    rows = []
+    for name, node in graph.nodes.items():
+        measure = known.measures.get(name)
+        where = "-" if grouping is None or node.step.is_switch else str(grouping.groups.get(name, "spread"))
+        rows.append({
+            "step": name,
+            "function": node.step.function or "switch",
+            "group": where,
+            "run": units.duration(round(measure.run_s * 1e9)) if measure else "-",
+            "gives": f"{measure.result_bytes:.0f} B" if measure else "-",
+            "calls": f"{measure.calls:.1f}" if measure and node.foreach is not None else "",
+        })  # fmt: skip
+    yield from output.table(rows, _COLUMNS)
+    yield ""
+    if grouping is None:
+        yield f"it ran {known.runs} times; after 3 runs its steps are put into groups, and until then each runs in the"
+        yield "worker that holds the workflow where that is free, else in another"
+        return
+    yield (
+        f"the longest way is estimated at {units.duration(round(grouping.takes_s * 1e9))}; "
+        f"with each step in a worker of its own, at {units.duration(round(grouping.spread_s * 1e9))}"
+    )
+    for merge in grouping.merges:
+        yield f"together  {merge.above} > {merge.below}: saves {units.duration(round(merge.saves_s * 1e9))}"
+    for apart in grouping.apart:
+        yield f"apart     {apart.above} > {apart.below}: {apart.why}"
+
+
+_COLUMNS: tuple[Column, ...] = (
+    column("STEP", "step"),
+    column("FUNCTION", "function"),
+    column("GROUP", "group", right=True),
+    column("RUN", "run", right=True),
+    column("GIVES", "gives", right=True),
+    column("CALLS", "calls", right=True),
+)
