@@ -1,4 +1,4 @@
-"""How long something takes, as a distribution: measured, one after another, side by side, the slowest of several.
+"""How long something takes, as a distribution: measured, one after another, side by side.
 
 A distribution is `POINTS` values in ascending order, each as likely as any other: the middle of each of as many equal
 shares of the probability. So sums and maxima of unlike things need no common grid, and tails keep their length.
@@ -53,31 +53,6 @@ class Distribution:
             values.append(value)
         return Distribution(_at_middles(values, shares))
 
-    def slowest_of(self, number: int) -> Distribution:
-        """The slowest of several that do not depend on each other: the distribution function to that power."""
-        if number <= 1:
-            return self
-        return Distribution(tuple(self.percentile(_middle(index) ** (1 / number)) for index in range(POINTS)))
-
-    def slowest_alike(self, number: int, same: float) -> Distribution:
-        """The slowest of several that share what made them slow: `F(x) * F(x | another <= x)^(number - 1)`.
-
-        Args:
-            same: how surely one that is not slower than x has another that is not either, beyond chance: 0 for
-                no likeness, 1 for the same duration always (`likeness` measures it).
-        """
-        # The conditional lies between F(x), which is chance, and 1, which is certainty.
-        size = len(self.values)
-        shares = []
-        for index in range(size):
-            reached = (index + 1) / size
-            shares.append(reached * (reached + (1 - reached) * same) ** (number - 1))
-        return Distribution(_at_middles(self.values, shares))
-
-    def times(self, factor: float) -> Distribution:
-        """With each value that much longer."""
-        return Distribution(tuple(value * factor for value in self.values))
-
 
 NOTHING: Final = Distribution((0.0,))
 """What takes no time."""
@@ -93,24 +68,6 @@ def measured(samples: Iterable[float]) -> Distribution:
     if not ordered:
         raise ValueError("nothing was measured")
     return Distribution(tuple(_between(ordered, _middle(index)) for index in range(POINTS)))
-
-
-def likeness(pairs: Sequence[tuple[float, float]]) -> float:
-    """How alike two that ran side by side are, from 0 (chance) to 1, over the runs in which both were measured.
-
-    What `Distribution.slowest_alike` wants: the mean over the deciles x of (F(y <= x given z <= x) - F(x)) / (1 - F(x)).
-    """
-    if not pairs:
-        return 0.0
-    both = sorted(value for pair in pairs for value in pair)
-    found = []
-    for decile in range(1, 10):
-        limit = _between(both, decile / 10)
-        under = sum(value <= limit for value in both) / len(both)
-        given = [(one, two) for pair in pairs for one, two in (pair, pair[::-1]) if one <= limit]
-        if given and under < 1:
-            found.append((sum(two <= limit for _one, two in given) / len(given) - under) / (1 - under))
-    return min(1.0, max(0.0, sum(found) / len(found))) if found else 0.0
 
 
 def _middle(index: int) -> float:

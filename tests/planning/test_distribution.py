@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mee6tui.planning.distribution import NOTHING, likeness, measured
+from mee6tui.planning.distribution import NOTHING, measured
 
 SHARES = (0.5, 0.9, 0.95)
 MANY = 40_000
@@ -41,41 +41,10 @@ def test_series_and_parallel_are_within_two_percent_of_a_simulation(one: str, ot
             assert told.percentile(share) == pytest.approx(simulated.percentile(share), rel=0.02)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("number", [2, 8])
-def test_the_slowest_of_several_is_within_three_percent_of_a_simulation(kind: str, number: int) -> None:
-    draw = draws(kind, 3)
-    told = measured(draw() for _ in range(MANY)).slowest_of(number)
-    simulated = measured(max(draw() for _ in range(number)) for _ in range(MANY // 4))
-    for share in SHARES:
-        assert told.percentile(share) == pytest.approx(simulated.percentile(share), rel=0.03)
-
-
-def test_steps_that_are_slow_together_need_the_model_that_knows_it() -> None:
-    source = random.Random(4)
-    runs = []
-    for _ in range(4_000):
-        common = source.lognormvariate(2, 0.6)
-        runs.append([common * source.uniform(0.98, 1.02) for _ in range(8)])
-    each = measured(value for run in runs for value in run)
-    simulated = measured(map(max, runs)).percentile(0.5)
-    same = likeness([(run[0], run[1]) for run in runs])
-    assert same > 0.9
-    assert each.slowest_alike(8, same).percentile(0.5) == pytest.approx(simulated, rel=0.12)
-    assert each.slowest_of(8).percentile(0.5) > simulated * 1.5
-
-
-def test_steps_that_have_nothing_to_do_with_each_other_are_not_alike() -> None:
-    source = random.Random(5)
-    assert likeness([(source.random(), source.random()) for _ in range(2_000)]) < 0.05
-    assert likeness([]) == 0.0
-
-
 def test_nothing_adds_nothing_and_nothing_measured_is_refused() -> None:
     some = measured([1.0, 2.0, 3.0])
     assert some.after(NOTHING) is some
     assert NOTHING.after(some) is some
-    assert some.times(2).mean == pytest.approx(some.mean * 2)
     with pytest.raises(ValueError, match="nothing was measured"):
         measured([])
 
@@ -88,7 +57,7 @@ DURATIONS = st.lists(st.floats(0, 1e6), min_size=1, max_size=50)
 def test_order_and_bounds_hold_whatever_was_measured(one: list[float], other: list[float]) -> None:
     a, b = measured(one), measured(other)
     longer, later = a.after(b), a.beside(b)
-    for found in (a, longer, later, a.slowest_of(3), a.slowest_alike(3, 0.5)):
+    for found in (a, longer, later):
         assert list(found.values) == sorted(found.values)
     assert longer.mean == pytest.approx(a.mean + b.mean, rel=0.01, abs=1)
     assert later.mean >= max(a.mean, b.mean) * 0.97 - 1
