@@ -223,7 +223,13 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
             ("description", manifest.get("description", "")),
             ("runtime", row["runtime"]),
             ("version", f"{row['version']} (added {row['added']}, {_size(row['size'])}, sha256 {row['sha256'][:12]})"),
-            ("calls", ", ".join(f"{name} (outflow {outflow})" for name, outflow in calls.items())),
+            ("steps", ", ".join(_steps(manifest))),
+            (
+                "calls",
+                ", ".join(
+                    name if manifest.get("steps") else f"{name} (outflow {outflow})" for name, outflow in calls.items()
+                ),
+            ),
             ("missing", ", ".join(found.missing)),
             ("env", ", ".join(f"{key}={value}" if show_env else key for key, value in sorted(found.env.items()))),
             ("packages", _packages(found)),
@@ -243,6 +249,13 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
         yield from output.table(
             rows, [_COLUMNS[2], _COLUMNS[4], _COLUMNS[5], Column("SHA256", lambda row: row["sha256"][:12])]
         )
+
+
+def _steps(manifest: dict[str, Any]) -> Iterator[str]:
+    """Those of a declared workflow, with their functions."""
+    for name, step in (manifest.get("steps") or {}).items():
+        function = step.get("function") or "switch"
+        yield name if name == function else f"{name} ({function})"
 
 
 @contextlib.contextmanager
