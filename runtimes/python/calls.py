@@ -22,6 +22,7 @@ from mee6.http import Body, Request
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
 from mee6.lane.messages import (
+    AnyMessage,
     Call,
     Function,
     Introduce,
@@ -123,6 +124,12 @@ class LaneBackend(Receiver):
             with self._lock:
                 self._tell()
 
+    def rest(self) -> list[AnyMessage]:
+        """What has come and was not taken; for whoever reads the lane from now on."""
+        messages = [message for message, _edge in self._tasks]
+        self._tasks.clear()
+        return messages
+
     def close(self) -> None:
         """Closes all direct lanes; for a fork."""
         for edge in self._edges.values():
@@ -205,7 +212,7 @@ class LaneBackend(Receiver):
             raise CallRefused("functions are called from main(arg) while it runs, not on import or after it returned")
         messages: list[Call] = []
         for name, arg in calls:
-            data, kind = _packed(name, arg)
+            data, kind = packed(name, arg)
             self._count += 1
             messages.append(Call(f"{invocation.id}.{self._count}", invocation.id, name, data, kind))
         self._open.update([message.id for message in messages])
@@ -220,7 +227,7 @@ class LaneBackend(Receiver):
             return None
         if len(invocation.chain) >= MAX_DEPTH:
             return None
-        data, kind = _packed(*call)
+        data, kind = packed(*call)
         self._count += 1
         number = f"{invocation.id}.{self._count}"
         self._untold.calls(edge.number, number)
@@ -400,7 +407,13 @@ def _settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
         future.set_result(outcome)
 
 
-def _packed(name: str, arg: Any) -> tuple[bytes, str]:
+def packed(name: str, arg: Any) -> tuple[bytes, str]:
+    """A call's argument as it travels, and its content type.
+
+    Raises:
+        TooLarge: it is over the limit.
+        InvalidInput: there is no form in which it could travel.
+    """
     data, kind = pack(arg)
     if len(data) > MAX_ARG_BYTES:
         raise TooLarge(f"the argument for {name!r} is {len(data)} bytes, over the limit of {MAX_ARG_BYTES}")
