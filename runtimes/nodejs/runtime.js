@@ -230,7 +230,7 @@ class Runtime {
       case "credit":
         return this.#running.get(message.id)?.streams.took(message);
       case "cancel":
-        return this.#running.get(message.id)?.callOff();
+        return this.#callOff(this.#running.get(message.id));
       case "handover":
         return void this.#handedOver(message);
       case "goodbye":
@@ -345,6 +345,10 @@ class Runtime {
     }
     if (invocation.isOneOfMany) this.#store.run(invocation, () => this.#call(invocation, main, arg));
     else this.#call(invocation, main, arg);
+  }
+
+  #callOff(invocation) {
+    if (invocation !== undefined) this.#store.run(invocation, () => invocation.callOff());
   }
 
   #call(invocation, main, arg) {

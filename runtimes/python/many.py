@@ -55,7 +55,7 @@ Settle = Callable[[Outcome], None]
 class Running:
     """One invocation."""
 
-    __slots__ = ("body", "count", "deadline", "folder", "invocation", "is_called_off", "open", "request", "task", "writer")
+    __slots__ = ("began", "body", "count", "deadline", "folder", "invocation", "is_called_off", "open", "request", "task", "writer")
 
     def __init__(self, invocation: Invoke, function: Function, streams: Streams) -> None:
         self.invocation = invocation
@@ -69,6 +69,7 @@ class Running:
         self.request: Request | None = None
         self.folder: Path | None = None
         self.task: asyncio.Task[None] | None = None
+        self.began = False
         self.is_called_off = False
 
 
@@ -142,7 +143,8 @@ class Many:
             case Cancel(id=number):
                 if (running := self._running.get(number)) is not None and running.task is not None:
                     running.is_called_off = True
-                    running.task.cancel()
+                    if running.began:  # else it would never come to its report
+                        running.task.cancel()
             case Handover():
                 self._loop.remove_reader(self.lane.fileno())
                 self._hand_over(message)
@@ -165,16 +167,17 @@ class Many:
     async def _run(self, running: Running, name: str) -> None:
         _RUNNING.set(running)
         WRITER.set(running.writer)
+        running.began = True
         message = running.invocation
         try:
-            report = await self._outcome(running, name)
-        except asyncio.CancelledError as error:
-            fault = faults.of_exception(error, name)
             if running.is_called_off:
+                raise asyncio.CancelledError
+            report = await self._outcome(running, name)
+        except BaseException as error:
+            fault = faults.of_exception(error, name, self._full)
+            if running.is_called_off and isinstance(error, asyncio.CancelledError):
                 fault = Fault("cancelled", "it was called off", function=name)
             report = Report(message.id, fault=fault)
-        except BaseException as error:
-            report = Report(message.id, fault=faults.of_exception(error, name, self._full))
         self._end(running)
         with suppress(OSError):  # the lane has ended, and with it this process soon
             self.lane.send(*self.output.end(running.writer), report)
