@@ -270,9 +270,9 @@ class Shell:
     def _bind(self, seat: Seat, job: Job) -> bool:
         """Shows the job's code and storage in the worker, unless they are there; False for a worker that is gone."""
         plan = seat.plan
-        if plan is not None and plan.digest == job.plan.digest:
-            if seat.bound_flow == (job.flow_of or seat.worker) or len(seat.jobs) > 1:
-                return True
+        is_held = plan is not None and plan.digest == job.plan.digest
+        if is_held and (seat.bound_flow == (job.flow_of or seat.worker) or len(seat.jobs) > 1):
+            return True
         try:
             self._bindings.bind(seat, job)
         except (Mee6Error, OSError, RecursionError) as error:  # a function may have spoilt its worker's folders
@@ -398,7 +398,8 @@ class Shell:
     def _reported(self, seat: Seat, peer: Peer, report: Report) -> None:
         job = seat.jobs.get(report.id) or seat.jobs.get(report.id.removeprefix("load/"))
         if job is None or peer is not seat.peer:  # the answer to something that was called off
-            if peer is seat.peer and seat.ending.pop(report.id, None):
+            if peer is seat.peer and report.id in seat.ending:
+                del seat.ending[report.id]
                 self.tell(ev.CalledOff(seat.worker, report.id))
                 self._show(seat)
             return

@@ -9,8 +9,8 @@ many more are worth it as let those that wait be served within the time in which
 worker that is in use serves them as soon otherwise. Who has waited for that long is held back no longer, whatever
 the estimates say: so the rule costs nobody more than the start that it saves, once over.
 
-Source: Nightcore (ASPLOS 2021) and its `concurrency_limit`. Not taken over: the mean of inverse gaps between arrivals, which
-overestimates the rate of what comes in bursts; here arrivals are counted, and the count fades. No clock.
+Source: Nightcore (ASPLOS 2021) and its `concurrency_limit`. Not taken over: the mean of inverse gaps between arrivals,
+which overestimates the rate of what comes in bursts; here arrivals are counted, and the count fades. No clock.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ class Scheduler:
     def _abort(self, invocation: Invocation, how: InvocationEvent, fault: Fault) -> None:
         """Ends an invocation from outside.
 
-        What runs alone in a worker is stopped with it. Where a runtime takes several at once, it is told to end this one.
+        What runs alone in a worker is stopped with it. A runtime that takes several at once is told to end this one.
         """
         worker = self._leased_to(invocation.worker, invocation.id)
         self._out.append(ev.Complete(invocation.id, fault))
@@ -215,8 +215,8 @@ class Scheduler:
 
     def _lose(self, worker: Worker, fault: Fault) -> None:
         """Deals with all invocations of a worker that is about to end."""
-        if fault.code == "function_exited" and len(worker.leases) + len(worker.ending) > 1:
-            message = f"{fault.message}; it ran several at once, and which of them ended it cannot be told"
+        if fault.code == "function_exited" and worker.slots > 1:
+            message = f"{fault.message}; its process takes several at once, and which of them ended it cannot be told"
             fault = Fault("worker_lost", message, fault.function)
         for invocation in reversed(list(worker.leases.values())):
             if invocation.id in self.invocations:  # not ended together with its caller

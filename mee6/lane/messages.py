@@ -77,7 +77,7 @@ class Function(Frame, frozen=True, gc=False):
     packages: str = ""
     """The folder of what it depends on, as seen from inside the worker; empty for nothing."""
     concurrency: int = 1
-    """`Invoke`s that come without awaiting each other's `Report`, to a runtime that is `many`, on the agent's own lane."""
+    """`Invoke`s that may come before each other's `Report`: to a runtime that is `many`, on the agent's own lane."""
 
 
 class Span(Frame, frozen=True, gc=False):

@@ -1,8 +1,8 @@
 """What the invocations of a process print that runs several at once, each as `Log` frames of its own.
 
 `sys.stdout` and `sys.stderr` ask a context variable who writes: each invocation's task has its own, and so has what it
-starts with `asyncio.create_task` or `asyncio.to_thread`. Text of anybody else goes to the process's own descriptors, and
-with it to the worker's log. Whole lines go out at once while that is seldom, else a few times in a second.
+starts with `asyncio.create_task` or `asyncio.to_thread`. Text of anybody else goes to the process's own descriptors and
+so to the worker's log. Whole lines go out at once while that is seldom, else a few times in a second.
 """
 
 from __future__ import annotations

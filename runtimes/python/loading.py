@@ -58,8 +58,8 @@ def load(function: Function) -> Callable[[Any], Any]:
         )
     if function.concurrency > 1 and not _is_async(main):
         raise LoadFailed(
-            f"cannot load {function.name!r}: its concurrency is {function.concurrency}, but its main is not async: it would "
-            "take one at a time; define: async def main(arg), or leave concurrency out",
+            f"cannot load {function.name!r}: its concurrency is {function.concurrency}, but its main is not async: it "
+            "would take one at a time; define: async def main(arg), or leave concurrency out",
             function=function.name,
         )
     if _takes_nothing(main):

@@ -1,9 +1,9 @@
 """The Python runtime of a function that takes several invocations at once, on one event loop.
 
-Each is a task with its own context variables, which tell `mee6.context`, `mee6.request`, `mee6.scratch`, calls and output
-whose they are; what the function starts with `asyncio.create_task` or `asyncio.to_thread` inherits them. A `Cancel` cancels
-the task. There is no `mee6.flow` here and no `cur`: neither would be one invocation's own. What blocks the loop blocks
-all, so the blocking `mee6.invoke` is refused on it.
+Each is a task with its own context variables, which tell `mee6.context`, `mee6.request`, `mee6.scratch`, calls and
+output whose they are; what it starts with `asyncio.create_task` or `asyncio.to_thread` inherits them. A `Cancel`
+cancels the task. There is no `mee6.flow` here and no `cur`: neither would be one invocation's own. What blocks the
+loop blocks all, so the blocking `mee6.invoke` is refused on it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,19 @@ Settle = Callable[[Outcome], None]
 class Running:
     """One invocation."""
 
-    __slots__ = ("began", "body", "count", "deadline", "folder", "invocation", "is_called_off", "open", "request", "task", "writer")
+    __slots__ = (
+        "began",
+        "body",
+        "count",
+        "deadline",
+        "folder",
+        "invocation",
+        "is_called_off",
+        "open",
+        "request",
+        "task",
+        "writer",
+    )
 
     def __init__(self, invocation: Invoke, function: Function, streams: Streams) -> None:
         self.invocation = invocation
@@ -154,6 +166,8 @@ class Many:
                 self.lane.send(Introduced(number, ready=False))
             case Goodbye():
                 self._leave()
+            case _:
+                return  # what no server sends to a runtime that has loaded
 
     # One invocation -------------------------------------------------------------------------------------
 
@@ -170,8 +184,6 @@ class Many:
         running.began = True
         message = running.invocation
         try:
-            if running.is_called_off:
-                raise asyncio.CancelledError
             report = await self._outcome(running, name)
         except BaseException as error:
             fault = faults.of_exception(error, name, self._full)
@@ -186,6 +198,8 @@ class Many:
 
     async def _outcome(self, running: Running, name: str) -> Report:
         message = running.invocation
+        if running.is_called_off:
+            raise asyncio.CancelledError
         try:
             arg = unpack(message.arg, message.content_type)
         except InvalidInput as error:
@@ -232,7 +246,7 @@ class Many:
         """See `mee6.sdk.Backend`."""
         loop = asyncio.get_running_loop()
         waiting: list[asyncio.Future[Outcome]] = [loop.create_future() for _call in calls]
-        self._send(calls, [partial(loop.call_soon_threadsafe, _resolve, future) for future in waiting])
+        self._send(calls, [partial(_resolve_soon, future) for future in waiting])
         return list(waiting)
 
     def _send(self, calls: Sequence[CallTo], waiting: Sequence[Callable[[Outcome], Any]]) -> None:
@@ -253,7 +267,9 @@ class Many:
 
     def flow(self) -> Path:
         """See `mee6.sdk.Backend`."""
-        raise Conflict("a function that takes several invocations at once has no mee6.flow; mee6.scratch is each one's own")
+        raise Conflict(
+            "a function that takes several invocations at once has no mee6.flow; mee6.scratch is each one's own"
+        )
 
     def scratch(self) -> Path:
         """See `mee6.sdk.Backend`."""
@@ -306,6 +322,10 @@ class Many:
 async def _one_by_one(items: Iterable[Any]) -> AsyncIterator[Any]:
     for item in items:
         yield item
+
+
+def _resolve_soon(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    future.get_loop().call_soon_threadsafe(_resolve, future, outcome)
 
 
 def _resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""Several invocations at once in one process: each has its own context, output, storage, calls and end. In both languages."""
+"""Several invocations at once in one process: each has its own context, output, storage, calls and end."""
 
 from __future__ import annotations
 

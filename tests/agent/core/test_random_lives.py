@@ -437,9 +437,7 @@ class RandomLives(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(list(self.workers)))
         had = list(self.core.fleet.workers[name].leases.values())
         again = {
-            one.id: code == "worker_lost"
-            and one.state is InvocationState.STARTING
-            and one.attempts + 1 < MAX_ATTEMPTS
+            one.id: code == "worker_lost" and one.state is InvocationState.STARTING and one.attempts + 1 < MAX_ATTEMPTS
             for one in had
         }
         self.tell(ev.WorkerLost(name, Fault(code, "killed")))
