@@ -76,6 +76,7 @@ def test_those_that_come_while_it_loads_or_wakes_wait_for_it_and_start_no_other(
     play.oblige()
     for name in "abcd":
         play.finish(name)
+    play.tell(ev.EvictAsked("w2"))
     play.wait(2 * SECOND)
     play.oblige()
     for name in "efg":
