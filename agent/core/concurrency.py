@@ -23,8 +23,11 @@ FADE_NS: Final = 2_000_000_000
 """The time in which an arrival's weight falls to 1/e: the rate is an average over about as long."""
 MIN_SAMPLES: Final = 8
 """Runs to have seen before anything is held back by what they took."""
-WEIGHT: Final = 1 / 32
-"""Of the newest run in the average; the first 32 weigh the same."""
+EVEN: Final = 32
+"""Runs that weigh the same in the average: the first."""
+WEIGHT: Final = 1 / EVEN
+"""Of the newest run, afterwards."""
+_FADE: Final = 1 / FADE_NS
 KEPT: Final = 2048
 """Functions of which estimates are kept."""
 
@@ -47,13 +50,13 @@ class Estimate:
 
     def arrived(self, now: int) -> None:
         """Counts an arrival."""
-        self._arrivals = self._arrivals * exp((self.arrived_at - now) / FADE_NS) + 1.0
+        self._arrivals = self._arrivals * exp((self.arrived_at - now) * _FADE) + 1.0
         self.arrived_at = now
 
     def ran(self, took: int) -> None:
         """Takes note of what a run took."""
         self.samples += 1
-        self.time += (took - self.time) * max(WEIGHT, 1 / self.samples)
+        self.time += (took - self.time) * (WEIGHT if self.samples > EVEN else 1 / self.samples)
 
     def loaded(self, took: int) -> None:
         """Takes note of what a load took."""

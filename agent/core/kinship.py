@@ -22,18 +22,19 @@ class Kinship:
     """
 
     invocations: Mapping[str, Invocation]
-    _callees: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    callees: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Caller -> the calls that it has out; nothing in it while nobody calls."""
 
     def made(self, invocation: Invocation) -> None:
         """A call was accepted."""
-        self._callees[invocation.caller].add(invocation.id)
+        self.callees[invocation.caller].add(invocation.id)
 
     def ended(self, invocation: Invocation, now: int) -> set[str]:
         """An invocation has ended; the calls that it still has out."""
         self.goes_on(invocation, now)
-        if invocation.caller in self._callees:
-            self._callees[invocation.caller].discard(invocation.id)
-        return self._callees.pop(invocation.id, set())
+        if invocation.caller in self.callees:
+            self.callees[invocation.caller].discard(invocation.id)
+        return self.callees.pop(invocation.id, set())
 
     def waits(self, invocation: Invocation, now: int) -> None:
         """A call has no worker that runs it, from now on."""

@@ -159,14 +159,17 @@ class Scheduler:
         worker = self._leased_to(event.worker, event.invocation)
         if worker is None or invocation is None:
             return  # the answer to something that was called off
-        is_last = len(worker.leases) == 1 and not worker.ending
+        is_last = worker.slots == 1 or (len(worker.leases) == 1 and not worker.ending)
         worker.take(WorkerEvent.RELEASED if is_last else WorkerEvent.LEFT, self._now)
-        self._unlease(worker, invocation)
+        estimate = invocation.estimate
+        estimate.executing -= 1
+        del worker.leases[event.invocation]
+        if is_last:
+            self._released(worker)
         worker.invocations += 1
         self._end(invocation, InvocationEvent.SUCCEEDED if event.ok else InvocationEvent.FAILED)
-        kind, start, end = invocation.spans[-1]
-        if kind == "run":
-            invocation.estimate.ran(end - start - invocation.stalled)
+        _run, start, end = invocation.spans[-1]
+        estimate.ran(end - start - invocation.stalled)
         if is_last:
             self._idle(worker)
         else:
@@ -179,6 +182,8 @@ class Scheduler:
         invocation.machine.take(how)
         invocation.end_span(self._now)
         del self.invocations[invocation.id]
+        if not self._kin.callees:  # nothing calls: nearly always
+            return
         for callee in self._kin.ended(invocation, self._now):
             if orphan := self.invocations.get(callee):
                 self._abort(orphan, InvocationEvent.CANCELLED, Fault("cancelled", "its caller has ended"))
@@ -319,8 +324,8 @@ class Scheduler:
 
     def _released(self, worker: Worker) -> None:
         self.capacity.give_back(worker.lease_depth)
-        worker.closed = False
-        if worker.offered:
+        if worker.slots > 1:
+            worker.closed = False
             self.fleet.offer(worker)
 
     def _has_room(self, worker: Worker) -> None:
