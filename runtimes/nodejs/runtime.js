@@ -223,7 +223,7 @@ class Runtime {
       case "invoke":
         return this.#invoke(message, lane, null);
       case "result":
-        return this.#running.get(message.id.slice(0, message.id.lastIndexOf(".")))?.answered(message);
+        return this.#running.get(message.id.slice(0, message.id.lastIndexOf(".")))?.answered(message, message.putBack);
       case "introduce":
         return this.#edges.introduced(message);
       case "chunk":

@@ -7,7 +7,6 @@ from typing import Any
 from mee6.content import pack
 from mee6.errors import InvalidInput
 from mee6.http import Response
-from mee6.lane.codec import MAX_FRAME_BYTES
 from mee6.lane.messages import Fault, Report
 from mee6.lane.messages import Response as LaneResponse
 
@@ -31,7 +30,6 @@ def report_of(
         data, kind = pack(value)
     except InvalidInput as error:
         return refused(number, name, f"{name!r} returned what cannot be sent: {error.message}")
-    limit = min(limit, MAX_FRAME_BYTES - (64 << 10))
     if len(data) > limit:
         return refused(number, name, f"the result of {name!r} is {len(data)} bytes, over the limit of {limit}")
     return Report(number, data, content_type or kind, response=response)

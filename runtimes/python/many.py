@@ -109,7 +109,7 @@ class Many:
     ) -> None:
         self.lane = lane
         self.output = Attributed(lane, limits.log_bytes)
-        self._limits = limits
+        self._result_bytes = limits.result_bytes
         self._act = act
         self._full = full
         self._hand_over = hand_over
@@ -218,7 +218,7 @@ class Many:
                     return refused(message.id, name, f"{name!r} gave what cannot be sent: {error}")
                 return Report(message.id)
             value = whole_of([item async for item in items])
-        return report_of(message.id, name, value, content_type, response, self._limits.result_bytes)
+        return report_of(message.id, name, value, content_type, response, self._result_bytes)
 
     def _end(self, running: Running) -> None:
         del self._running[running.invocation.id]
@@ -230,6 +230,10 @@ class Many:
             settle(over)
 
     # The SDK's backend ----------------------------------------------------------------------------------
+
+    def invoke(self, name: str, arg: Any) -> Any:
+        """See `mee6.sdk.Backend`; for threads other than the loop's."""
+        return self.run((CallTo(name, arg),))[0].unwrap()
 
     def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         """See `mee6.sdk.Backend`; for threads other than the loop's."""

@@ -20,6 +20,7 @@ from mee6.content import unpack
 from mee6.errors import InvalidInput, LoadFailed, ProtocolError
 from mee6.http import is_stream
 from mee6.lane.blocking import BlockingLane
+from mee6.lane.codec import MAX_FRAME_BYTES
 from mee6.lane.messages import (
     Fault,
     Function,
@@ -44,6 +45,8 @@ from runtimes.python.scratch import Scratch
 from runtimes.python.streams import Unsendable
 
 EXIT_BROKEN: Final = 70
+PLAIN: Final = frozenset({str, bytes, int, float, bool, type(None), dict, list, tuple})
+"""Of most results, which need not be looked at more closely."""
 HANDOVER_S: Final = 0.8
 """For reaching the agent and being welcomed; less than the proxy waits."""
 
@@ -61,9 +64,9 @@ def serve(lane: socket.socket) -> NoReturn:
 class _Runtime:
     def __init__(self, sock: socket.socket) -> None:
         self._lane = BlockingLane(sock)
-        self._limits = Limits()
+        self._result_bytes = Limits().result_bytes
         self._backend = LaneBackend(self._lane, self._leave)
-        self._output = Output(self._lane, self._limits.log_bytes)
+        self._output = Output(self._lane, Limits().log_bytes)
         self._output.preface = self._backend.preface
         self._loop: asyncio.AbstractEventLoop | None = None
         self._function: Function | None = None
@@ -103,7 +106,7 @@ class _Runtime:
         sdk.install(None)
 
     def _welcomed(self, welcome: Welcome) -> None:
-        self._limits = welcome.limits
+        self._result_bytes = min(welcome.limits.result_bytes, MAX_FRAME_BYTES - (64 << 10))
         self._output.limit = welcome.limits.log_bytes
         if self._scratch is None:  # the agent's welcome, after a handover, is about the same worker
             self._scratch = self._backend.folders = Scratch(welcome.act)
@@ -125,7 +128,7 @@ class _Runtime:
         """Loads a function that takes several at once, and serves it; returns where it could not be loaded."""
         many = self._many = Many(
             self._lane,
-            self._limits,
+            Limits(self._result_bytes, self._output.limit),
             self._scratch.act if self._scratch is not None else "/act",
             lambda: self._scratch.full() if self._scratch is not None else "",
             self._hand_over,
@@ -164,14 +167,14 @@ class _Runtime:
             self._backend.report(Report(message.id, fault=fault), [], edge)
             return
         if self._scratch is not None:
-            if edge is None:
+            if edge is None and len(message.chain) == 1:
                 self._scratch.enter()
             else:
                 self._scratch.swap_in()
         self._output.begin(message.id)
         try:
             value = main(arg)
-            if hasattr(value, "__await__"):
+            if type(value) not in PLAIN and hasattr(value, "__await__"):
                 value = self._awaited(value)
             report = self._answer(message, function.name, value)
         except BaseException as error:
@@ -185,7 +188,7 @@ class _Runtime:
     def _answer(self, message: Invoke, name: str, value: Any) -> Report:
         number = message.id
         value, content_type, response = parts(value)
-        if is_stream(value):
+        if type(value) not in PLAIN and is_stream(value):
             streams = self._backend.streams
             if message.window:
                 try:
@@ -194,7 +197,7 @@ class _Runtime:
                     return refused(number, name, f"{name!r} gave what cannot be sent: {error}")
                 return Report(number)
             value = streams.gathered(value, self._awaited)
-        return report_of(number, name, value, content_type, response, self._limits.result_bytes)
+        return report_of(number, name, value, content_type, response, self._result_bytes)
 
     def _awaited(self, value: Any) -> Any:
         loop = self._loop
