@@ -179,7 +179,7 @@ def _checked(manifest: Manifest, raw: bytes) -> Manifest:
         )
         demand(
             manifest.concurrency == 1 or dependency.outflow == "always",
-            f"concurrency is {manifest.concurrency}, but {name!r} would run in its own worker, which runs one at "
+            f"concurrency is {manifest.concurrency}, but {name!r} may run in its caller's worker, which runs one at "
             f"a time; give {name!r} the outflow 'always', or leave concurrency out",
             "concurrency",
         )

@@ -165,6 +165,18 @@ async def test_when_the_process_exits_all_are_told_that_it_was_shared(
     assert await client.invoke("many", "call again") == "AGAIN"
 
 
+async def test_the_demand_that_the_rule_goes_by_is_shown(agent: Agent, client: Client, tmp_path: Path) -> None:
+    await client.add(write_function(tmp_path, "inner", INNER))
+    for _ in range(3):
+        await client.invoke("inner", "x")
+    demand = (await client.describe("inner")).demand
+    assert demand is not None
+    assert (demand.samples, demand.executing) == (3, 0)
+    assert 0 < demand.rate < 3
+    assert 0 < demand.time_s < 1
+    assert demand.tau == pytest.approx(demand.rate * demand.time_s)
+
+
 async def test_output_is_told_by_invocation(agent: Agent, client: Client, tmp_path: Path, language: str) -> None:
     await prepare(client, tmp_path, language)
     await client.invoke("many", "hello x")
