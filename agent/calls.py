@@ -66,7 +66,8 @@ class Calls:
             peer.send(Result(call.id, fault=Fault("call_refused", f"{job.chain[0]!r} {why}", function=job.name)))
             return
         fan_out.opened(len(call.arg))
-        fan_out.together.asked(call.group)
+        group = f"{job.id}:{call.group}" if call.group else ""  # what a worker says counts within its own invocation
+        fan_out.together.asked(group)
         job.open_calls[call.id] = len(call.arg)
         plan = job.plan.sub(call.name)
         timeout_s = plan.root.manifest.timeout_s or self._timeout_s
@@ -83,7 +84,7 @@ class Calls:
             deadline=min(job.deadline, now + int(timeout_s * 1e9)),
             # Of several invocations in one worker none has its storage for itself: what they call brings its own.
             flow_of=seat.bound_flow if job.plan.root.manifest.concurrency == 1 else "",
-            answer=lambda answer: self._answered(peer, job, nested, answer, call.group),
+            answer=lambda answer: self._answered(peer, job, nested, answer, group),
             parent=call.invocation,
             caller=job.id,
         )
