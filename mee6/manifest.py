@@ -104,6 +104,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     env: dict[str, str] = {}
     http: Http = BY_HTTP
     description: str = ""
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    """Invocations that one worker's runtime takes at once; more than one needs an async function, whose calls, if it
+    makes any, all run in other workers."""
     steps: dict[str, Step] = {}
     """Of a declared workflow, which has no code of its own; `dependencies` are then the steps' functions."""
     output: Any = msgspec.UNSET
@@ -191,6 +194,12 @@ def _checked(manifest: Manifest, raw: bytes) -> Manifest:
             f"dependency {name!r} has outflow {dependency.outflow!r}; use 'no', 'always' or 'optional:<number>'",
             *("dependencies", name, "outflow"),
         )
+        demand(
+            manifest.concurrency == 1 or dependency.outflow == "always",
+            f"concurrency is {manifest.concurrency}, but {name!r} may run in its caller's worker, which runs one at "
+            f"a time; give {name!r} the outflow 'always', or leave concurrency out",
+            "concurrency",
+        )
     for method in manifest.http.methods:
         demand(method in METHODS, f"http.methods has {method!r}; use of {', '.join(METHODS)}", "http", "methods")
     for origin in manifest.http.cors:
@@ -217,6 +226,7 @@ def _derived(manifest: Manifest, demand: Callable[..., None]) -> Manifest:
         "dependencies are derived from 'steps'; take them out",
         "dependencies",
     )
+    demand(manifest.concurrency == 1, "concurrency is of a function with code; a step has its own", "concurrency")
     demand(manifest.http.body == "whole", "http.body of a declared workflow can only be 'whole'", "http", "body")
     for path, complaint in faults(declaration, manifest.name):
         demand(False, complaint, *path)

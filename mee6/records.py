@@ -71,6 +71,21 @@ class FunctionStats(msgspec.Struct, frozen=True):
     p99_ms: float
 
 
+class Demand(msgspec.Struct, frozen=True):
+    """How many of a function's invocations are under way on average where nobody waits: an estimate."""
+
+    rate: float
+    """Invocations that come, a second."""
+    time_s: float
+    """From the call to the end, without the time that its own calls waited for a worker."""
+    tau: float
+    """Their product."""
+    samples: int
+    """Runs that have been measured."""
+    executing: int
+    """Under way now."""
+
+
 class Package(msgspec.Struct, frozen=True):
     """One package that a function depends on."""
 
@@ -97,6 +112,8 @@ class Description(msgspec.Struct, frozen=True):
     """What they are; those asked for first."""
     url: str = ""
     """Where it is reached over HTTP; empty where the agent does not serve that."""
+    demand: Demand | None = None
+    """None from an older agent."""
     known: str = ""
     """Of a declared workflow, as JSON: `mee6.declared.grouping.Known`."""
 
@@ -159,6 +176,10 @@ class Node(msgspec.Struct, frozen=True):
     stopping: bool = False
     http: str = ""
     """Where it serves HTTP, as host:port; empty for nowhere."""
+    wait_for_busy: bool = False
+    """Invocations wait for a worker in use that will be free before another would be ready."""
+    order: str = ""
+    """Who is served first of those that wait: `arrival` or `deadline`."""
 
 
 class Pool(msgspec.Struct, frozen=True):

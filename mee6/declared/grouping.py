@@ -117,6 +117,8 @@ class _Search:
         self._group = {name: n for n, name in enumerate(graph.nodes, 1)} | dict.fromkeys(_ENDS, HERE)
         self._merges: list[Merge] = []
         self._apart: dict[tuple[str, str], str] = {}
+        self._tried: set[tuple[int, int, int, int]] = set()
+        """Pairs of groups, with their sizes, that may not be merged: not tried again until one of them grows."""
         self._spread_s = self._schedule(self._group)[0]
 
     def run(self) -> None:
@@ -154,6 +156,10 @@ class _Search:
         lines = [(above, below) for above, below in among if self._group[above] != self._group[below]]
         for above, below in sorted(lines, key=lambda line: -self._line_s(line[0], line[1], places)):
             kept, gone = sorted((self._group[above], self._group[below]))
+            sizes = list(self._group.values())
+            pair = kept, gone, sizes.count(kept), sizes.count(gone)
+            if pair in self._tried:
+                continue
             merged = {name: kept if group == gone else group for name, group in self._group.items()}
             members = [name for name, group in merged.items() if group == kept and name not in _ENDS]
             why = self._refused(members)
@@ -162,6 +168,7 @@ class _Search:
                 why = f"it would take {(merged_s - takes_s) * 1e3:.2f} ms longer: they could not run side by side"
             if why:
                 self._apart.setdefault((above, below), why)
+                self._tried.add(pair)
                 continue
             self._merges.append(Merge(above, below, takes_s - merged_s))
             self._group = merged

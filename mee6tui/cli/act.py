@@ -23,7 +23,7 @@ from mee6tui.cli.several import Several, say
 
 if TYPE_CHECKING:
     from mee6.client import Client, Line, Progress
-    from mee6.records import Added, Description, Function
+    from mee6.records import Added, Demand, Description, Function
 
 app = group("Add functions, run them and look at them.")
 
@@ -211,6 +211,12 @@ def _packages(found: Description) -> str:
     return ", ".join(asked) + (f" (and {rest} that {'it needs' if len(asked) == 1 else 'they need'})" if rest else "")
 
 
+def _demand(demand: Demand) -> str:
+    """`20 a second x 10 ms = 0.2 at once on average, 1 now`."""
+    rate, time_ms = f"{demand.rate:.3g} a second", f"{demand.time_s * 1e3:.3g} ms"
+    return f"{rate} x {time_ms} = {demand.tau:.3g} at once on average, {demand.executing} now"
+
+
 def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
     row, stats = _row(found.function), found.stats
     manifest = row["manifest"] or {}
@@ -223,7 +229,13 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
             ("description", manifest.get("description", "")),
             ("runtime", row["runtime"]),
             ("version", f"{row['version']} (added {row['added']}, {_size(row['size'])}, sha256 {row['sha256'][:12]})"),
-            ("calls", ", ".join(f"{name} (outflow {outflow})" for name, outflow in calls.items())),
+            ("steps", ", ".join(_steps(manifest))),
+            (
+                "calls",
+                ", ".join(
+                    name if manifest.get("steps") else f"{name} (outflow {outflow})" for name, outflow in calls.items()
+                ),
+            ),
             ("missing", ", ".join(found.missing)),
             ("env", ", ".join(f"{key}={value}" if show_env else key for key, value in sorted(found.env.items()))),
             ("packages", _packages(found)),
@@ -234,6 +246,7 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
                 "starts",
                 f"{stats.cold} cold, {stats.prewarmed} prewarmed, {stats.warm} warm" if stats.invocations else "",
             ),
+            ("demand", _demand(found.demand) if found.demand and found.demand.samples else ""),
             ("latency", f"p50 {stats.p50_ms:.3g} ms, p99 {stats.p99_ms:.3g} ms" if stats.invocations else ""),
         ]
     )
@@ -243,6 +256,13 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
         yield from output.table(
             rows, [_COLUMNS[2], _COLUMNS[4], _COLUMNS[5], Column("SHA256", lambda row: row["sha256"][:12])]
         )
+
+
+def _steps(manifest: dict[str, Any]) -> Iterator[str]:
+    """Those of a declared workflow, with their functions."""
+    for name, step in (manifest.get("steps") or {}).items():
+        function = step.get("function") or "switch"
+        yield name if name == function else f"{name} ({function})"
 
 
 @contextlib.contextmanager

@@ -7,12 +7,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mee6.declared.parts import Part
+from mee6.declared.graph import Graph
+from mee6.declared.parts import Layout, Part
+from mee6.declared.run import Begin, CallEnded, Finish, FlowRun, Start
 from mee6.declared.values import Value, packed
 from mee6.lane.messages import JSON, TEXT, Call, Fault, Function, Invoke, Load, Report, Result, Step, Steps, Welcome
 from mee6.manifest import parse
 from proxy.table import RuntimeState
+from tests.declared.play import simulate
+from tests.declared.test_run import functions, graphs
 from tests.proxy.play import Play, function
 
 A, B, C = function("a"), function("b"), function("c")
@@ -232,3 +238,51 @@ def test_a_second_invocation_while_one_runs_is_refused() -> None:
     play.begin()
     play.begin()
     assert play.to_agent() == [Report("i", fault=Fault("conflict", "the worker is busy"))]
+
+
+SUM = function("sum")
+
+
+@settings(max_examples=80, deadline=None)
+@given(graphs(), st.data())
+def test_whatever_the_graph_and_whoever_answers_next_it_comes_to_what_it_must(of: Graph, data: st.DataObject) -> None:
+    steps = msgspec.to_builtins({name: node.step for name, node in of.nodes.items()})
+    play = Flow(steps, SUM, output={name: f"${name}" for name in steps}, maxParallelism=data.draw(st.integers(1, 3)))
+    groups = {name: data.draw(st.sampled_from([0, 0, 1, 2])) for name in of.nodes} if data.draw(st.booleans()) else {}
+    play.begin(1, groups)
+    away: dict[str, Call] = {}
+    while not isinstance(play.last and play.to_agent() and play.to_agent()[-1], Report):
+        away |= {call.id: call for call in play.sent(Call) if call.id not in away}
+        here = sorted(play.core._calls.steps)
+        waiting = sorted(number for number in away if number in play.core._flow._asked)
+        number = data.draw(st.sampled_from([*here, *waiting]))
+        if number in waiting:
+            play.agent(answer(of, away[number]))
+        else:
+            step = play.core._calls.steps[number]
+            play.connect_all()
+            runtime = play.holder(number)
+            if play.state(runtime) is RuntimeState.LOADING:
+                play.runtime(runtime, Report(number))
+            (invoke,) = [one for one in play.sent(Invoke) if one.id == number]
+            assert step.ended is not None
+            play.runtime(runtime, Report(number, json.dumps(functions("", json.loads(invoke.arg))).encode(), JSON))
+    report = play.to_agent()[-1]
+    assert isinstance(report, Report)
+    assert json.loads(report.result) == simulate(of, 1, functions, {}, lambda _count: 0).result
+
+
+def answer(of: Graph, call: Call) -> Result:
+    """What another worker makes of a call, or of a part."""
+    if not call.part:
+        return Result(call.id, json.dumps(functions("", json.loads(call.arg))).encode(), JSON)
+    part = msgspec.msgpack.decode(call.arg, type=Part)
+    inner = FlowRun(of, part.args, Layout(of).of_part(part.steps), part.steps, part.given)
+    todo = inner.handle(Begin(), 0)
+    while True:
+        command = todo.pop(0)
+        if isinstance(command, Finish):
+            return Result(call.id, msgspec.msgpack.encode(command.outcomes))
+        assert isinstance(command, Start)
+        value = packed(functions("", json.loads(command.input.data)))
+        todo += inner.handle(CallEnded(command.call, value), 0)

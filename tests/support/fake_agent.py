@@ -62,6 +62,8 @@ class FakeAgent:
         """Of functions that are to be added, by name."""
         self.packages: list[invoker_pb2.Package] = []
         """What all functions depend on."""
+        self.known: dict[str, str] = {}
+        """Of declared workflows, as `DescribeResponse.known`."""
         self.requests: list[Any] = []
         self.called_off: list[str] = []
         self.results: dict[str, bytes] = {}
@@ -242,6 +244,7 @@ class _Invoker(_Checked, invoker_pb2_grpc.InvokerServicer):
             packages=key,
             requirements=self.agent.packages,
             url="http://127.0.0.1:5123/function/" + request.actName,
+            known=self.agent.known.get(request.actName, ""),
         )
 
     def Remove(self, request: invoker_pb2.RemoveRequest, context: Any) -> Any:
