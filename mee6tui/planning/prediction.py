@@ -117,7 +117,7 @@ def played(fan: tuple[Item, ...], width: int, crowd: Crowding, was: int) -> floa
     free = [0.0] * min(width, max(len(fan), 1))
     ends = 0.0
     for item in fan:
-        # At another width as many run beside it as there were, in proportion; the way there gets slower as the run does.
+        # At another width as many run beside it as there were, in proportion; its way gets slower as its run does.
         factor = crowd.factor(item.beside + 1, (item.beside + 1) * width / was)
         lead = STEP_S * 1e9 if width == 1 else item.lead * factor
         end = heapq.heappop(free) + lead + item.run * factor
