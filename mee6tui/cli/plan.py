@@ -56,8 +56,8 @@ class Plan:
 async def fetch(client: Client, found: Description) -> Runs:
     """The traces of the ended invocations that the agent lists, at most 100 with those of other functions."""
     function, calls, cores = found.function, list[Invocation](), 0
-    async with aclosing(client.watch(kinds=["node", "invocation"], functions=[function.name])) as items:
-        # The agent measures its machine while it is watched, several times a second; of old there is no measurement.
+    async with aclosing(client.watch(kinds=["node", "invocation"])) as items:
+        # The agent measures its machine while it is watched, once a second; until then it has no measurement.
         async for item in items:
             if isinstance(item, Snapshot):
                 calls += item.invocations

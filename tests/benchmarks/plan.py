@@ -81,7 +81,7 @@ async def _one(bench: Bench, running: Running, name: str, steps: dict[str, Any],
     # The steps of every other run, and the whole of the one after it, which has the same input.
     told: dict[str, list[Trace]] = {way: [] for way in ways}
     took: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(max(bench.count(100), 25)):
+    for _ in range(max(bench.count(60), 25)):
         state = source.getstate()
         for way, flow in ways.items():
             for place in range(2):
@@ -93,7 +93,7 @@ async def _one(bench: Bench, running: Running, name: str, steps: dict[str, Any],
                     told[way].append(trace)
     p95: dict[str, float] = {}
     for way, found in took.items():
-        bench.add(f"{name}, {way}", found, "ns")
+        bench.add(f"{name}, {way}", found, "ms")
         p95[way] = measured(found).percentile(0.95) / 1e6
     description, manifest, graph = await _described(running, name)
     again = planning.plan(
