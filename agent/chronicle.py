@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Sequence
 from typing import Final
 
+from agent.ahead import LookAhead
 from agent.core.worker import Worker
 from agent.feed import Feed, InvocationView, LogLine, WorkerView
 from agent.history import History, Outcome
@@ -14,7 +16,7 @@ from agent.seats import Answer, Job, Seat
 from agent.stats import Stats
 from agent.views import circumstances_of, handover_view, invocation_view, step_of, worker_view
 from mee6.faults import error_of
-from mee6.lane.messages import Log, Step, Steps
+from mee6.lane.messages import Guess, Log, Step, Steps
 from mee6.visible import visible
 
 _log: Final = logging.getLogger("mee6.agent")
@@ -24,10 +26,11 @@ _canonical: Final = logging.getLogger("mee6.agent.invocation")
 class Chronicle:
     """See `agent.observer.Observer`."""
 
-    def __init__(self, feed: Feed, history: History, stats: Stats) -> None:
+    def __init__(self, feed: Feed, history: History, stats: Stats, ahead: LookAhead) -> None:
         self._feed = feed
         self._history = history
         self._stats = stats
+        self._ahead = ahead
         self._unwritten: list[tuple[Job, Answer]] = []
 
     def worker_changed(self, worker: Worker, seat: Seat) -> None:
@@ -74,6 +77,8 @@ class Chronicle:
         view = invocation_view(job, answer)
         outcome = error_of(answer.fault) if answer.fault else Outcome(job.id, answer.result, answer.content_type)
         self._history.ended(view, outcome)
+        if job.plan.root.manifest.dependencies:
+            self._ahead.ended(job)
         if self._feed.watched:
             self._feed.publish(view.ended_ns, view)
         if _canonical.isEnabledFor(logging.INFO):
@@ -94,6 +99,11 @@ class Chronicle:
                 if self._history.step(step) and step.function in job.plan.functions:
                     self._stats.add_step(job.user, step)
                 self._feed.publish(now, step)
+
+    def guessed(self, seat: Seat, guesses: Sequence[Guess]) -> None:
+        """Learns from it."""
+        if seat.plan is not None:
+            self._ahead.guessed(seat.plan, guesses)
 
     def logged(self, seat: Seat, job: Job | None, log: Log) -> None:
         """Remembers and publishes it."""

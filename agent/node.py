@@ -21,6 +21,7 @@ import msgspec
 
 from agent import policy
 from agent.acts import Acts
+from agent.ahead import LookAhead, Mode
 from agent.chronicle import Chronicle
 from agent.config import AgentConfig
 from agent.core import events as ev
@@ -86,7 +87,8 @@ class Node:
         self._capabilities = Capabilities(driver="", isolation="", pause="", limits="")
         self._started_ns = time.monotonic_ns()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._chronicle = Chronicle(self.feed, self.history, self.stats)
+        self.ahead = LookAhead(Mode(config.look_ahead), config.ahead_loads, self.history, substrate.patterns)
+        self._chronicle = Chronicle(self.feed, self.history, self.stats, self.ahead)
         self._shell = Shell(
             Scheduler(policy.settings(config, self._capabilities, self._available())),
             driver,
@@ -100,6 +102,7 @@ class Node:
             policy.parallel_calls(config),
             config.direct_lanes,
             config.one_core,
+            self.ahead.expect,
         )
         self._acts = Acts(self._shell, driver, lambda: self._capabilities)
         shown = NodeView(self.id, VERSION, API_LEVEL)
@@ -117,6 +120,7 @@ class Node:
         """
         await self._dependencies.open()
         await self.functions_of.load()
+        await self.ahead.open()
         async with LaneServer(lane_path, self._shell):
             self._capabilities = await self._driver.open(self._shell.hooks())
             writer = asyncio.create_task(self._write_canonical_lines())
@@ -127,6 +131,8 @@ class Node:
             finally:
                 writer.cancel()
                 self._chronicle.write()
+                self.ahead.digest()
+                await self.ahead.keep(at_once=True)
                 await self._dependencies.close()
                 await self._shell.close()
                 await self._driver.close()
@@ -295,6 +301,7 @@ class Node:
         record = self.functions_of.of(user).get(name)
         await self.functions_of.remove(user, name)
         self._retire_replaced(user)
+        self.ahead.forget(user, name)
         if record is not None:
             self.feed.publish(time.monotonic_ns(), _function_view(record, removed=True))
         await self.functions_of.forget_code(self._running)
@@ -413,6 +420,8 @@ class Node:
         """Changes what may change while it serves; see `NodeApi.configure`."""
         self.config = policy.changed(self.config, changes, self._runtimes)
         self._shell.tell(ev.Configured(policy.settings(self.config, self._capabilities, self._available())))
+        self.ahead.mode = Mode(self.config.look_ahead)
+        self._shell.expect_anew()
         self._sampling.publish_node()
         return self.info()
 
@@ -461,6 +470,9 @@ class Node:
             await asyncio.sleep(LOG_EVERY_S)
             self._sampling.meter.late(time.monotonic() - due)
             self._chronicle.write()
+            if self.ahead.digest():
+                self._shell.expect_anew()
+            await self.ahead.keep()
             self._sampling.publish_changed_node()
 
 

@@ -97,6 +97,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Of its workers. A workflow's steps run within those of its first function, where they run in its worker."""
     env: dict[str, str] = {}
     http: Http = BY_HTTP
+    look_ahead: bool = True
+    """Whether its code may be loaded before it is called, and though it may not be."""
     description: str = ""
 
     @property
