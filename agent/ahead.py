@@ -136,21 +136,20 @@ class LookAhead:
         """What a proxy shall expect of a plan; None where nothing is looked for."""
         if self.mode is Mode.OFF or not plan.root.manifest.is_workflow:
             return None
-        calls = {}
-        for record in plan.functions.values():
-            found = [
-                Next(one.function, round(one.chance, 1), _rough(one.after_ns), _rough(one.lead_ns))
-                for one in self.foreseen(record, plan)
-                if one.is_worth_it and plan.functions[one.function].manifest.look_ahead
-            ]
-            if found:
-                calls[record.name] = found
+        calls = [
+            Next(record.name, one.function, round(one.chance, 1), _rough(one.after_ns), -_rough(-one.lead_ns))
+            for record in plan.functions.values()
+            for one in self.foreseen(record, plan)
+            if one.is_worth_it and plan.functions[one.function].manifest.look_ahead
+        ]
         return Expect(calls, self.at_once)
 
     def foreseen(self, record: FunctionRecord, plan: Plan) -> list[Foreseen]:
         """What a function of a plan is expected to call."""
         functions = plan.functions
-        declared = [(name, functions[name].manifest.runtime) for name in record.manifest.dependencies if name in functions]
+        declared = [
+            (name, functions[name].manifest.runtime) for name in record.manifest.dependencies if name in functions
+        ]
         learnt = self.mode is Mode.LEARNT
         return self.patterns.expected(record.user, record.name, declared, time.time(), learnt=learnt)
 
@@ -186,6 +185,6 @@ def loads(plan: Plan, steps: Iterable[Step]) -> list[tuple[str, int]]:
 
 
 def _rough(time_ns: int) -> int:
-    """A time cut to its first two bits, so that little changes are none."""
-    bits = max(0, time_ns.bit_length() - 2)
+    """A time cut to its first three bits, so that little changes are none; a negative one grows to them."""
+    bits = max(0, time_ns.bit_length() - 3)
     return time_ns >> bits << bits

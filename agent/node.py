@@ -333,7 +333,19 @@ class Node:
         versions = await self.functions_of.versions(user, name)
         packages = await self.functions_of.requirements(plan.root)
         url = f"http://{self.http}{path_of(user, name)}" if self.http else ""
-        return Described(plan.root, versions, plan.missing, tuple(workers), self.stats.of(user, name), packages, url)
+        foreseen = tuple(self.ahead.foreseen(plan.root, plan))
+        stats = self.stats.of(user, name)
+        return Described(
+            plan.root,
+            versions,
+            plan.missing,
+            tuple(workers),
+            stats,
+            packages,
+            url,
+            foreseen,
+            self.ahead.mode is not Mode.OFF,
+        )
 
     # -- peers: see agent.peers.PeerHost
 
@@ -413,6 +425,10 @@ class Node:
             p50_ms=p50_ms,
             p99_ms=p99_ms,
             stopping=self._stopping,
+            look_ahead=str(self.ahead.mode),
+            ahead_hits=self.ahead.totals.hits,
+            ahead_misses=self.ahead.totals.misses,
+            ahead_saved_ns=self.ahead.totals.saved_ns,
             **msgspec.structs.asdict(self._sampling.meter.reading),
         )
 

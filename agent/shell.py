@@ -264,7 +264,7 @@ class Shell:
     def _hand_expected(self, seat: Seat, expected: Expect | None) -> None:
         if expected != seat.expected:
             seat.expected = expected
-            self._send(seat, expected or Expect({}, 0))
+            self._send(seat, expected or Expect([], 0))
 
     def expect_anew(self) -> None:
         """Tells the proxies that are awake what has changed of what they shall expect."""

@@ -9,7 +9,7 @@ What was not called by the end of its invocation was a wrong guess: it stays as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final
 
@@ -63,7 +63,7 @@ class Ahead:
         self._plan = plan
         self._crew = crew
         self._do = do
-        self._expected: Mapping[str, list[Next]] = {}
+        self._expected: dict[str, list[Next]] = {}
         self._at_once = 0
         self._planned: dict[str, AheadLoad] = {}
         """Function -> what waits for its time."""
@@ -83,7 +83,9 @@ class Ahead:
 
     def expect(self, message: Expect) -> None:
         """Goes by other expectations from now on."""
-        self._expected, self._at_once = message.calls, message.at_once
+        self._expected, self._at_once = {}, message.at_once
+        for call in message.calls:
+            self._expected.setdefault(call.caller, []).append(call)
         self._settled = False
 
     def forget(self) -> None:

@@ -35,7 +35,7 @@ from mee6.lane.messages import (
 from proxy.affinity import Affinity
 from proxy.ahead import Ahead
 from proxy.calls import Calls
-from proxy.crew import MAX_FAILED_STARTS, Crew
+from proxy.crew import MAX_FAILED_STARTS, MAX_IDLE, Crew
 from proxy.events import (
     AgentClosed,
     AgentSaid,
@@ -261,7 +261,10 @@ class Proxy:
             self._crew.hand_over(runtime)
         else:
             runtime.step = None
+            runtime.used_ns = self._now_ns
             runtime.take(_E.LOADED)
+            if len(self.runtimes) > MAX_IDLE:
+                self._crew.evict()
 
     def _load_overdue(self, load: PendingLoad, now_ns: int) -> None:
         if load.state is not LoadState.OFFERED:

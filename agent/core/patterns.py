@@ -1,12 +1,12 @@
 """What functions call, learnt from their runs: which, with what chance, how often, and how long after they begin.
 
-Pure: time comes in as seconds since 1970, since what is known outlives the agent. Each function has one entry, found by its
+Pure: time comes in as seconds since 1970, since what is known outlives the agent. Each function has one entry, by its
 user and name; a new version begins with what the earlier one taught, at half its weight, and of that only what it
 still declares counts. Old runs weigh less and less. Before anything is learnt a function that declares one
 dependency is taken to call it, and of several each one less surely than the one named before it.
 
-A guess is a function that was loaded ahead: a hit where it was called, else a miss. A pair of which most guesses missed is let
-alone until the misses have lost their weight.
+A guess is a function that was loaded ahead: a hit where it was called, else a miss. A pair of which most guesses
+missed is let alone until the misses have lost their weight.
 """
 
 from __future__ import annotations
@@ -144,9 +144,8 @@ class Patterns:
             pair = one.calls[callee]
             pair.called += 1
             _note(pair.delays_ns, max(delay_ns, 0))
-        if len(one.calls) > MAX_CALLEES:
-            most = sorted(one.calls, key=lambda name: -one.calls[name].called)[:MAX_CALLEES]
-            one.calls = {name: one.calls[name] for name in most}
+        while len(one.calls) > MAX_CALLEES:  # of those called least the oldest, or nothing new would ever come in
+            del one.calls[min(one.calls, key=lambda name: one.calls[name].called)]
 
     def took(self, user: str, function: str, took_ns: int, now_s: float) -> None:
         """Learns how long a start and a load took."""

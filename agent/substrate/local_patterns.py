@@ -89,9 +89,7 @@ class SqlitePatterns:
         try:
             for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
                 database.execute(f"PRAGMA {pragma}").fetchone()
-            (have,) = database.execute("PRAGMA user_version").fetchone()
-            if have > SCHEMA:
-                raise sqlite3.DatabaseError(f"it has schema {have}, this mee6 knows {SCHEMA}")
+            _check(database)
             database.execute(
                 "CREATE TABLE IF NOT EXISTS patterns (user TEXT NOT NULL, name TEXT NOT NULL, data BLOB NOT NULL,"
                 " PRIMARY KEY (user, name)) WITHOUT ROWID"
@@ -101,3 +99,9 @@ class SqlitePatterns:
             database.close()
             raise
         return database
+
+
+def _check(database: sqlite3.Connection) -> None:
+    (have,) = database.execute("PRAGMA user_version").fetchone()
+    if have > SCHEMA:
+        raise sqlite3.DatabaseError(f"it has schema {have}, this mee6 knows {SCHEMA}")

@@ -127,6 +127,7 @@ class Hop(Frame, frozen=True, gc=False):
 class Next(Frame, frozen=True, gc=False):
     """A call that a run of a function is expected to make."""
 
+    caller: str
     function: str
     chance: float
     """That a run makes it at all: 0 to 1."""
@@ -345,8 +346,7 @@ class Hops(Message, frozen=True, gc=False):
 class Expect(Message, frozen=True, gc=False):
     """agent -> proxy: what the functions of a workflow will call, to load it ahead. Replaces what was said before."""
 
-    calls: dict[str, list[Next]]
-    """Caller -> what it calls; of those it may call that run in this worker."""
+    calls: list[Next]
     at_once: int
     """Loads ahead that may be under way; 0 = none at all."""
 

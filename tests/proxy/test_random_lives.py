@@ -64,7 +64,7 @@ GRAPHS = {
         function("g", f="no", h="always"),
         function("h", runtime="nodejs"),
     ],
-    "wide": [function("f", {name: "no" for name in "ghijklmnopq"}), *(function(name) for name in "ghijklmnopq")],
+    "wide": [function("f", dict.fromkeys("ghijklmnopq", "no")), *(function(name) for name in "ghijklmnopq")],
     "foreign": [function("f", g="no"), function("g", runtime="ruby")],
 }
 
@@ -311,9 +311,11 @@ class Lives(RuleBasedStateMachine):
         chance=st.sampled_from([0.2, 0.6, 1.0]),
     )
     def the_agent_expects(self, at_once: int, after_ms: int, chance: float) -> None:
-        calls = {
-            f.name: [Next(g, chance, after_ms * 1_000_000, 1_000_000) for g in f.dependencies] for f in self.functions
-        }
+        calls = [
+            Next(f.name, callee, chance, after_ms * 1_000_000, 1_000_000)
+            for f in self.functions
+            for callee in f.dependencies
+        ]
         self._say(AgentSaid(Expect(calls, at_once)))
 
     @precondition(lambda self: self.asked)
