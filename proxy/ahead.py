@@ -65,6 +65,8 @@ class Ahead:
         self._do = do
         self._expected: dict[str, list[Next]] = {}
         self._at_once = 0
+        self._runs = False
+        """The invocation's first function runs. While it loads, one load beside it has to do: it is waited for."""
         self._planned: dict[str, AheadLoad] = {}
         """Function -> what waits for its time."""
         self._loads: dict[str, AheadLoad] = {}
@@ -101,8 +103,9 @@ class Ahead:
         self._failed.clear()
         self._settled = False
 
-    def began(self, function: Function, now_ns: int) -> None:
-        """Takes note that a function is loaded to be called, or begins to run: looks ahead from there."""
+    def began(self, function: Function, now_ns: int, *, runs: bool = True) -> None:
+        """Takes note that a function begins to run, or is loaded for that: looks ahead from there."""
+        self._runs = runs
         if self._settled or not self._at_once:
             return
         held = {r.function.name for r in self._crew.runtimes.values() if r.function is not None}
@@ -144,7 +147,7 @@ class Ahead:
 
     def go(self, now_ns: int) -> None:
         """Begins what is due, the soonest first, as far as it may."""
-        while self._planned and len(self._loads) < self._at_once and self._has_room():
+        while self._planned and self._may():
             load = min(self._planned.values(), key=lambda one: one.due_ns)
             if load.due_ns > now_ns:
                 return
@@ -159,8 +162,10 @@ class Ahead:
             else:  # it has come to be held meanwhile
                 del self._loads[load.id]
 
-    def _has_room(self) -> bool:
-        """Whether one more idle runtime would push out no other, when all that load have come to be idle too."""
+    def _may(self) -> bool:
+        """Whether one more load may begin: it would push no runtime out, once all that load have come to be idle."""
+        if len(self._loads) >= (self._at_once if self._runs else min(self._at_once, 1)):
+            return False
         crew = self._crew
         kept = sum(r.state is _S.IDLE or r.state is _S.LOADING for r in crew.runtimes.values())
         kept += len(crew.waiting) + len(crew.waiting_ahead)
@@ -168,7 +173,7 @@ class Ahead:
 
     def due_ns(self) -> int:
         """When the next one shall begin; 0 = nothing waits for its time."""
-        if not self._planned or len(self._loads) >= self._at_once or not self._has_room():
+        if not self._planned or not self._may():
             return 0
         return max(1, min(load.due_ns for load in self._planned.values()))
 

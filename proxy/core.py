@@ -215,7 +215,7 @@ class Proxy:
             self._do(SendAgent(AskHandover()))
         else:
             self._begin(load)
-            self._ahead.began(function, now_ns)
+            self._ahead.began(function, now_ns, runs=False)
 
     def _begin(self, load: PendingLoad) -> None:
         runtime = self._crew.find(load.function)

@@ -176,7 +176,8 @@ class Crew:
             return {self._language}
         held = {r.function.name for r in self.runtimes.values() if r.function is not None}
         held.update(job.function.name for job in (*self.waiting, *self.waiting_ahead))
-        return {language for name, language in self._plan.local.items() if name not in held}
+        coming = {job.function.runtime for job in self.waiting_ahead}  # whoever is called before that gets it
+        return {language for name, language in self._plan.local.items() if name not in held} - coming
 
     def check(self) -> None:
         """Asserts what must always hold; for tests."""

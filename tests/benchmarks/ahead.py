@@ -1,7 +1,7 @@
 """What does a chain of ten functions cost that never ran before, with and without looking ahead?
 
-Each sample is a chain of its own: ten functions in one worker, of which each declares the next and calls it. The
-looking ahead is switched between the rounds of one agent; the notes tell the starts of a run, as its traces have them.
+Each sample is a chain of its own: ten functions in one worker, of which each declares the next and calls it, at once
+or after it has waited for something else. The looking ahead is switched between the rounds of one agent; the notes tell the starts of a run, as its traces have them.
 """
 
 from __future__ import annotations
@@ -17,26 +17,23 @@ from tests.benchmarks.harness.samples import Contender, interleaved
 LENGTH = 10
 ROUNDS = 5
 POOL = 2
-COMPUTES_MS = (0, 20)
+WAITS_MS = (0, 20)
 """What a step does before it calls the next."""
 
 CODE = {
     "python": """\
-from time import thread_time
+from time import sleep
 import mee6
 
 def main(_arg=None):
-    end = thread_time() + {ms} / 1000
-    while thread_time() < end:
-        pass
+    sleep({ms} / 1000)
     return {call}
 """,
     "nodejs": """\
 const Box = require("@m6s/box");
 
 module.exports = async () => {{
-  const end = performance.now() + {ms};
-  while (performance.now() < end);
+  if ({ms}) await new Promise((go) => setTimeout(go, {ms}));
   return {call};
 }};
 """,
@@ -50,7 +47,7 @@ class Chains:
 
     running: Running
     language: str
-    computes_ms: int
+    waits_ms: int
     mode: str
     starts: Counter[str] = field(default_factory=Counter)
     taken: int = 0
@@ -63,10 +60,10 @@ class Chains:
     async def _one(self) -> int:
         self.taken += 1
         client = self.running.client
-        names = [f"{self.mode}-{self.computes_ms}-{self.taken}-{place}" for place in range(LENGTH)]
+        names = [f"{self.mode}-{self.waits_ms}-{self.taken}-{place}" for place in range(LENGTH)]
         for name, following in zip(names, [*names[1:], ""], strict=True):
             call = CALL[self.language].format(following) if following else '"done"'
-            code = CODE[self.language].format(ms=self.computes_ms, call=call)
+            code = CODE[self.language].format(ms=self.waits_ms, call=call)
             calls = {following: ""} if following else {}
             await self.running.function(name, code, runtime=self.language, calls=calls)
         await self.running.until_workers(partial(ready, "paused", POOL), f"{POOL} paused")
@@ -85,15 +82,15 @@ class Chains:
 
 
 async def measure(bench: Bench) -> None:
-    """Rows: each language, with steps that compute nothing and some; off, and by what manifests declare."""
+    """Rows: each language, with steps that take no time and some; without, and by what manifests declare."""
     count = max(bench.count(50) // ROUNDS, 1)
     for language in bench.languages:
         async with bench.agent(prewarm={language: POOL}, linger_s=0.05, pause="always") as running:
-            for computes_ms in COMPUTES_MS:
-                both = {mode: Chains(running, language, computes_ms, mode) for mode in ("off", "learnt")}
+            for waits_ms in WAITS_MS:
+                both = {mode: Chains(running, language, waits_ms, mode) for mode in ("off", "learnt")}
                 contenders: dict[str, Contender] = {mode: partial(one.take, count) for mode, one in both.items()}
                 found = await interleaved(ROUNDS, contenders)
                 for mode, rounds in found.items():
                     samples = [sample for round_ in rounds for sample in round_]
-                    what = f"{language}, {computes_ms} ms a step, look-ahead {mode}"
+                    what = f"{language}, {waits_ms} ms waited a step, look-ahead {mode}"
                     bench.add(what, samples, "ms", note=both[mode].how)

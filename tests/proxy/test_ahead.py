@@ -62,10 +62,20 @@ def test_nothing_is_loaded_ahead_that_was_not_asked_for() -> None:
     assert not play.core._crew.waiting_ahead
 
 
-def test_the_next_functions_are_loaded_while_the_first_is() -> None:
-    play = ahead(*CHAIN)
+def test_while_the_first_function_loads_one_is_loaded_beside_it() -> None:
+    play = Play()
+    play.connect()
+    play.agent(Expect([Next(f"f{n}", f"f{n + 1}", 1.0) for n in range(9)], 2))
+    play.agent(Load("load", CHAIN[0], {one.name: one for one in CHAIN}))
     play.connect_all()
-    assert set(loading(play)) == {"f1", "f2"}, "as many as may be under way, the soonest first"
+    assert set(loading(play)) == {"f1"}
+
+
+def test_as_many_as_may_be_under_way_are_loaded_while_it_runs_the_soonest_first() -> None:
+    play = ahead(*CHAIN)
+    play.invoke()
+    play.connect_all()
+    assert set(loading(play)) == {"f1", "f2"}
     load_ahead(play, "f1")
     play.connect_all()
     assert set(loading(play)) == {"f2", "f3"}
@@ -179,6 +189,7 @@ def test_what_is_not_worth_it_is_left_alone_along_the_whole_way() -> None:
     unlikely = ahead(function("f", g="no"), function("g"), chance=0.2)
     assert not unlikely.core._crew.waiting_ahead
     play = ahead(*CHAIN, chance=0.6, at_once=9)
+    play.invoke()
     play.connect_all()
     assert set(loading(play)) == {"f1", "f2"}, "0.6, 0.36, and then 0.216"
 
@@ -242,7 +253,7 @@ def test_another_function_for_the_worker_ends_what_was_under_way() -> None:
     play = ahead(*CHAIN)
     play.connect_all()
     was = set(loading(play).values())
-    assert len(was) == 2
+    assert was
     play.agent(Load("other", function("x"), {}))
     assert set(play.killed()) >= was
 
