@@ -1,7 +1,8 @@
 """What does a chain of ten functions cost that never ran before, with and without looking ahead?
 
 Each sample is a chain of its own: ten functions in one worker, of which each declares the next and calls it, at once
-or after it has waited for something else. The looking ahead is switched between the rounds of one agent; the notes tell the starts of a run, as its traces have them.
+or after it has waited for something else. The looking ahead is switched between the rounds of one agent; the notes
+tell the starts of a run, as its traces have them.
 """
 
 from __future__ import annotations
