@@ -103,6 +103,7 @@ class Node:
             config.direct_lanes,
             config.one_core,
             self.ahead.expect,
+            self.ahead.leaving,
         )
         self._acts = Acts(self._shell, driver, lambda: self._capabilities)
         shown = NodeView(self.id, VERSION, API_LEVEL)

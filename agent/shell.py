@@ -11,17 +11,19 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from agent.ahead import Leaving
 from agent.bindings import Bindings
 from agent.calls import Calls
 from agent.core import events as ev
 from agent.core.invocation import InvocationState
 from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
+from agent.core.waking import asleep
 from agent.core.worker import WorkerState
 from agent.drivers.base import Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec
 from agent.observer import Observer
@@ -77,6 +79,7 @@ class Shell:
         timeout_s: of functions that do not say.
         parallel_calls: of one workflow, in other workers at once, at each depth.
         expect: what a proxy shall load ahead of its calls; None for nothing.
+        leaving: the calls that a function will make in other workers.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Shell:
         direct_lanes: bool,
         one_core: bool,
         expect: Callable[[Plan], Expect | None] = lambda _plan: None,
+        leaving: Callable[[Plan], Sequence[Leaving]] = lambda _plan: (),
     ) -> None:
         self.core = scheduler
         self._driver = driver
@@ -104,6 +108,7 @@ class Shell:
         self._direct_lanes = direct_lanes
         self._one_core = one_core
         self._expect = expect
+        self._leaving = leaving
         self.seats: dict[str, Seat] = {}
         self.jobs: dict[str, Job] = {}
         self._presence = Presence(driver.owns)
@@ -171,8 +176,7 @@ class Shell:
         """Has a job run; its `answer` is called once, maybe at once."""
         self.jobs[job.id] = job
         self.idle.clear()
-        manifest = job.plan.root.manifest
-        pool = PoolKey(manifest.runtime, manifest.network, manifest.limits)
+        pool = _pool(job.plan)
         self.tell(ev.Submitted(job.id, job.plan.digest, pool, len(job.chain), job.deadline, job.caller))
         if job.record is None:  # it waits
             job.record = self.core.invocations.get(job.id)
@@ -287,6 +291,18 @@ class Shell:
         self._send(seat, Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window))
         if job.pipe is not None:
             job.pipe.called()
+        if job.plan.root.manifest.is_workflow:
+            for calls in self._leaving(job.plan):
+                if calls.after_s:
+                    asyncio.get_running_loop().call_later(calls.after_s, self._wake_for, job, calls)
+                else:
+                    self._wake_for(job, calls)
+
+    def _wake_for(self, job: Job, calls: Leaving) -> None:
+        """Has workers thawed for calls that a job is expected to make now."""
+        if job.id in self.jobs:
+            for worker in asleep(self.core.fleet, calls.plan.digest, _pool(calls.plan), calls.width):
+                self.tell(ev.ResumeAsked(worker))
 
     def _seat_and_job(self, command: ev.Load | ev.Call) -> tuple[Seat, Job]:
         seat, job = self.seats[command.worker], self.jobs[command.invocation]
@@ -521,6 +537,12 @@ class Shell:
         seat.stages.append((stage, time.monotonic_ns()))
         if worker := self.core.fleet.workers.get(seat.worker):
             self._observer.handover_changed(worker, seat, reason)
+
+
+def _pool(plan: Plan) -> PoolKey:
+    """Where a plan's workers come from."""
+    manifest = plan.root.manifest
+    return PoolKey(manifest.runtime, manifest.network, manifest.limits)
 
 
 _EXECUTE: Final[dict[type[ev.Command], Callable[[Shell, Any], None]]] = {

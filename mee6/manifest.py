@@ -107,6 +107,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
         return bool(self.dependencies)
 
     @property
+    def leaves(self) -> list[str]:
+        """The dependencies whose calls may run in other workers."""
+        return [name for name, dependency in self.dependencies.items() if dependency.outflow not in ("", "no")]
+
+    @property
     def outflows(self) -> dict[str, str]:
         """Dependency -> `no`, `always` or `optional:n`."""
         return {name: dependency.outflow or "no" for name, dependency in self.dependencies.items()}

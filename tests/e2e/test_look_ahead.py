@@ -143,6 +143,31 @@ async def test_what_runs_show_is_learnt_and_still_known_after_a_restart(tmp_path
             assert newer["right"].chance > 0.7, "a new version begins with what the old one taught"
 
 
+async def test_a_worker_is_thawed_before_a_call_that_leaves_and_comes_late(tmp_path: Path, start: Start) -> None:
+    late = 'import time, mee6\ndef main(arg=None):\n    time.sleep(0.4)\n    return mee6.invoke("away")\n'
+    with start(prewarm={"python": 2}, linger_s=0.25, pause="always") as agent:
+        async with agent.client() as client:
+            if (await client.nodes())[0].pause_policy == "never":
+                pytest.skip("workers cannot be paused here")
+            await client.add(write_function(tmp_path, "late", late, calls={"away": "always"}))
+            await client.add(write_function(tmp_path, "away", LAST["python"]))
+            for _ in range(3):
+                await client.invoke("late")
+
+            async def known() -> bool:
+                return (await foreseen(client, "late"))["away"].after_ns > 0
+
+            async def asleep() -> bool:
+                return all(worker.state == "paused" for worker in await client.workers())
+
+            await until(known, "it is known when the call comes")
+            await until(asleep, "all workers are paused")
+            await client.invoke("late")
+            (away,) = [step for step in (await client.trace()).steps if step.function == "away"]
+            assert away.start == "warm"
+            assert "resume" not in [span.kind for span in away.spans]
+
+
 async def test_a_killed_agent_starts_again_with_what_it_had_kept(tmp_path: Path, start: Start) -> None:
     first = start(prewarm={"python": 1})
     async with first.client() as client:
