@@ -25,12 +25,12 @@ from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
 from agent.core.waking import asleep
 from agent.core.worker import WorkerState
-from agent.drivers.base import Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec
+from agent.drivers.base import Driver, Hooks, WorkerLimits, WorkerSpec
 from agent.observer import Observer
 from agent.peers import Peer
 from agent.plan import Plan
 from agent.presence import Connected, Presence
-from agent.seats import Answer, Job, Seat
+from agent.seats import Answer, Job, Seat, told
 from agent.substrate.base import FunctionRecord
 from agent.verdict import KNOWN_TYPES, believed, is_content_type, loss
 from mee6.errors import Mee6Error, ProtocolError
@@ -135,16 +135,18 @@ class Shell:
 
         An event that comes up while commands are being carried out waits until they have been.
         """
-        self._inbox.append(event)
+        inbox = self._inbox
+        inbox.append(event)
         if self._busy:
             return
         self._busy = True
+        handle = self.core.handle
         try:
-            while self._inbox:
-                event = self._inbox.popleft()
-                self._now = time.monotonic_ns()
+            while inbox:
+                event = inbox.popleft()
+                self._now = now = time.monotonic_ns()
                 try:
-                    commands = self.core.handle(event, self._now)
+                    commands = handle(event, now)
                 except InvalidTransition as refusal:  # a peer that does things out of turn; nothing was changed
                     _log.error("%s", refusal)
                     continue
@@ -176,8 +178,8 @@ class Shell:
         """Has a job run; its `answer` is called once, maybe at once."""
         self.jobs[job.id] = job
         self.idle.clear()
-        pool = _pool(job.plan)
-        self.tell(ev.Submitted(job.id, job.plan.digest, pool, len(job.chain), job.deadline, job.caller))
+        plan = job.plan
+        self.tell(ev.Submitted(job.id, plan.digest, plan.pool, len(job.chain), job.deadline, job.caller))
         if job.record is None:  # it waits
             job.record = self.core.invocations.get(job.id)
 
@@ -287,11 +289,13 @@ class Shell:
             return
         if seat.is_direct and job.plan.root.manifest.is_workflow:
             self._calls.open_gate(seat, job)
-        window = job.pipe.open(job.id, partial(self._send, seat)) if job.pipe is not None else 0
-        self._send(seat, Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window))
-        if job.pipe is not None:
-            job.pipe.called()
-        if job.plan.root.manifest.is_workflow:
+        pipe, peer = job.pipe, seat.peer
+        window = 0 if pipe is None else pipe.open(job.id, partial(self._send, seat))
+        if peer is not None:  # else its end is on the way
+            peer.send(Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window))
+        if pipe is not None:
+            pipe.called()
+        if job.plan.root.manifest.dependencies:
             for calls in self._leaving(job.plan):
                 if calls.after_s:
                     asyncio.get_running_loop().call_later(calls.after_s, self._wake_for, job, calls)
@@ -301,7 +305,7 @@ class Shell:
     def _wake_for(self, job: Job, calls: Leaving) -> None:
         """Has workers thawed for calls that a job is expected to make now."""
         if job.id in self.jobs:
-            for worker in asleep(self.core.fleet, calls.plan.digest, _pool(calls.plan), calls.width):
+            for worker in asleep(self.core.fleet, calls.plan.digest, calls.plan.pool, calls.width):
                 self.tell(ev.ResumeAsked(worker))
 
     def _seat_and_job(self, command: ev.Load | ev.Call) -> tuple[Seat, Job]:
@@ -344,8 +348,10 @@ class Shell:
         self.jobs.pop(job.id, None)
         if self._calls.fan_outs:
             self._calls.ended(job)
-        job.answer(answer)
-        self._observer.invocation_ended(job, answer)
+        tell = job.answer
+        job.end(answer, time.monotonic_ns())
+        tell(answer)
+        self._observer.invocation_ended(job)
         if not self.jobs:
             self.idle.set()
 
@@ -373,7 +379,8 @@ class Shell:
         seat = self.seats[command.worker]
         seat.is_direct = True
         if seat.proxy is not None:
-            seat.proxy.send(Goodbye())
+            # After what comes next for the runtime, which often shares a core with the proxy and its end.
+            asyncio.get_running_loop().call_soon(seat.proxy.send, Goodbye())
         self._show_handover(seat, "confirmed")
 
     # -- peers (see agent.peers.PeerHost)
@@ -456,14 +463,20 @@ class Shell:
             return
         if record is None or record.state is not InvocationState.RUNNING:
             raise ProtocolError(f"worker {seat.worker} reports on {job.id!r} before it was called")
+        answer = Answer(report.result, report.content_type, report.fault, report.response)
         seat.job = None
         seat.gate = None
+        if not job.parent:  # who asked from outside is told before what only the next one needs is done
+            tell, job.answer = job.answer, told
+            tell(answer)
         seat.held_calls.clear()
         if seat.bound_flow == seat.worker:
-            with contextlib.suppress(Mee6Error, OSError, RecursionError):  # of one that has just gone
+            try:  # noqa: SIM105 - on the path of each invocation, where `suppress` costs three calls
                 self._driver.clear_flow(seat.worker)
+            except (Mee6Error, OSError, RecursionError):  # of one that has just gone
+                pass
         self.tell(ev.Finished(seat.worker, job.id, report.fault is None))
-        self._finish(job, Answer(report.result, report.content_type, report.fault, report.response))
+        self._finish(job, answer)
         self._show(seat)
 
     def _streamed(self, seat: Seat, peer: Peer, message: Head | Chunk | Credit) -> None:
@@ -530,19 +543,13 @@ class Shell:
     # -- what the node sees
 
     def _show(self, seat: Seat) -> None:
-        if worker := self.core.fleet.workers.get(seat.worker):
+        if self._observer.is_watched and (worker := self.core.fleet.workers.get(seat.worker)):
             self._observer.worker_changed(worker, seat)
 
     def _show_handover(self, seat: Seat, stage: str, reason: str = "") -> None:
         seat.stages.append((stage, time.monotonic_ns()))
         if worker := self.core.fleet.workers.get(seat.worker):
             self._observer.handover_changed(worker, seat, reason)
-
-
-def _pool(plan: Plan) -> PoolKey:
-    """Where a plan's workers come from."""
-    manifest = plan.root.manifest
-    return PoolKey(manifest.runtime, manifest.network, manifest.limits)
 
 
 _EXECUTE: Final[dict[type[ev.Command], Callable[[Shell, Any], None]]] = {

@@ -73,8 +73,9 @@ class Calls:
             caller, call, asked_ns = self._open[number]
             if place is Place.ELSEWHERE:
                 self.on_branch(now_ns)
+                chain, group = caller.chain, call.group
                 self._do(
-                    SendAgent(Call(call.id, call.invocation, call.name, call.arg, call.content_type, caller.chain))
+                    SendAgent(Call(call.id, call.invocation, call.name, call.arg, call.content_type, chain, group))
                 )
                 continue
             function, chain = self._plan.functions[call.name], [*caller.chain, call.name]
@@ -282,7 +283,8 @@ class Calls:
             if step.over:
                 self._close(caller, step.id, now_ns)
             else:
-                self._answer(caller, Result(step.id, report.result, report.content_type, report.fault), now_ns)
+                result = Result(step.id, report.result, report.content_type, report.fault, report.put_back)
+                self._answer(caller, result, now_ns)
         else:
             self._trace.flush()
             self._do(SendAgent(report))

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Final
 
 from mee6.errors import ProtocolError
-from mee6.lane.codec import Decoder, encode
+from mee6.lane.codec import Decoder, encode, room
 from mee6.lane.messages import AnyMessage, Hello
 from proxy import spawner as wire
 from proxy.core import Proxy
@@ -65,7 +65,14 @@ _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
 
 
-def serve(lane_path: str, token: str, runtime: str, spawner: socket.socket, runtimes: Sequence[str]) -> None:
+def serve(
+    lane_path: str,
+    token: str,
+    runtime: str,
+    spawner: socket.socket,
+    runtimes: Sequence[str],
+    spare: socket.socket | None = None,
+) -> None:
     """Runs the proxy until the agent sends it away or is gone, or SIGTERM comes.
 
     Args:
@@ -74,8 +81,9 @@ def serve(lane_path: str, token: str, runtime: str, spawner: socket.socket, runt
         runtime: the worker's language.
         spawner: SEQPACKET, to the worker's first process; see `proxy.spawner`.
         runtimes: the languages that this worker can start.
+        spare: the lane of a runtime of the worker's language that was started ahead, if one was.
     """
-    shell = _Shell(lane_path, token, runtime, spawner, runtimes)
+    shell = _Shell(lane_path, token, runtime, spawner, runtimes, spare)
     previous = signal.signal(signal.SIGTERM, _leave)
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
@@ -116,8 +124,15 @@ class _Shell:
     """The loop and its sockets."""
 
     def __init__(
-        self, lane_path: str, token: str, runtime: str, spawner: socket.socket, runtimes: Sequence[str]
+        self,
+        lane_path: str,
+        token: str,
+        runtime: str,
+        spawner: socket.socket,
+        runtimes: Sequence[str],
+        spare: socket.socket | None,
     ) -> None:
+        self._spare = spare
         self._lane_path = lane_path
         self._token = token
         self._runtime = runtime
@@ -132,9 +147,11 @@ class _Shell:
         """Runtimes to be killed as soon as their pid is known."""
         self._deaf: list[int] = []
         """Lanes cut because their peers do not read; the core has yet to hear of it."""
+        self._corked: dict[int, bytearray] | None = None
+        """Frames for each lane, while a read of several messages is handled."""
         self._leaving = False
         self._cores = Cores()
-        self._buffer = memoryview(bytearray(_READ_BYTES))
+        self._buffer = room(_READ_BYTES)
         """For all reads: a buffer of this size for each costs more than the rest of a step."""
 
     def run(self) -> None:
@@ -195,11 +212,15 @@ class _Shell:
             event = RuntimeClosed(number) if number else AgentClosed()
             self._carry_out(core.handle(event, monotonic_ns()))
             return
+        if len(messages) > 1:
+            self._corked = {}
         for message in messages:
             if number and core.comes_last(number, message):
+                self._uncork()
                 self._hear_others(lane)
             said = RuntimeSaid(number, message) if number else AgentSaid(message)
             self._carry_out(core.handle(said, monotonic_ns()))
+        self._uncork()
 
     def _hear_others(self, but: _Lane) -> None:
         """Reads what the other runtimes have said until now; of one that does not stop, enough."""
@@ -268,7 +289,20 @@ class _Shell:
         lane = self._lanes.get(number)
         if lane is None:
             return
-        frame = encode(message)
+        if self._corked is not None:
+            self._corked.setdefault(number, bytearray()).extend(encode(message))
+        else:
+            self._put(lane, encode(message))
+
+    def _uncork(self) -> None:
+        """Sends what was kept back: one write for each lane of what one read brought about."""
+        corked, self._corked = self._corked, None
+        for number, frames in (corked or {}).items():
+            if (lane := self._lanes.get(number)) is not None:
+                self._put(lane, frames)
+
+    def _put(self, lane: _Lane, frame: bytearray) -> None:
+        number = lane.number
         if lane.out:
             lane.out += frame
             if len(lane.out) > UNREAD_BYTES and monotonic_ns() - lane.taken_ns > UNREAD_S * 1e9:
@@ -300,6 +334,12 @@ class _Shell:
             self._epoll.modify(lane.fd, _IN)
 
     def _spawn(self, number: int, language: str) -> None:
+        spare = self._spare
+        if spare is not None and language == self._runtime:
+            self._spare = None
+            self._add(_Lane(number, spare))
+            wire.send(self._spawner, wire.Spawn(number, language))
+            return
         ours, theirs = socket.socketpair()
         self._add(_Lane(number, ours))
         with theirs:
@@ -328,6 +368,8 @@ class _Shell:
         self._epoll.register(lane.fd, _IN)
 
     def _drop(self, number: int) -> None:
+        if self._corked and number in self._corked and number in self._lanes:
+            self._put(self._lanes[number], self._corked.pop(number))
         lane = self._lanes.pop(number, None)
         if lane is not None:
             del self._by_fd[lane.fd]

@@ -305,8 +305,8 @@ function decodeCredit(a) {
 }
 
 /** Call: peer -> server: a running function calls another. Answered by `Result` with the same id. */
-function encodeCall({ id, invocation, name, arg, contentType, chain = [] }) {
-  return ["call", id, invocation, name, arg, contentType, chain];
+function encodeCall({ id, invocation, name, arg, contentType, chain = [], group = "" }) {
+  return ["call", id, invocation, name, arg, contentType, chain, group];
 }
 
 function decodeCall(a) {
@@ -318,12 +318,13 @@ function decodeCall(a) {
     arg: a[4],
     contentType: a[5],
     chain: a.length > 6 ? a[6] : [],
+    group: a.length > 7 ? a[7] : "",
   };
 }
 
 /** Result: server -> peer: the outcome of the `Call` with this id. */
-function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null }) {
-  return ["result", id, result, contentType, fault && encodeFault(fault)];
+function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, putBack = false }) {
+  return ["result", id, result, contentType, fault && encodeFault(fault), putBack];
 }
 
 function decodeResult(a) {
@@ -333,6 +334,7 @@ function decodeResult(a) {
     result: a.length > 2 ? a[2] : Buffer.from(""),
     contentType: a.length > 3 ? a[3] : "text/plain",
     fault: a.length > 4 ? a[4] && decodeFault(a[4]) : null,
+    putBack: a.length > 5 ? a[5] : false,
   };
 }
 

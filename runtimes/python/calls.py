@@ -12,8 +12,9 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final, NoReturn
+
+import msgspec
 
 from mee6.content import pack
 from mee6.errors import CallRefused, ProtocolError, TooLarge
@@ -62,7 +63,7 @@ class LaneBackend(Receiver):
         self._thread_calls = False
         """A thread waits for the answer to the direct call."""
         self._function: Function | None = None
-        self._deadline = 0.0
+        self._began_ns = 0
         self._count = 0
         self.streams = Streams(self)
         self._request: Request | None = None
@@ -70,17 +71,20 @@ class LaneBackend(Receiver):
     def begin(self, invocation: Invoke, function: Function, edge: Edge | None) -> None:
         """An invocation begins, called over a direct lane or by the proxy."""
         self._count = 0
-        self._open.clear()
+        if self._open:
+            self._open.clear()
         self._untold.begin(invocation, edge.number if edge is not None else 0)
         self._function = function
-        self._deadline = monotonic() + function.timeout_s
+        self._began_ns = self._untold.began_ns
         self._invocation = invocation
+        self._is_moved = False
         self._request = None
 
     def end(self) -> None:
         """It has ended; calls made from now on are refused, and whoever still waits for one is told so."""
         self._invocation = None
-        self.streams.end()
+        if self.streams.is_used:
+            self.streams.end()
         if not self._outcomes and not self._futures:
             return
         with self._lock:
@@ -98,7 +102,10 @@ class LaneBackend(Receiver):
         untold = self._untold
         if self._open and (edge is not None or untold.call is not None):
             self._drain()
+        is_back = self.folders is not None and self.folders.put_back()
         if edge is None:
+            if is_back:
+                report = msgspec.structs.replace(report, put_back=True)
             self.lane.send(*untold.take(), *logs, report)
             return
         if logs:
@@ -107,7 +114,7 @@ class LaneBackend(Receiver):
         if len(report.result) > ALONE_BYTES:
             with self._lock:
                 self._tell()
-        below, is_back = untold.take_below(), self.folders is not None and self.folders.put_back()
+        below = untold.take_below() if untold.below else []
         told = Report(
             report.id, report.result, report.content_type, report.fault, below=below, told=untold.told, put_back=is_back
         )
@@ -130,14 +137,27 @@ class LaneBackend(Receiver):
         if self._inlets is not None:
             self._inlets.close()
 
+    def invoke(self, name: str, arg: Any) -> Any:
+        """See `mee6.sdk.Backend`."""
+        edge = self._edges.get(name)
+        outcome = None if edge is None else self._run_directly(edge, name, arg)
+        if outcome is None:
+            outcome = self._run((CallTo(name, arg),))[0]
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
     def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         """See `mee6.sdk.Backend`."""
-        if len(calls) == 1 and self._edges:
-            outcome = self._run_directly(calls[0])
+        if len(calls) == 1 and (edge := self._edges.get(calls[0].name)) is not None:
+            outcome = self._run_directly(edge, *calls[0])
             if outcome is not None:
                 return [outcome]
+        return self._run(calls)
+
+    def _run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         with self._lock:
-            messages = self._messages(calls)
+            messages = self._messages(calls, together=len(calls) > 1)
             outcomes = self._outcomes
             for message in messages:
                 outcomes[message.id] = None
@@ -150,8 +170,8 @@ class LaneBackend(Receiver):
     def start(self, calls: Sequence[CallTo]) -> list[Awaitable[Outcome]]:
         """See `mee6.sdk.Backend`."""
         loop = asyncio.get_running_loop()
-        if len(calls) == 1 and self._edges and loop is self.loop:
-            begun = self._start_directly(calls[0], loop)
+        if len(calls) == 1 and (edge := self._edges.get(calls[0].name)) is not None and loop is self.loop:
+            begun = self._start_directly(edge, calls[0], loop)
             if begun is not None:
                 return [begun]
         futures: list[asyncio.Future[Outcome]] = []
@@ -183,7 +203,8 @@ class LaneBackend(Receiver):
             raise outside("context")
         if self.folders is not None:
             self.folders.named(invocation.id)  # who knows the id may look for the folder of that name
-        return Context(invocation.id, function.name, function.version, tuple(invocation.chain), self._deadline)
+        deadline = self._began_ns / 1e9 + function.timeout_s
+        return Context(invocation.id, function.name, function.version, tuple(invocation.chain), deadline)
 
     def request(self) -> Request:
         """See `mee6.sdk.Backend`."""
@@ -199,58 +220,61 @@ class LaneBackend(Receiver):
                 self._request = Request(came.method, came.path, came.query, came.headers, body)
         return self._request
 
-    def _messages(self, calls: Sequence[CallTo]) -> list[Call]:
+    def _messages(self, calls: Sequence[CallTo], *, together: bool = False) -> list[Call]:
         invocation = self._invocation
         if invocation is None:
             raise CallRefused("functions are called from main(arg) while it runs, not on import or after it returned")
         messages: list[Call] = []
+        group = f"{invocation.id}.{self._count + 1}" if together else ""
         for name, arg in calls:
-            data, kind = _packed(name, arg)
+            data, kind = pack(arg)
+            if len(data) > MAX_ARG_BYTES:
+                raise _too_large(name, data)
             self._count += 1
-            messages.append(Call(f"{invocation.id}.{self._count}", invocation.id, name, data, kind))
+            messages.append(Call(f"{invocation.id}.{self._count}", invocation.id, name, data, kind, group=group))
         self._open.update([message.id for message in messages])
         return messages
 
     # Direct calls ---------------------------------------------------------------------------------------
 
-    def _begin_directly(self, call: CallTo) -> tuple[Edge, str] | None:
-        """Sends a call over a direct lane; None where there is none that may be used now."""
-        invocation, edge = self._invocation, self._edges.get(call.name)
-        if invocation is None or edge is None or self._open or call.name in invocation.chain:
-            return None
-        if len(invocation.chain) >= MAX_DEPTH:
-            return None
-        data, kind = _packed(*call)
+    def _begin_directly(self, edge: Edge, name: str, arg: Any) -> str:
+        """Sends a call over a direct lane; empty where it may not be used now."""
+        invocation = self._invocation
+        if invocation is None or self._open or name in invocation.chain or len(invocation.chain) >= MAX_DEPTH:
+            return ""
+        data, kind = pack(arg)
+        if len(data) > MAX_ARG_BYTES:
+            raise _too_large(name, data)
         self._count += 1
         number = f"{invocation.id}.{self._count}"
-        self._untold.calls(edge.number, number)
+        untold = self._untold
+        untold.calls(edge.number, number)
         try:
-            edge.send(Invoke(number, data, kind, [*invocation.chain, call.name], above=self._untold.above))
+            edge.send(Invoke(number, data, kind, [*invocation.chain, name], above=untold.above))
         except OSError:  # the callee had ended before
-            self._untold.call = None
+            untold.call = None
             self._drop(edge)
-            return None
+            return ""
         self._open.add(number)
-        return edge, number
+        return number
 
-    def _run_directly(self, call: CallTo) -> Outcome | None:
+    def _run_directly(self, edge: Edge, name: str, arg: Any) -> Outcome | None:
+        """Makes a call over a direct lane; None where that may not be now."""
         with self._lock:
-            begun = self._begin_directly(call)
-            if begun is None:
+            number = self._begin_directly(edge, name, arg)
+            if not number:
                 return None
-            edge, number = begun
-            self._outcomes[number] = None
             self._thread_calls = True
         report = self._reply(edge)
         with self._lock:
             self._thread_calls = False
             outcome = self._answered(edge, number, report)
-            if outcome is not None:
-                del self._outcomes[number]
+            if outcome is None:
+                self._outcomes[number] = None
         if outcome is None:
             self.until(lambda: self._outcomes[number] is not None)
             outcome = self._outcomes.pop(number) or Outcome()
-        if report is None or not report.put_back:
+        if self._is_moved:
             self._restore()
         return outcome
 
@@ -276,6 +300,7 @@ class LaneBackend(Receiver):
             self._drop(edge)
             return None
         fault = None if report.fault is None else bounded(report.fault)
+        self._is_moved = self._is_moved or not report.put_back
         self._open.discard(number)
         if untold.ended(fault, report.below, report.told):
             self._tell()
@@ -283,12 +308,13 @@ class LaneBackend(Receiver):
             self._turn.notify_all()
         return outcome_of(report, fault)
 
-    def _start_directly(self, call: CallTo, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Outcome] | None:
+    def _start_directly(
+        self, edge: Edge, call: CallTo, loop: asyncio.AbstractEventLoop
+    ) -> asyncio.Future[Outcome] | None:
         with self._lock:
-            begun = self._begin_directly(call)
-            if begun is None:
+            number = self._begin_directly(edge, *call)
+            if not number:
                 return None
-            edge, number = begun
             future: asyncio.Future[Outcome] = loop.create_future()
             self._futures[number] = future
         if edge.fileno() not in self._watched:
@@ -400,8 +426,5 @@ def _settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
         future.set_result(outcome)
 
 
-def _packed(name: str, arg: Any) -> tuple[bytes, str]:
-    data, kind = pack(arg)
-    if len(data) > MAX_ARG_BYTES:
-        raise TooLarge(f"the argument for {name!r} is {len(data)} bytes, over the limit of {MAX_ARG_BYTES}")
-    return data, kind
+def _too_large(name: str, data: bytes) -> TooLarge:
+    return TooLarge(f"the argument for {name!r} is {len(data)} bytes, over the limit of {MAX_ARG_BYTES}")

@@ -30,11 +30,12 @@ class PlayedPeer:
         self.expected: list[Expect] = []
         """What it was told to load ahead; it comes when it comes, beside what is waited for."""
 
-    def send(self, message: AnyMessage) -> None:
-        if isinstance(message, Expect):
-            self.expected.append(message)
-            return
-        self.inbox.put_nowait(message)
+    def send(self, *messages: AnyMessage) -> None:
+        for message in messages:
+            if isinstance(message, Expect):
+                self.expected.append(message)
+            else:
+                self.inbox.put_nowait(message)
 
     def close(self) -> None:
         self.closed = True
