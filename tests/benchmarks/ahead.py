@@ -51,6 +51,8 @@ class Chains:
     waits_ms: int
     mode: str
     starts: Counter[str] = field(default_factory=Counter)
+    waited_ns: list[int] = field(default_factory=list)
+    """Of each chain, what its callers waited for starts and loads of those that they called."""
     taken: int = 0
 
     async def take(self, count: int) -> list[int]:
@@ -71,6 +73,8 @@ class Chains:
         await client.invoke(names[0])
         trace = await client.trace()
         self.starts.update(step.start for step in trace.steps)
+        called = [span for step in trace.steps if step.parent for span in step.spans]
+        self.waited_ns.append(sum(span.end_ns - span.start_ns for span in called if span.kind in ("start", "load")))
         for name in names:
             await client.remove(name)
         return trace.invocation.ended_ns - trace.invocation.accepted_ns
@@ -95,3 +99,4 @@ async def measure(bench: Bench) -> None:
                     samples = [sample for round_ in rounds for sample in round_]
                     what = f"{language}, {waits_ms} ms waited a step, look-ahead {mode}"
                     bench.add(what, samples, "ms", note=both[mode].how)
+                    bench.add("  of it waited for starts and loads of calls", both[mode].waited_ns, "ms")
