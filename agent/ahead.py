@@ -163,7 +163,7 @@ class LookAhead:
 
     def leaving(self, plan: Plan) -> list[Leaving]:
         """The calls that a plan's first function is expected to make in other workers; looked up once a second."""
-        if self.mode is Mode.OFF or not plan.root.manifest.leaves:
+        if self.mode is Mode.OFF:
             return []
         now_s = time.monotonic()
         found = self._leaving.get(plan.digest)
@@ -174,7 +174,7 @@ class LookAhead:
             told = [
                 Leaving(plan.sub(one.function), one.width, max(0, one.after_ns - EARLY_NS) / 1e9)
                 for one in self.foreseen(plan.root, plan)
-                if one.is_worth_it and one.function in away
+                if one.function in away and one.is_worth_it
             ]
             found = self._leaving[plan.digest] = (now_s + 1.0, told)
         return found[1]

@@ -116,6 +116,23 @@ def test_who_calls_nobody_or_looks_not_ahead_is_told_nothing() -> None:
     assert ahead.expect(plan(look_ahead=False, f=("g",), g=())) == Expect([], 2)
 
 
+def test_calls_that_leave_are_told_of_with_when_to_be_ready_for_them() -> None:
+    records = {
+        name: FunctionRecord("ann", name, 1, name, 1, Manifest(name, "python", calls), 0.0)
+        for name, calls in {"f": {"g": Dependency("always"), "h": Dependency()}, "g": {}, "h": {}}.items()
+    }
+    of = resolve(records, "f", "ann")
+    ahead, _ = look()
+    assert [(one.plan.root.name, one.width, one.after_s) for one in ahead.leaving(of)] == [("g", 1.0, 0.0)]
+    for _ in range(8):
+        ahead.patterns.observe(Run("ann", "f", 1, (("g", 500 * MS), ("g", 501 * MS))), 1e9)
+    assert ahead.leaving(of)[0].width == 1.0, "looked up once a second"
+    ahead._leaving.clear()
+    assert [(one.width, one.after_s) for one in ahead.leaving(of)] == [(2.0, 0.47)]
+    ahead.mode = Mode.OFF
+    assert ahead.leaving(of) == []
+
+
 def test_little_changes_are_none() -> None:
     told = []
     for took in (10_000_000, 10_100_000):
