@@ -66,7 +66,8 @@ class Calls:
             peer.send(Result(call.id, fault=Fault("call_refused", f"{job.chain[0]!r} {why}", function=job.name)))
             return
         fan_out.opened(len(call.arg))
-        fan_out.together.asked(call.group)
+        group = f"{job.id}:{call.group}" if call.group else ""  # what a worker says counts within its own invocation
+        fan_out.together.asked(group)
         job.open_calls[call.id] = len(call.arg)
         plan = job.plan.sub(call.name)
         timeout_s = plan.root.manifest.timeout_s or self._timeout_s
@@ -82,7 +83,7 @@ class Calls:
             accepted_ns=now,
             deadline=min(job.deadline, now + int(timeout_s * 1e9)),
             flow_of=seat.bound_flow,
-            answer=lambda answer: self._answered(seat, peer, job, nested, answer, call.group),
+            answer=lambda answer: self._answered(seat, peer, job, nested, answer, group),
             parent=call.invocation,
             caller=job.id,
         )
