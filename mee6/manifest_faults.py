@@ -45,6 +45,7 @@ _HINTS: Final[Mapping[Path, str]] = {
     ("lookAhead",): '"lookAhead": false',
     ("env",): '"env": {"KEY": "value"}',
     ("env", "*"): '"KEY": "value"; a number too is written in quotes',
+    ("concurrency",): '"concurrency": 100',
     ("description",): '"description": "What it does."',
 }
 

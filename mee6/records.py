@@ -89,6 +89,21 @@ class Foreseen(msgspec.Struct, frozen=True):
     is_loaded_ahead: bool
 
 
+class Demand(msgspec.Struct, frozen=True):
+    """How many of a function's invocations are under way on average where nobody waits: an estimate."""
+
+    rate: float
+    """Invocations that come, a second."""
+    time_s: float
+    """From the call to the end, without the time that its own calls waited for a worker."""
+    tau: float
+    """Their product."""
+    samples: int
+    """Runs that have been measured."""
+    executing: int
+    """Under way now."""
+
+
 class Package(msgspec.Struct, frozen=True):
     """One package that a function depends on."""
 
@@ -117,6 +132,8 @@ class Description(msgspec.Struct, frozen=True):
     """Where it is reached over HTTP; empty where the agent does not serve that."""
     foreseen: tuple[Foreseen, ...] = ()
     """What it is expected to call."""
+    demand: Demand | None = None
+    """None from an older agent."""
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -184,6 +201,10 @@ class Node(msgspec.Struct, frozen=True):
     ahead_misses: int = 0
     ahead_saved_ns: int = 0
     """That callers did not wait for starts and loads."""
+    wait_for_busy: bool = False
+    """Invocations wait for a worker in use that will be free before another would be ready."""
+    order: str = ""
+    """Who is served first of those that wait: `arrival` or `deadline`."""
 
 
 class Pool(msgspec.Struct, frozen=True):

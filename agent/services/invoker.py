@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -175,6 +176,7 @@ class Invoker(InvokerServicer):
                 )
                 for one in found.foreseen
             ],
+            demand=pb.Demand(**asdict(found.demand)),
         )
 
     async def Cancel(self, request: pb.CancelRequest, _context: Context) -> pb.CancelResponse:

@@ -77,6 +77,8 @@ class Function(Frame, frozen=True, gc=False):
     env: dict[str, str] = {}
     packages: str = ""
     """The folder of what it depends on, as seen from inside the worker; empty for nothing."""
+    concurrency: int = 1
+    """`Invoke`s that may come before each other's `Report`: to a runtime that is `many`, on the agent's own lane."""
 
 
 class Span(Frame, frozen=True, gc=False):
@@ -189,6 +191,8 @@ class Hello(Message, frozen=True, gc=False):
     protocol: int = PROTOCOL
     direct: bool = False
     """A runtime that understands `Introduce`."""
+    many: bool = False
+    """A runtime that takes as many `Invoke`s at once as `Function.concurrency` says, and understands `Cancel`."""
 
 
 class Welcome(Message, frozen=True, gc=False):
@@ -361,6 +365,15 @@ class Guessed(Message, frozen=True, gc=False):
     guesses: list[Guess]
 
 
+class Cancel(Message, frozen=True, gc=False):
+    """agent -> runtime, one of several that run: end this `Invoke`. Answered by its `Report`, whatever it says.
+
+    What has not ended after a while is ended with the whole process.
+    """
+
+    id: str
+
+
 class AskHandover(Message, frozen=True, gc=False):
     """proxy -> agent, once after a `Load`: my runtime could be yours. Answered by `Handover`, granted or refused.
 
@@ -401,6 +414,7 @@ AnyMessage = (
     | Hops
     | Expect
     | Guessed
+    | Cancel
     | AskHandover
     | Handover
     | Goodbye

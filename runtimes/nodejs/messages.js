@@ -41,8 +41,8 @@ function decodeFault(a) {
 }
 
 /** Function: One version of a function as a worker needs it. */
-function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {}, packages = "" }) {
-  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env, packages];
+function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {}, packages = "", concurrency = 1 }) {
+  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env, packages, int(concurrency)];
 }
 
 function decodeFunction(a) {
@@ -56,6 +56,7 @@ function decodeFunction(a) {
     timeoutS: a.length > 6 ? a[6] : 60.0,
     env: a.length > 7 ? a[7] : {},
     packages: a.length > 8 ? a[8] : "",
+    concurrency: a.length > 9 ? a[9] : 1,
   };
 }
 
@@ -179,8 +180,8 @@ function decodeResponse(a) {
 }
 
 /** Hello: proxy or runtime -> server, first frame on a lane: who I am. */
-function encodeHello({ token, role, runtime, pid = 0, protocol = 1, direct = false }) {
-  return ["hello", token, role, runtime, int(pid), int(protocol), direct];
+function encodeHello({ token, role, runtime, pid = 0, protocol = 1, direct = false, many = false }) {
+  return ["hello", token, role, runtime, int(pid), int(protocol), direct, many];
 }
 
 function decodeHello(a) {
@@ -192,6 +193,7 @@ function decodeHello(a) {
     pid: a.length > 4 ? a[4] : 0,
     protocol: a.length > 5 ? a[5] : 1,
     direct: a.length > 6 ? a[6] : false,
+    many: a.length > 7 ? a[7] : false,
   };
 }
 
@@ -431,6 +433,18 @@ function decodeGuessed(a) {
   };
 }
 
+/** Cancel: agent -> runtime, one of several that run: end this `Invoke`. Answered by its `Report`, whatever it says. */
+function encodeCancel({ id }) {
+  return ["cancel", id];
+}
+
+function decodeCancel(a) {
+  return {
+    type: "cancel",
+    id: a[1],
+  };
+}
+
 /** AskHandover: proxy -> agent, once after a `Load`: my runtime could be yours. Answered by `Handover`, granted or refused. */
 function encodeAskHandover() {
   return ["askhandover"];
@@ -485,6 +499,7 @@ const ENCODERS = {
   hops: encodeHops,
   expect: encodeExpect,
   guessed: encodeGuessed,
+  cancel: encodeCancel,
   askhandover: encodeAskHandover,
   handover: encodeHandover,
   goodbye: encodeGoodbye,
@@ -509,6 +524,7 @@ const DECODERS = {
   hops: decodeHops,
   expect: decodeExpect,
   guessed: decodeGuessed,
+  cancel: decodeCancel,
   askhandover: decodeAskHandover,
   handover: decodeHandover,
   goodbye: decodeGoodbye,

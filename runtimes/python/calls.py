@@ -23,6 +23,7 @@ from mee6.http import Body, Request
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
 from mee6.lane.messages import (
+    AnyMessage,
     Call,
     Function,
     Introduce,
@@ -129,6 +130,12 @@ class LaneBackend(Receiver):
         if untold.above and not untold.told:
             with self._lock:
                 self._tell()
+
+    def rest(self) -> list[AnyMessage]:
+        """What has come and was not taken; for whoever reads the lane from now on."""
+        messages = [message for message, _edge in self._tasks]
+        self._tasks.clear()
+        return messages
 
     def close(self) -> None:
         """Closes all direct lanes; for a fork."""
@@ -424,6 +431,19 @@ class LaneBackend(Receiver):
 def _settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
     if not future.done():
         future.set_result(outcome)
+
+
+def packed(name: str, arg: Any) -> tuple[bytes, str]:
+    """A call's argument as it travels, and its content type.
+
+    Raises:
+        TooLarge: it is over the limit.
+        InvalidInput: there is no form in which it could travel.
+    """
+    data, kind = pack(arg)
+    if len(data) > MAX_ARG_BYTES:
+        raise _too_large(name, data)
+    return data, kind
 
 
 def _too_large(name: str, data: bytes) -> TooLarge:

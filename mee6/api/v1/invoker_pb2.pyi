@@ -225,7 +225,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., show_env: _Optional[bool] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages", "requirements", "url", "foreseen")
+    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages", "requirements", "url", "foreseen", "demand")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -243,6 +243,7 @@ class DescribeResponse(_message.Message):
     REQUIREMENTS_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
     FORESEEN_FIELD_NUMBER: _ClassVar[int]
+    DEMAND_FIELD_NUMBER: _ClassVar[int]
     activity: Activity
     versions: _containers.RepeatedCompositeFieldContainer[Activity]
     missing: _containers.RepeatedScalarFieldContainer[str]
@@ -253,7 +254,8 @@ class DescribeResponse(_message.Message):
     requirements: _containers.RepeatedCompositeFieldContainer[Package]
     url: str
     foreseen: _containers.RepeatedCompositeFieldContainer[Foreseen]
-    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[Package, _Mapping]]] = ..., url: _Optional[str] = ..., foreseen: _Optional[_Iterable[_Union[Foreseen, _Mapping]]] = ...) -> None: ...
+    demand: Demand
+    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[Package, _Mapping]]] = ..., url: _Optional[str] = ..., foreseen: _Optional[_Iterable[_Union[Foreseen, _Mapping]]] = ..., demand: _Optional[_Union[Demand, _Mapping]] = ...) -> None: ...
 
 class Foreseen(_message.Message):
     __slots__ = ("function", "chance", "after_ns", "lead_ns", "runs", "hits", "misses", "is_loaded_ahead")
@@ -274,6 +276,20 @@ class Foreseen(_message.Message):
     misses: float
     is_loaded_ahead: bool
     def __init__(self, function: _Optional[str] = ..., chance: _Optional[float] = ..., after_ns: _Optional[int] = ..., lead_ns: _Optional[int] = ..., runs: _Optional[float] = ..., hits: _Optional[float] = ..., misses: _Optional[float] = ..., is_loaded_ahead: _Optional[bool] = ...) -> None: ...
+
+class Demand(_message.Message):
+    __slots__ = ("rate", "time_s", "tau", "samples", "executing")
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    TAU_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    EXECUTING_FIELD_NUMBER: _ClassVar[int]
+    rate: float
+    time_s: float
+    tau: float
+    samples: int
+    executing: int
+    def __init__(self, rate: _Optional[float] = ..., time_s: _Optional[float] = ..., tau: _Optional[float] = ..., samples: _Optional[int] = ..., executing: _Optional[int] = ...) -> None: ...
 
 class Package(_message.Message):
     __slots__ = ("name", "version", "asked")
