@@ -82,6 +82,8 @@ class Calls:
             deadline=min(job.deadline, now + int(timeout_s * 1e9)),
             flow_of=seat.bound_flow,
             answer=lambda answer: self._answered(seat, peer, job, nested, answer),
+            stored=call.stored,
+            room=call.room,
             parent=call.invocation,
             caller=job.id,
         )
@@ -138,7 +140,7 @@ class Calls:
                 fan_out.ended(size)
             if (next_one := fan_out.done(len(nested.chain))) is not None:
                 self._start(next_one)
-        peer.send(Result(nested.id, answer.result, answer.content_type, answer.fault))
+        peer.send(Result(nested.id, answer.result, answer.content_type, answer.fault, answer.stored))
         if seat.gate is not None:
             self._let_go(seat, [call for call, _place in seat.gate.done(nested.id)])
 

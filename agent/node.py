@@ -100,6 +100,7 @@ class Node:
             policy.parallel_calls(config),
             config.direct_lanes,
             config.one_core,
+            config.store,
         )
         self._acts = Acts(self._shell, driver, lambda: self._capabilities)
         shown = NodeView(self.id, VERSION, API_LEVEL)

@@ -27,6 +27,7 @@ from agent.observer import Observer
 from agent.peers import Peer
 from agent.presence import Connected, Presence
 from agent.seats import Answer, Job, Seat
+from agent.store import Stores
 from agent.substrate.base import FunctionRecord
 from agent.verdict import KNOWN_TYPES, believed, is_content_type, loss
 from mee6.errors import Mee6Error, ProtocolError
@@ -47,6 +48,7 @@ from mee6.lane.messages import (
     Log,
     Report,
     Steps,
+    Stored,
     Stream,
     Welcome,
 )
@@ -86,6 +88,7 @@ class Shell:
         parallel_calls: int,
         direct_lanes: bool,
         one_core: bool,
+        store: bool,
     ) -> None:
         self.core = scheduler
         self._driver = driver
@@ -98,7 +101,8 @@ class Shell:
         self.seats: dict[str, Seat] = {}
         self.jobs: dict[str, Job] = {}
         self._presence = Presence(driver.owns)
-        self._bindings = Bindings(driver, code, packages, timeout_s)
+        self.stores = Stores(driver.store_path, enabled=store)
+        self._bindings = Bindings(driver, code, packages, timeout_s, self.stores)
         self._calls = Calls(self.jobs, self.submit, timeout_s, parallel_calls)
         self._inbox: deque[ev.Event] = deque()
         self._busy = False
@@ -201,6 +205,7 @@ class Shell:
             return
         seat.stopped = True
         self._presence.end(seat)
+        self.stores.left(seat)
         _log.info("worker %s ends: %s", seat.worker, command.reason)
         self._observer.worker_gone(seat, command.reason)
         task = self._spawn(self._end(seat))
@@ -253,7 +258,10 @@ class Shell:
         if seat.is_direct and job.plan.root.manifest.is_workflow:
             self._calls.open_gate(seat, job)
         window = job.pipe.open(job.id, partial(self._send, seat)) if job.pipe is not None else 0
-        self._send(seat, Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window))
+        invoke = Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window)
+        if job.room is not None or job.stored is not None:
+            invoke = self.stores.referring(seat, job, invoke)
+        self._send(seat, invoke)
         if job.pipe is not None:
             job.pipe.called()
 
@@ -367,6 +375,9 @@ class Shell:
                     raise ProtocolError(f"worker {seat.worker} sent more output at once than an invocation may write")
                 job = seat.job or seat.last_job
                 self._observer.logged(seat, job, message)
+            case Stored():
+                if seat.job is not None and peer is seat.peer:
+                    self.stores.told(seat.job, message)
             case Steps() if peer is seat.proxy:
                 if seat.job is not None:
                     self._steps_reported(seat, seat.job, message)
@@ -396,6 +407,7 @@ class Shell:
             report.fault is not None
             or report.content_type not in KNOWN_TYPES
             or len(report.result) > seat.limits.result_bytes
+            or report.stored
         ):
             report = believed(report, seat, job)
         if report.id == f"load/{job.id}":
@@ -414,7 +426,7 @@ class Shell:
             with contextlib.suppress(Mee6Error, OSError, RecursionError):  # of one that has just gone
                 self._driver.clear_flow(seat.worker)
         self.tell(ev.Finished(seat.worker, job.id, report.fault is None))
-        self._finish(job, Answer(report.result, report.content_type, report.fault, report.response))
+        self._finish(job, Answer(report.result, report.content_type, report.fault, report.response, report.stored))
         self._show(seat)
 
     def _streamed(self, seat: Seat, peer: Peer, message: Head | Chunk | Credit) -> None:

@@ -66,7 +66,8 @@ async def _all(calls: Sequence[CallTo]) -> list[Outcome]:
         async def outcome(one: CallTo) -> Outcome:
             async with places:
                 try:
-                    return Outcome(await client.invoke(one.name, one.arg))
+                    value = await client.invoke(one.name, one.arg)
+                    return Outcome(memoryview(value) if one.view and isinstance(value, bytes) else value)
                 except Mee6Error as error:
                     return Outcome(error=error)
 

@@ -130,6 +130,9 @@ def serve(
     no_direct_lanes: Annotated[
         bool, typer.Option("--no-direct-lanes", help="Have all calls within a worker go through its proxy.")
     ] = False,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Have large arguments and results within a workflow go over sockets.")
+    ] = False,
     no_one_core: Annotated[
         bool, typer.Option("--no-one-core", help="Never put a worker's processes on one core.")
     ] = False,
@@ -174,6 +177,7 @@ def serve(
         cpus=cpus,
         direct_lanes=not no_direct_lanes,
         one_core=not no_one_core,
+        store=not no_store,
         bundle_limit_bytes=units.size(bundle_limit),
         dependency_bytes=units.size(package_limit),
         dependency_timeout_s=units.seconds(package_timeout),

@@ -13,7 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
+
+from msgspec import structs
 
 from mee6.content import pack
 from mee6.errors import CallRefused, ProtocolError, TooLarge
@@ -22,6 +24,7 @@ from mee6.http import Body, Request
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
 from mee6.lane.messages import (
+    Block,
     Call,
     Function,
     Introduce,
@@ -29,11 +32,12 @@ from mee6.lane.messages import (
     Invoke,
     Log,
     Report,
+    Stored,
 )
 from mee6.outflow import MAX_DEPTH
 from mee6.sdk import CallTo, Context, Outcome, outside
 from runtimes.python.direct import Edge, Inlets, Untold
-from runtimes.python.receiving import Receiver, outcome_of
+from runtimes.python.receiving import Receiver
 from runtimes.python.streams import Streams
 
 MAX_ARG_BYTES: Final = MAX_FRAME_BYTES - (64 << 10)
@@ -76,6 +80,7 @@ class LaneBackend(Receiver):
         self._deadline = monotonic() + function.timeout_s
         self._invocation = invocation
         self._request = None
+        self.store.begin()
 
     def end(self) -> None:
         """It has ended; calls made from now on are refused, and whoever still waits for one is told so."""
@@ -98,19 +103,18 @@ class LaneBackend(Receiver):
         untold = self._untold
         if self._open and (edge is not None or untold.call is not None):
             self._drain()
+        said: list[Stored | Log] = [*self.store.told(report.id), *logs]
         if edge is None:
-            self.lane.send(*untold.take(), *logs, report)
+            self.lane.send(*untold.take(), *said, report)
             return
-        if logs:
+        if said:
             self.preface()
-            self.lane.send(*logs)
+            self.lane.send(*said)
         if len(report.result) > ALONE_BYTES:
             with self._lock:
                 self._tell()
         below, is_back = untold.take_below(), self.folders is not None and self.folders.put_back()
-        told = Report(
-            report.id, report.result, report.content_type, report.fault, below=below, told=untold.told, put_back=is_back
-        )
+        told = structs.replace(report, below=below, told=untold.told, put_back=is_back)
         try:
             edge.send(told)
         except OSError:  # the caller has gone, and the proxy will see to it
@@ -204,12 +208,24 @@ class LaneBackend(Receiver):
         if invocation is None:
             raise CallRefused("functions are called from main(arg) while it runs, not on import or after it returned")
         messages: list[Call] = []
-        for name, arg in calls:
-            data, kind = _packed(name, arg)
+        for name, arg, view in calls:
+            data, kind = pack(arg)
             self._count += 1
-            messages.append(Call(f"{invocation.id}.{self._count}", invocation.id, name, data, kind))
+            number = f"{invocation.id}.{self._count}"
+            stored, room = self.store.offer(name, number, data, view=view)
+            data = self._to_send(name, number, data, stored)
+            messages.append(Call(number, invocation.id, name, data, kind, stored=stored, room=room))
         self._open.update([message.id for message in messages])
         return messages
+
+    def _to_send(self, name: str, number: str, data: bytes, stored: Block | None) -> bytes:
+        """What of an argument travels."""
+        if stored is not None:
+            return b""
+        if len(data) > MAX_ARG_BYTES:
+            self.store.failed(number, "call_refused")
+            raise TooLarge(f"the argument for {name!r} is {len(data)} bytes, over the limit of {MAX_ARG_BYTES}")
+        return data
 
     # Direct calls ---------------------------------------------------------------------------------------
 
@@ -220,13 +236,16 @@ class LaneBackend(Receiver):
             return None
         if len(invocation.chain) >= MAX_DEPTH:
             return None
-        data, kind = _packed(*call)
+        data, kind = pack(call.arg)
         self._count += 1
         number = f"{invocation.id}.{self._count}"
+        stored, room = self.store.offer(call.name, number, data, view=call.view)
+        data, chain = self._to_send(call.name, number, data, stored), [*invocation.chain, call.name]
         self._untold.calls(edge.number, number)
         try:
-            edge.send(Invoke(number, data, kind, [*invocation.chain, call.name], above=self._untold.above))
+            edge.send(Invoke(number, data, kind, chain, above=self._untold.above, stored=stored, room=room))
         except OSError:  # the callee had ended before
+            self.store.failed(number, "call_refused")
             self._untold.call = None
             self._drop(edge)
             return None
@@ -281,7 +300,7 @@ class LaneBackend(Receiver):
             self._tell()
         if self._sleepers:
             self._turn.notify_all()
-        return outcome_of(report, fault)
+        return self._outcome_of(report, fault)
 
     def _start_directly(self, call: CallTo, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Outcome] | None:
         with self._lock:
@@ -398,10 +417,3 @@ class LaneBackend(Receiver):
 def _settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
     if not future.done():
         future.set_result(outcome)
-
-
-def _packed(name: str, arg: Any) -> tuple[bytes, str]:
-    data, kind = pack(arg)
-    if len(data) > MAX_ARG_BYTES:
-        raise TooLarge(f"the argument for {name!r} is {len(data)} bytes, over the limit of {MAX_ARG_BYTES}")
-    return data, kind

@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 
 from mee6 import aio as _aio  # noqa: F401 - so that the fork has it, and importing it costs a function nothing
 from mee6 import sdk
-from mee6.content import pack, unpack
+from mee6.content import pack
 from mee6.errors import InvalidInput, LoadFailed, ProtocolError
 from mee6.http import Response, is_stream
 from mee6.lane.blocking import BlockingLane
@@ -66,6 +66,8 @@ class _Runtime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._function: Function | None = None
         self._main: Callable[[Any], Any] | None = None
+        self._takes_view = False
+        """Its argument is wanted as a view, where it is bytes."""
         self._loaded_as = ""
         self._scratch: Scratch | None = None
         self._watched_fd = -1
@@ -75,7 +77,7 @@ class _Runtime:
 
     def run(self) -> NoReturn:
         """Serves until the lane ends."""
-        self._lane.send(Hello("", "runtime", "python", os.getpid(), direct=True))
+        self._lane.send(Hello("", "runtime", "python", os.getpid(), direct=True, store=True))
         receive = self._backend.receive
         while True:
             message, edge = receive() or (None, None)
@@ -103,6 +105,7 @@ class _Runtime:
         self._output.limit = welcome.limits.log_bytes
         if self._scratch is None:  # the agent's welcome, after a handover, is about the same worker
             self._scratch = self._backend.folders = Scratch(welcome.act)
+            self._backend.store.welcomed(welcome.worker, welcome.act)
 
     # Tasks ----------------------------------------------------------------------------------------------
 
@@ -113,6 +116,8 @@ class _Runtime:
         try:
             self._main = loading.load(function)
             self._function = function
+            self._takes_view = loading.takes_view(self._main)
+            self._backend.store.quota = function.store_bytes
             self._loaded_as = message.id
         except LoadFailed as error:
             fault = Fault(error.code, error.message, function=function.name)
@@ -127,7 +132,7 @@ class _Runtime:
             return
         self._backend.begin(message, function, edge)
         try:
-            arg = unpack(message.arg, message.content_type)
+            arg = self._backend.store.argument(message, view=self._takes_view)
         except InvalidInput as error:
             fault = Fault(error.code, f"the argument of {function.name!r}: {error.message}", function=function.name)
             self._backend.end()
@@ -169,11 +174,14 @@ class _Runtime:
             data, kind = pack(value)
         except InvalidInput as error:
             return Report(number, fault=_refused(name, f"{name!r} returned what cannot be sent: {error.message}"))
+        if stored := self._backend.store.put(message.room, data):
+            return Report(number, b"", content_type or kind, response=response, stored=stored)
         limit = min(self._limits.result_bytes, MAX_FRAME_BYTES - (64 << 10))
         if len(data) > limit:
-            return Report(
-                number, fault=_refused(name, f"the result of {name!r} is {len(data)} bytes, over the limit of {limit}")
-            )
+            why = f"the result of {name!r} is {len(data)} bytes, over the limit of {limit}"
+            if message.room is not None:
+                why += f", and its caller's store has no room for more than {message.room.size}"
+            return Report(number, fault=_refused(name, why))
         return Report(number, data, content_type or kind, response=response)
 
     def _awaited(self, value: Any) -> Any:
@@ -210,7 +218,7 @@ class _Runtime:
             sock.settimeout(HANDOVER_S)
             sock.connect(message.address)
             lane = BlockingLane(sock)
-            lane.send(Hello(message.token, "runtime", "python", os.getpid()))
+            lane.send(Hello(message.token, "runtime", "python", os.getpid(), store=True))
             welcome = lane.receive(HANDOVER_S)
         except (OSError, ProtocolError):
             sock.close()

@@ -27,7 +27,7 @@ class Remembering:
         self.calls.append(list(calls))
         return [
             Outcome(error=FunctionRaised(f"no {arg}", function=name)) if name == "bad" else Outcome((name, arg))
-            for name, arg in calls
+            for name, arg, _view in calls
         ]
 
     def start(self, calls: Sequence[CallTo]) -> list[Awaitable[Outcome]]:
