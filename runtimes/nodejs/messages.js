@@ -41,8 +41,8 @@ function decodeFault(a) {
 }
 
 /** Function: One version of a function as a worker needs it. */
-function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {}, packages = "" }) {
-  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env, packages];
+function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {}, packages = "", storeBytes = 0 }) {
+  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env, packages, int(storeBytes)];
 }
 
 function decodeFunction(a) {
@@ -56,6 +56,20 @@ function decodeFunction(a) {
     timeoutS: a.length > 6 ? a[6] : 60.0,
     env: a.length > 7 ? a[7] : {},
     packages: a.length > 8 ? a[8] : "",
+    storeBytes: a.length > 9 ? a[9] : 0,
+  };
+}
+
+/** Block: A part of a workflow's store, for bytes that a message tells of and does not carry; see `mee6.lane.store`. */
+function encodeBlock({ file, offset, size }) {
+  return [file, int(offset), int(size)];
+}
+
+function decodeBlock(a) {
+  return {
+    file: a[0],
+    offset: a[1],
+    size: a[2],
   };
 }
 
@@ -149,8 +163,8 @@ function decodeResponse(a) {
 }
 
 /** Hello: proxy or runtime -> server, first frame on a lane: who I am. */
-function encodeHello({ token, role, runtime, pid = 0, protocol = 1, direct = false }) {
-  return ["hello", token, role, runtime, int(pid), int(protocol), direct];
+function encodeHello({ token, role, runtime, pid = 0, protocol = 1, direct = false, store = false }) {
+  return ["hello", token, role, runtime, int(pid), int(protocol), direct, store];
 }
 
 function decodeHello(a) {
@@ -162,6 +176,7 @@ function decodeHello(a) {
     pid: a.length > 4 ? a[4] : 0,
     protocol: a.length > 5 ? a[5] : 1,
     direct: a.length > 6 ? a[6] : false,
+    store: a.length > 7 ? a[7] : false,
   };
 }
 
@@ -196,8 +211,8 @@ function decodeLoad(a) {
 }
 
 /** Invoke: server -> peer: run the loaded function once. Answered by `Report` with the same id. */
-function encodeInvoke({ id, arg, contentType, chain, request = null, window = 0, above = [] }) {
-  return ["invoke", id, arg, contentType, chain, request && encodeRequest(request), int(window), above.map(encodeHop)];
+function encodeInvoke({ id, arg, contentType, chain, request = null, window = 0, above = [], stored = null, room = null }) {
+  return ["invoke", id, arg, contentType, chain, request && encodeRequest(request), int(window), above.map(encodeHop), stored && encodeBlock(stored), room && encodeBlock(room)];
 }
 
 function decodeInvoke(a) {
@@ -210,12 +225,14 @@ function decodeInvoke(a) {
     request: a.length > 5 ? a[5] && decodeRequest(a[5]) : null,
     window: a.length > 6 ? a[6] : 0,
     above: a.length > 7 ? a[7].map(decodeHop) : [],
+    stored: a.length > 8 ? a[8] && decodeBlock(a[8]) : null,
+    room: a.length > 9 ? a[9] && decodeBlock(a[9]) : null,
   };
 }
 
 /** Report: peer -> server: the outcome of the `Load` or `Invoke` with this id; `fault` is None when it went well. */
-function encodeReport({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, handedOver = false, response = null, below = [], told = false, putBack = false }) {
-  return ["report", id, result, contentType, fault && encodeFault(fault), handedOver, response && encodeResponse(response), below.map(encodeHop), told, putBack];
+function encodeReport({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, handedOver = false, response = null, below = [], told = false, putBack = false, stored = 0 }) {
+  return ["report", id, result, contentType, fault && encodeFault(fault), handedOver, response && encodeResponse(response), below.map(encodeHop), told, putBack, int(stored)];
 }
 
 function decodeReport(a) {
@@ -230,6 +247,7 @@ function decodeReport(a) {
     below: a.length > 7 ? a[7].map(decodeHop) : [],
     told: a.length > 8 ? a[8] : false,
     putBack: a.length > 9 ? a[9] : false,
+    stored: a.length > 10 ? a[10] : 0,
   };
 }
 
@@ -275,8 +293,8 @@ function decodeCredit(a) {
 }
 
 /** Call: peer -> server: a running function calls another. Answered by `Result` with the same id. */
-function encodeCall({ id, invocation, name, arg, contentType, chain = [] }) {
-  return ["call", id, invocation, name, arg, contentType, chain];
+function encodeCall({ id, invocation, name, arg, contentType, chain = [], stored = null, room = null }) {
+  return ["call", id, invocation, name, arg, contentType, chain, stored && encodeBlock(stored), room && encodeBlock(room)];
 }
 
 function decodeCall(a) {
@@ -288,12 +306,14 @@ function decodeCall(a) {
     arg: a[4],
     contentType: a[5],
     chain: a.length > 6 ? a[6] : [],
+    stored: a.length > 7 ? a[7] && decodeBlock(a[7]) : null,
+    room: a.length > 8 ? a[8] && decodeBlock(a[8]) : null,
   };
 }
 
 /** Result: server -> peer: the outcome of the `Call` with this id. */
-function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null }) {
-  return ["result", id, result, contentType, fault && encodeFault(fault)];
+function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, stored = 0 }) {
+  return ["result", id, result, contentType, fault && encodeFault(fault), int(stored)];
 }
 
 function decodeResult(a) {
@@ -303,6 +323,7 @@ function decodeResult(a) {
     result: a.length > 2 ? a[2] : Buffer.from(""),
     contentType: a.length > 3 ? a[3] : "text/plain",
     fault: a.length > 4 ? a[4] && decodeFault(a[4]) : null,
+    stored: a.length > 5 ? a[5] : 0,
   };
 }
 
@@ -319,6 +340,21 @@ function decodeLog(a) {
     text: a[3],
     atNs: a.length > 4 ? a[4] : 0,
     droppedBytes: a.length > 5 ? a[5] : 0,
+  };
+}
+
+/** Stored: peer -> server: what an invocation has passed to those it called by its store, before its `Report`. */
+function encodeStored({ invocation, blocks, size, over = 0 }) {
+  return ["stored", invocation, int(blocks), int(size), int(over)];
+}
+
+function decodeStored(a) {
+  return {
+    type: "stored",
+    invocation: a[1],
+    blocks: a[2],
+    size: a[3],
+    over: a.length > 4 ? a[4] : 0,
   };
 }
 
@@ -422,6 +458,7 @@ const ENCODERS = {
   call: encodeCall,
   result: encodeResult,
   log: encodeLog,
+  stored: encodeStored,
   steps: encodeSteps,
   introduce: encodeIntroduce,
   introduced: encodeIntroduced,
@@ -444,6 +481,7 @@ const DECODERS = {
   call: decodeCall,
   result: decodeResult,
   log: decodeLog,
+  stored: decodeStored,
   steps: decodeSteps,
   introduce: decodeIntroduce,
   introduced: decodeIntroduced,
