@@ -188,6 +188,9 @@ class NodeView(View, frozen=True):
     p99_ms: float = 0.0
     stopping: bool = False
     http: str = ""
+    stored_blocks: int = 0
+    stored_bytes: int = 0
+    stored_over: int = 0
 
 
 Event = WorkerView | InvocationView | Step | LogLine | HandoverView | FunctionView | NodeView | FiguresView

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import re
@@ -40,6 +41,7 @@ from agent.seats import Answer, Job
 from agent.services.api import NO_ENV, Added, Described, Ticket, silent
 from agent.shell import Shell
 from agent.stats import Stats
+from agent.store import Passed
 from agent.streams import Pipe
 from agent.substrate.base import FunctionRecord
 from agent.substrate.local import LocalSubstrate
@@ -327,7 +329,14 @@ class Node:
         versions = await self.functions_of.versions(user, name)
         packages = await self.functions_of.requirements(plan.root)
         url = f"http://{self.http}{path_of(user, name)}" if self.http else ""
-        return Described(plan.root, versions, plan.missing, tuple(workers), self.stats.of(user, name), packages, url)
+        passed = self._shell.stores.of_function.get((user, name), Passed())
+        stats = dataclasses.replace(
+            self.stats.of(user, name),
+            stored_blocks=passed.blocks,
+            stored_bytes=passed.size,
+            stored_over=passed.over,
+        )
+        return Described(plan.root, versions, plan.missing, tuple(workers), stats, packages, url)
 
     # -- peers: see agent.peers.PeerHost
 
@@ -358,6 +367,7 @@ class Node:
         can = self._capabilities
         trouble = self._driver.what_is_wrong() if isinstance(self._driver, KnowsTrouble) else ""
         rate, p50_ms, p99_ms = self._sampling.overall
+        passed = self._shell.stores.passed
         return NodeView(
             id=self.id,
             version=VERSION,
@@ -407,6 +417,9 @@ class Node:
             p50_ms=p50_ms,
             p99_ms=p99_ms,
             stopping=self._stopping,
+            stored_blocks=passed.blocks,
+            stored_bytes=passed.size,
+            stored_over=passed.over,
             **msgspec.structs.asdict(self._sampling.meter.reading),
         )
 

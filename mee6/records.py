@@ -69,6 +69,11 @@ class FunctionStats(msgspec.Struct, frozen=True):
     warm: int
     p50_ms: float
     p99_ms: float
+    stored_blocks: int = 0
+    """Arguments and results that passed by the stores of workflows that it began, and their bytes."""
+    stored_bytes: int = 0
+    stored_over: int = 0
+    """Those for which a store had no room, and which went over sockets."""
 
 
 class Package(msgspec.Struct, frozen=True):
@@ -157,6 +162,11 @@ class Node(msgspec.Struct, frozen=True):
     stopping: bool = False
     http: str = ""
     """Where it serves HTTP, as host:port; empty for nowhere."""
+    stored_blocks: int = 0
+    """Arguments and results that passed by the stores of workflows since it started, and their bytes."""
+    stored_bytes: int = 0
+    stored_over: int = 0
+    """Those for which a store had no room, and which went over sockets."""
 
 
 class Pool(msgspec.Struct, frozen=True):

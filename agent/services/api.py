@@ -81,6 +81,11 @@ class FunctionStats:
     warm: int = 0
     p50_ms: float = 0.0
     p99_ms: float = 0.0
+    stored_blocks: int = 0
+    """Arguments and results that passed by the stores of workflows that it began, and their bytes."""
+    stored_bytes: int = 0
+    stored_over: int = 0
+    """Those for which a store had no room, and which went over sockets."""
 
 
 @dataclass(frozen=True, slots=True)

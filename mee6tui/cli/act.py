@@ -235,6 +235,7 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
                 f"{stats.cold} cold, {stats.prewarmed} prewarmed, {stats.warm} warm" if stats.invocations else "",
             ),
             ("latency", f"p50 {stats.p50_ms:.3g} ms, p99 {stats.p99_ms:.3g} ms" if stats.invocations else ""),
+            ("store", units.stored(stats.stored_blocks, stats.stored_bytes, stats.stored_over)),
         ]
     )
     if len(found.versions) > 1:

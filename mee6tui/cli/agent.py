@@ -462,5 +462,6 @@ def _portrait(node: Node) -> list[str]:
             ("waiting", str(node.queued)),
             ("invocations", f"{node.invocations}, of which failed {node.failures}"),
             ("memory", f"{node.rss_bytes / (1 << 20):.0f} MiB"),
+            ("store", units.stored(node.stored_blocks, node.stored_bytes, node.stored_over)),
         ]
     )
