@@ -201,16 +201,16 @@ class Store {
     return null;
   }
 
-  /** Room for a result: twice the largest that came of that function, or a part of what there is. */
+  /** Room for a result: a part of what there is, or twice the largest that came of that function if that is more. */
   #room(region, name) {
-    const peak = this.#peaks.get(name) ?? 0;
     this.#sweep();
     const { largest } = this.#arena;
-    let size = Math.min(2 * peak || Math.floor(largest / SHARE), MAX_ROOM_BYTES);
-    if (peak > 0 && largest < size) size = Math.min(largest, peak);
+    const size = Math.min(
+      Math.max(Math.floor(largest / SHARE), 2 * (this.#peaks.get(name) ?? 0)), largest, MAX_ROOM_BYTES,
+    );
     if (size <= INLINE_BYTES) return null;
     const room = { file: region.name, offset: this.#arena.take(size), size: pages(size) };
-    if (this.#standing === null && peak === 0) this.#standing = room;
+    if (this.#standing === null) this.#standing = room;
     return room;
   }
 

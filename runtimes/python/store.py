@@ -20,7 +20,7 @@ from mee6.lane.messages import JSON, TEXT, Block, Invoke, Report, Result, Stored
 from mee6.lane.store import FOLDER, INLINE_BYTES, MAX_ROOM_BYTES, Region, Regions, file_prefix
 
 SHARE: Final = 4
-"""A call whose result may be of any size gets this part of the largest room there is."""
+"""A call's result may have this part of the largest room there is: of calls at once, the first may have more."""
 RETIRED_S: Final = 5.0
 """After this nobody writes into the room any more of a call that ended without its callee's word."""
 
@@ -175,18 +175,16 @@ class Store:
         return Block(region.name, offset, len(data))
 
     def _room(self, region: Region, name: str) -> Block | None:
-        """Room for a result: twice the largest that came of that function, or a part of what there is."""
-        peak = self._peaks.get(name, 0)
+        """Room for a result: a part of what there is, or twice the largest that came of that function if it is more."""
         self._sweep()
-        size = min(2 * peak or self._arena.largest // SHARE, MAX_ROOM_BYTES)
-        if peak and self._arena.largest < size:
-            size = min(self._arena.largest, peak)
+        largest = self._arena.largest
+        size = min(max(largest // SHARE, 2 * self._peaks.get(name, 0)), largest, MAX_ROOM_BYTES)
         if size <= INLINE_BYTES:
             return None
         offset = self._arena.take(size)
         assert offset is not None
         room = Block(region.name, offset, pages(size))
-        if self._standing is None and not peak:
+        if self._standing is None:
             self._standing = room
         return room
 
