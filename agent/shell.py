@@ -258,10 +258,16 @@ class Shell:
         if seat.is_direct and job.plan.root.manifest.is_workflow:
             self._calls.open_gate(seat, job)
         window = job.pipe.open(job.id, partial(self._send, seat)) if job.pipe is not None else 0
-        invoke = Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window)
+        task = Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window)
         if job.room is not None or job.stored is not None:
-            invoke = self.stores.referring(seat, job, invoke)
-        self._send(seat, invoke)
+            found = self.stores.referring(seat, job, task)
+            if isinstance(found, Fault):
+                if seat.peer is not None:
+                    report = Report(job.id, fault=found)
+                    asyncio.get_running_loop().call_soon(self._reported, seat, seat.peer, report)
+                return
+            task = found
+        self._send(seat, task)
         if job.pipe is not None:
             job.pipe.called()
 

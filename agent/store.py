@@ -8,7 +8,6 @@ its functions' workers were given and do not use, less a reserve. Source: FaaSFl
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,16 +18,18 @@ from msgspec import structs
 from agent.plan import Plan
 from agent.seats import Job, Seat
 from mee6.errors import Mee6Error
-from mee6.lane.messages import Invoke, Stored
+from mee6.lane.messages import Fault, Invoke, Stored
 from mee6.lane.store import copied, file_prefix, remove_files
 
 RESERVED: Final = 0.2
 """Of a worker's memory, left alone. Source: RESERVED of FaaSFlow's artefact."""
 ASSUMED: Final = 0.5
 """Of a worker's memory, taken to be used by a function that was never seen."""
-_log: Final = logging.getLogger("mee6.agent")
 OF_FLOW: Final = 0.5
 """Of the room of `flow`, which the store is in: the rest stays for files."""
+
+_MOST: Final = 1 << 62
+"""Of any count; it has to fit into 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +135,24 @@ class Stores:
         most = int(limits.scratch_bytes * OF_FLOW)
         return {name: min(share, most) for name, share in shares(plan.root.name, callees, uses).items()}
 
-    def referring(self, seat: Seat, job: Job, invoke: Invoke) -> Invoke:
-        """The task of a job whose argument or result may lie in the store, or the bytes for a peer that knows none."""
+    def referring(self, seat: Seat, job: Job, invoke: Invoke) -> Invoke | Fault:
+        """The task of a job whose argument or result may lie in the store, with the bytes for a peer that knows none.
+
+        Returns:
+            A fault where they are not there any more, or too many to be sent.
+        """
         if seat.has_store:
             return structs.replace(invoke, stored=job.stored, room=job.room)
         job.room = None
         if job.stored is None:
             return invoke
+        if job.stored.size > seat.limits.result_bytes:
+            why = f"of {job.stored.size} bytes is over the limit of {seat.limits.result_bytes} for its runtime"
+            return Fault("invalid_input", f"the argument {why}", function=job.name)
         try:
             return structs.replace(invoke, arg=copied(self._path(job.flow_of), job.stored))
-        except (Mee6Error, OSError) as error:  # a function was here: its callee's argument is no longer whole
-            _log.warning("the argument of invocation %s cannot be read: %s", job.id, error)
-            return invoke
+        except (Mee6Error, OSError) as error:  # a function has been here
+            return Fault("invalid_input", f"the argument cannot be read: {error}", function=job.name)
 
     def left(self, seat: Seat) -> None:
         """A worker takes part in a workflow no more: what its processes made in another's store goes."""
@@ -160,6 +167,11 @@ class Stores:
         """Counts what an invocation passed."""
         key = job.user, job.chain[0]
         for passed in (self.passed, self.of_function.setdefault(key, Passed())):
-            passed.blocks += max(stored.blocks, 0)
-            passed.size += max(stored.size, 0)
-            passed.over += max(stored.over, 0)
+            passed.blocks = _added(passed.blocks, stored.blocks)
+            passed.size = _added(passed.size, stored.size)
+            passed.over = _added(passed.over, stored.over)
+
+
+def _added(count: int, more: int) -> int:
+    """A count and what a function says is to be added to it."""
+    return min(count + max(more, 0), _MOST)

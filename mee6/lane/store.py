@@ -26,7 +26,9 @@ from mee6.lane.messages import Block
 FOLDER: Final = ".store"
 """In a worker's storage: that of the workflow which it takes part in."""
 INLINE_BYTES: Final = 32 << 10
-"""What is no larger goes over the lanes. Source: see `tests/benchmarks/store.py`, and its figures in README."""
+"""What is no larger goes over the lanes. Source: `tests/benchmarks/store.py` with everything in the store; medians in
+us of two runs, between workers 16 KiB 253-273 by the store and 273 over sockets, 64 KiB 262-292 and 334-364, 128 KiB
+290-331 and 505-562; within one 16 KiB 42-48 and 40-51, 64 KiB 42-60 and 48-58, 128 KiB 48-61 and 77-80."""
 MAX_ROOM_BYTES: Final = 64 << 20
 """For one result."""
 _KEPT: Final = 4
@@ -72,7 +74,7 @@ class Region:
         """Its name has been removed."""
         return os.fstat(self._fd).st_nlink == 0
 
-    def write(self, offset: int, data: bytes) -> bool:
+    def write(self, offset: int, data: bytes | memoryview) -> bool:
         """Writes at a place within it; False where there is no memory for that."""
         size = len(data)
         sound = self._sound

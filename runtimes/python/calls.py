@@ -17,7 +17,7 @@ from typing import Final, NoReturn
 
 from msgspec import structs
 
-from mee6.content import pack
+from mee6.content import packed
 from mee6.errors import CallRefused, ProtocolError, TooLarge
 from mee6.faults import bounded
 from mee6.http import Body, Request
@@ -209,23 +209,23 @@ class LaneBackend(Receiver):
             raise CallRefused("functions are called from main(arg) while it runs, not on import or after it returned")
         messages: list[Call] = []
         for name, arg, view in calls:
-            data, kind = pack(arg)
+            data, kind = packed(arg)
             self._count += 1
             number = f"{invocation.id}.{self._count}"
             stored, room = self.store.offer(name, number, data, view=view)
-            data = self._to_send(name, number, data, stored)
-            messages.append(Call(number, invocation.id, name, data, kind, stored=stored, room=room))
+            sent = self._to_send(name, number, data, stored)
+            messages.append(Call(number, invocation.id, name, sent, kind, stored=stored, room=room))
         self._open.update([message.id for message in messages])
         return messages
 
-    def _to_send(self, name: str, number: str, data: bytes, stored: Block | None) -> bytes:
+    def _to_send(self, name: str, number: str, data: bytes | memoryview, stored: Block | None) -> bytes:
         """What of an argument travels."""
         if stored is not None:
             return b""
         if len(data) > MAX_ARG_BYTES:
             self.store.failed(number, "call_refused")
             raise TooLarge(f"the argument for {name!r} is {len(data)} bytes, over the limit of {MAX_ARG_BYTES}")
-        return data
+        return bytes(data)
 
     # Direct calls ---------------------------------------------------------------------------------------
 
@@ -236,14 +236,14 @@ class LaneBackend(Receiver):
             return None
         if len(invocation.chain) >= MAX_DEPTH:
             return None
-        data, kind = pack(call.arg)
+        data, kind = packed(call.arg)
         self._count += 1
         number = f"{invocation.id}.{self._count}"
         stored, room = self.store.offer(call.name, number, data, view=call.view)
-        data, chain = self._to_send(call.name, number, data, stored), [*invocation.chain, call.name]
+        sent, chain = self._to_send(call.name, number, data, stored), [*invocation.chain, call.name]
         self._untold.calls(edge.number, number)
         try:
-            edge.send(Invoke(number, data, kind, chain, above=self._untold.above, stored=stored, room=room))
+            edge.send(Invoke(number, sent, kind, chain, above=self._untold.above, stored=stored, room=room))
         except OSError:  # the callee had ended before
             self.store.failed(number, "call_refused")
             self._untold.call = None

@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 
 from mee6 import aio as _aio  # noqa: F401 - so that the fork has it, and importing it costs a function nothing
 from mee6 import sdk
-from mee6.content import pack
+from mee6.content import packed
 from mee6.errors import InvalidInput, LoadFailed, ProtocolError
 from mee6.http import Response, is_stream
 from mee6.lane.blocking import BlockingLane
@@ -171,7 +171,7 @@ class _Runtime:
                 return Report(number)
             value = streams.gathered(value, self._awaited)
         try:
-            data, kind = pack(value)
+            data, kind = packed(value)
         except InvalidInput as error:
             return Report(number, fault=_refused(name, f"{name!r} returned what cannot be sent: {error.message}"))
         if stored := self._backend.store.put(message.room, data):
@@ -182,7 +182,7 @@ class _Runtime:
             if message.room is not None:
                 why += f", and its caller's store has no room for more than {message.room.size}"
             return Report(number, fault=_refused(name, why))
-        return Report(number, data, content_type or kind, response=response)
+        return Report(number, bytes(data), content_type or kind, response=response)
 
     def _awaited(self, value: Any) -> Any:
         loop = self._loop

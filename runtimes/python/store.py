@@ -75,7 +75,9 @@ class Store:
             for number in list(self._sent):
                 self._end(number, is_done=False)
 
-    def offer(self, name: str, number: str, data: bytes, *, view: bool) -> tuple[Block | None, Block | None]:
+    def offer(
+        self, name: str, number: str, data: bytes | memoryview, *, view: bool
+    ) -> tuple[Block | None, Block | None]:
         """Where a call's argument lies, unless it is to travel, and the room for its result."""
         if not self.quota:
             return None, None
@@ -161,7 +163,7 @@ class Store:
         self._own, self._place, self._standing, self._stands_free = None, None, None, False
         self._sent.clear()
 
-    def _stored(self, region: Region, data: bytes) -> Block | None:
+    def _stored(self, region: Region, data: bytes | memoryview) -> Block | None:
         offset = self._take(len(data))
         if offset is None:
             self._over += 1
@@ -254,7 +256,7 @@ class Store:
             return part.toreadonly()
         return _value(part, message.content_type)
 
-    def put(self, room: Block | None, data: bytes) -> int:
+    def put(self, room: Block | None, data: bytes | memoryview) -> int:
         """Puts a result where its caller has room for it; how many bytes, or 0 where it has to travel."""
         if room is None or not INLINE_BYTES < len(data) <= room.size:
             return 0
