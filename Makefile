@@ -8,7 +8,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 SOURCES := mee6 agent proxy runtimes mee6tui samples tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench readme pictures protos format clean vendor
+.PHONY: help demo test check bench readme figures pictures protos format clean vendor
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t12
@@ -35,6 +35,9 @@ format: $(DEV_STAMP) ## Format the sources
 readme: $(DEV_STAMP) ## Put the demo's session, and with FIGURES=FILE.json the benchmarks' table, into README
 	@$(BIN)/python -m tests.support.readme demo
 	@test -z "$(FIGURES)" || $(BIN)/python -m tests.support.readme figures $(FIGURES)
+
+figures: $(DEV_STAMP) ## Measure all that README's table of promises needs, and put it there; some six minutes
+	@$(BIN)/python -m tests.support.readme measure $(FIGURES)
 
 pictures: $(DEV_STAMP) ## Take the console's pictures again, of an agent under load
 	@$(BIN)/python -m tests.support.pictures

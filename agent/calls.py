@@ -66,6 +66,7 @@ class Calls:
             peer.send(Result(call.id, fault=Fault("call_refused", f"{job.chain[0]!r} {why}", function=job.name)))
             return
         fan_out.opened(len(call.arg))
+        fan_out.together.asked(call.group)
         job.open_calls[call.id] = len(call.arg)
         plan = job.plan.sub(call.name)
         timeout_s = plan.root.manifest.timeout_s or self._timeout_s
@@ -81,7 +82,7 @@ class Calls:
             accepted_ns=now,
             deadline=min(job.deadline, now + int(timeout_s * 1e9)),
             flow_of=seat.bound_flow,
-            answer=lambda answer: self._answered(seat, peer, job, nested, answer),
+            answer=lambda answer: self._answered(seat, peer, job, nested, answer, call.group),
             stored=call.stored,
             room=call.room,
             parent=call.invocation,
@@ -133,14 +134,19 @@ class Calls:
             nested.held_ns = time.monotonic_ns() - nested.accepted_ns
         self._submit(nested)
 
-    def _answered(self, seat: Seat, peer: Peer, job: Job, nested: Job, answer: Answer) -> None:
+    def _answered(self, seat: Seat, peer: Peer, job: Job, nested: Job, answer: Answer, group: str) -> None:
+        results = [
+            Result(nested.id, answer.result, answer.content_type, answer.fault, put_back=True, stored=answer.stored)
+        ]
         fan_out = self.fan_outs.get(job.root)
         if fan_out is not None:
             if (size := job.open_calls.pop(nested.id, None)) is not None:
                 fan_out.ended(size)
             if (next_one := fan_out.done(len(nested.chain))) is not None:
                 self._start(next_one)
-        peer.send(Result(nested.id, answer.result, answer.content_type, answer.fault, answer.stored))
+            results = fan_out.together.ended(group, results[0])
+        if results:
+            peer.send(*results)
         if seat.gate is not None:
             self._let_go(seat, [call for call, _place in seat.gate.done(nested.id)])
 

@@ -9,16 +9,17 @@ from typing import Final
 
 from agent.core.worker import Worker
 from agent.feed import Feed, InvocationView, LogLine, WorkerView
-from agent.history import History, Outcome
-from agent.seats import Answer, Job, Seat
+from agent.history import History
+from agent.seats import Job, Seat
 from agent.stats import Stats
-from agent.views import circumstances_of, handover_view, invocation_view, step_of, worker_view
-from mee6.faults import error_of
+from agent.views import Remembered, circumstances_of, handover_view, invocation_view, state_of, step_of, worker_view
 from mee6.lane.messages import Log, Step, Steps
 from mee6.visible import visible
 
 _log: Final = logging.getLogger("mee6.agent")
 _canonical: Final = logging.getLogger("mee6.agent.invocation")
+LINES: Final = 32
+"""Canonical lines that are written together, so that no batch of them holds up the loop."""
 
 
 class Chronicle:
@@ -28,7 +29,12 @@ class Chronicle:
         self._feed = feed
         self._history = history
         self._stats = stats
-        self._unwritten: list[tuple[Job, Answer]] = []
+        self._unwritten: list[Job] = []
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody watches."""
+        return self._feed.watched
 
     def worker_changed(self, worker: Worker, seat: Seat) -> None:
         """Publishes how it is when the batch goes: a busy one changes twice with every call."""
@@ -41,6 +47,10 @@ class Chronicle:
             self._feed.drop((WorkerView, seat.worker))
             self._feed.publish(time.monotonic_ns(), worker_view(None, seat, reason))
 
+    def accepted(self, job: Job) -> None:
+        """Remembers it."""
+        self._history.admit(job.id, job.user, len(job.arg), Remembered(job))
+
     def found(self, job: Job) -> None:
         """Remembers why it could not be warm at once, if so."""
         if (circumstances := circumstances_of(job)) is not None:
@@ -48,7 +58,9 @@ class Chronicle:
 
     def invocation_changed(self, job: Job) -> None:
         """Remembers a call, and publishes it; a workflow's first is looked at where it is asked for."""
-        self.found(job)
+        record = job.record
+        if job.held_ns or (record is not None and record.circumstances is not None):
+            self.found(job)
         if not job.parent and not self._feed.watched:
             return
         now = time.monotonic_ns()
@@ -56,28 +68,34 @@ class Chronicle:
         if job.parent:
             self._history.step(step_of(job))
         else:
-            self._feed.later((InvocationView, job.id), now, lambda: invocation_view(job, None))
+            self._feed.later((InvocationView, job.id), now, lambda: invocation_view(job))
 
-    def invocation_ended(self, job: Job, answer: Answer) -> None:
+    def invocation_ended(self, job: Job) -> None:
         """Remembers, counts and publishes it."""
-        step = step_of(job, answer)
-        self._history.step(step)
+        self._stats.add(job)
         if self._feed.watched:
             self._feed.drop((Step, job.id), (InvocationView, job.id))
-            self._feed.publish(time.monotonic_ns(), step)
-        self._stats.add(job, answer)
+            self._feed.publish(job.ended_ns, step_of(job))
         if job.parent:
+            self._history.step(step_of(job))
             return
-        if answer.fault and answer.fault.traceback:  # who called over HTTP is not told it
-            story = answer.fault.traceback.rstrip("\n") + "\n"
-            self._note(LogLine(time.monotonic_ns(), job.id, job.name, step.worker, "err", story))
-        view = invocation_view(job, answer)
-        outcome = error_of(answer.fault) if answer.fault else Outcome(job.id, answer.result, answer.content_type)
-        self._history.ended(view, outcome)
+        answer = job.ended
+        assert answer is not None
+        fault = answer.fault
+        if fault is None:
+            self._history.closed(job.id, len(answer.result))
+        else:
+            if fault.traceback:  # who called over HTTP is not told it
+                worker = job.record.worker if job.record is not None else ""
+                story = fault.traceback.rstrip("\n") + "\n"
+                self._note(LogLine(job.ended_ns, job.id, job.name, worker, "err", story))
+            self._history.closed(job.id, len(fault.message) + len(fault.traceback))
         if self._feed.watched:
-            self._feed.publish(view.ended_ns, view)
+            self._feed.publish(job.ended_ns, invocation_view(job))
         if _canonical.isEnabledFor(logging.INFO):
-            self._unwritten.append((job, answer))
+            self._unwritten.append(job)
+            if len(self._unwritten) >= LINES:
+                self.write()
 
     def handover_changed(self, worker: Worker, seat: Seat, reason: str) -> None:
         """Counts and publishes it."""
@@ -119,10 +137,17 @@ class Chronicle:
     def write(self) -> None:
         """Writes the canonical lines of what has ended since."""
         unwritten, self._unwritten = self._unwritten, []
-        for job, answer in unwritten:
-            step = step_of(job, answer)
-            times = " ".join(f"{span.kind}_ms={(span.end_ns - span.start_ns) / 1e6:.2f}" for span in step.spans)
-            _canonical.info(
-                "id=%s user=%s function=%s version=%d worker=%s start=%s via=%s state=%s %s",
-                job.id, job.user, job.name, step.version, step.worker, step.start, step.via, step.state, times,
-            )  # fmt: skip
+        for job in unwritten:  # without asking who logs: to find a caller's line takes as long as to write it
+            _canonical.handle(_canonical.makeRecord(_canonical.name, logging.INFO, __file__, 0, _line(job), (), None))
+
+
+def _line(job: Job) -> str:
+    """The canonical line of an invocation that has ended."""
+    record = job.record
+    spans = record.spans if record is not None else []
+    times = " ".join([f"{kind}_ms={(end - start) / 1e6:.2f}" for kind, start, end in spans])
+    worker, start = (record.worker, record.start or "") if record is not None else ("", "")
+    return (
+        f"id={job.id} user={job.user} function={job.name} version={job.plan.root.version} worker={worker} "
+        f"start={start} via={job.via} state={state_of(job)} {times}"
+    )

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
+from agent.together import Together
+
 C = TypeVar("C")
 
 OPEN_CALLS: Final = 10_000
@@ -34,6 +36,7 @@ class FanOut(Generic[C]):
     """That have not ended."""
     arg_bytes: int = 0
     """Of their arguments."""
+    together: Together = field(default_factory=Together)
     _running: dict[int, int] = field(default_factory=dict)
     _waiting: dict[int, deque[C]] = field(default_factory=dict)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import msgspec
 
@@ -41,45 +41,70 @@ class Outcome:
     content_type: str
 
 
-@dataclass(slots=True, eq=False)
-class Record:
-    """One invocation, remembered."""
+class Subject(Protocol):
+    """What an invocation is remembered by: it is looked at when somebody asks, so that nobody tells of its changes."""
 
-    last_view: InvocationView
-    """As it was last told of; see `view`."""
+    def look(self) -> tuple[InvocationView, Step]:
+        """The invocation as it is, and as the first step of its trace."""
+        ...
+
+    def outcome(self) -> Outcome | Mee6Error | None:
+        """How it ended; None while it goes on."""
+        ...
+
+
+class Record(msgspec.Struct, eq=False):
+    """One invocation, remembered. Made for each, and seldom read: hence a struct, and `subject`."""
+
+    id: str
+    user: str
     arg_bytes: int
-    live: Callable[[], tuple[InvocationView, Step]] | None = None
-    """Looks at it as it is now, so that nobody has to tell of every change; None once it has ended."""
-    steps: dict[str, Step] = field(default_factory=dict)
+    subject: Subject | None = None
+    """Who knows its view, first step and outcome; None where those are told."""
+    told: InvocationView | None = None
+    """Its view, where it has no subject."""
+    ended: bool = False
+    steps: dict[str, Step] = {}
+    """Without the first one where there is a subject, which knows it."""
     incomplete: bool = False
     """It had more steps than are remembered."""
-    circumstances: dict[str, Circumstances] = field(default_factory=dict)
+    circumstances: dict[str, Circumstances] = {}
     """Step -> what it found, of those that the agent gave a worker, or shall give one."""
-    lines: list[LogLine] = field(default_factory=list)
+    lines: list[LogLine] = []
     line_bytes: int = 0
     """What they hold, roughly."""
-    outcome: Outcome | Mee6Error | None = None
-    """None while it goes on."""
+    told_outcome: Outcome | Mee6Error | None = None
     bytes: int = 0
     """What it holds, roughly."""
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+    waiters: list[asyncio.Future[None]] = []
 
     @property
     def view(self) -> InvocationView:
         """The invocation as it is now."""
-        return self.last_view if self.live is None else self.live()[0]
+        if self.subject is not None:
+            return self.subject.look()[0]
+        assert self.told is not None
+        return self.told
 
     @property
     def trace(self) -> list[Step]:
         """Its steps: the first one first, then by start."""
-        root = self.last_view.id
-        steps = self.steps if self.live is None else {**self.steps, root: self.live()[1]}
+        root = self.id
+        steps = self.steps if self.subject is None else {**self.steps, root: self.subject.look()[1]}
         return sorted(steps.values(), key=lambda step: (step.id != root, step.spans[0].start_ns if step.spans else 0))
+
+    @property
+    def outcome(self) -> Outcome | Mee6Error | None:
+        """What it gave; None while it goes on."""
+        if not self.ended:
+            return None
+        return self.told_outcome if self.subject is None else self.subject.outcome()
 
     @property
     def result_bytes(self) -> int:
         """Size of its result; 0 where there is none."""
-        return len(self.outcome.result) if isinstance(self.outcome, Outcome) else 0
+        outcome = self.outcome
+        return len(outcome.result) if isinstance(outcome, Outcome) else 0
 
 
 def root_of(step: str) -> str:
@@ -99,26 +124,36 @@ class History:
         self._kept_invocations = kept_invocations
         self._kept_bytes = kept_bytes
         self._records: dict[str, Record] = {}
-        self._ended: deque[str] = deque()
+        self._ended: deque[Record] = deque()
         self._bytes = 0
 
-    def accepted(
-        self, view: InvocationView, arg_bytes: int, live: Callable[[], tuple[InvocationView, Step]] | None = None
-    ) -> None:
-        """Takes in a new invocation.
+    def admit(self, id_: str, user: str, arg_bytes: int, subject: Subject) -> None:
+        """Takes in a new invocation, that is looked at when somebody asks; its end is told by `closed`."""
+        self._records[id_] = Record(id_, user, arg_bytes, subject)
+        if len(self._records) > self._kept_invocations:
+            self._evict()
+
+    def closed(self, id_: str, size: int) -> None:
+        """Notes the end of one that was admitted, and wakes who waits for it.
 
         Args:
-            live: makes its view and first step as they are, until it has ended.
+            size: bytes of its result, or of what is said of its failure.
         """
-        self._records[view.id] = Record(view, arg_bytes, live)
+        record = self._records.get(id_)
+        if record is not None and not record.ended:
+            self._end(record, size + _STEP_BYTES)
+
+    def accepted(self, view: InvocationView, arg_bytes: int) -> None:
+        """Takes in a new invocation whose changes are told."""
+        self._records[view.id] = Record(view.id, view.user, arg_bytes, told=view)
         if len(self._records) > self._kept_invocations:
             self._evict()
 
     def changed(self, view: InvocationView) -> None:
-        """Notes its present state; nothing for one that is not remembered."""
+        """Notes the present state of one that is told of; nothing for one that is not remembered."""
         record = self._records.get(view.id)
         if record is not None:
-            record.last_view = view
+            record.told = view
 
     def step(self, step: Step) -> bool:
         """Notes a step; a later record of the same step replaces the earlier one. Whether this one ends it."""
@@ -160,19 +195,22 @@ class History:
         self._grow(record, size)
 
     def ended(self, view: InvocationView, outcome: Outcome | Mee6Error) -> None:
-        """Notes its end and wakes who waits for it. A second end is ignored."""
+        """Notes the end of one that is told of, and wakes who waits for it. A second end is ignored."""
         record = self._records.get(view.id)
-        if record is None or record.outcome is not None:
+        if record is None or record.ended:
             return
-        record.last_view = view
-        record.live = None
-        record.outcome = outcome
-        self._ended.append(view.id)
-        for waiter in record.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        record.waiters.clear()
+        record.told, record.told_outcome = view, outcome
         size = len(outcome.result) if isinstance(outcome, Outcome) else len(outcome.message) + len(outcome.traceback)
+        self._end(record, size)
+
+    def _end(self, record: Record, size: int) -> None:
+        record.ended = True
+        self._ended.append(record)
+        if record.waiters:
+            for waiter in record.waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            record.waiters.clear()
         self._grow(record, size)
 
     def find(self, id_or_prefix: str) -> Record:
@@ -202,16 +240,15 @@ class History:
             InvocationNotFound: there has been none.
         """
         for record in reversed(self._records.values()):
-            if user in ("", record.last_view.user):
+            if user in ("", record.user):
                 return record
         whose = f" of user {user!r}" if user and self._records else ""
         raise InvocationNotFound(f"no invocation{whose} yet; make one with: mee6 act invoke NAME")
 
     def like(self, record: Record) -> Iterator[list[Step]]:
         """The steps of all other invocations of the same user's that have ended, the latest first."""
-        user = record.last_view.user
         for other in reversed(self._records.values()):
-            if other is not record and other.live is None and other.last_view.user == user:
+            if other is not record and other.ended and other.user == record.user:
                 yield other.trace
 
     def knows(self, user: str, function: str) -> bool:
@@ -222,7 +259,7 @@ class History:
         """All steps of the invocations that go on, of the newest first where they are more than `most`."""
         steps: list[Step] = []
         for record in reversed(self._records.values()):
-            if record.live is not None:
+            if not record.ended:
                 steps += record.trace[: most - len(steps)]
                 if len(steps) >= most:
                     break
@@ -230,15 +267,14 @@ class History:
 
     def recent(self, ended: int = 100) -> tuple[InvocationView, ...]:
         """Those going on and the last `ended` that have ended, oldest first."""
-        views = [record.view for record in self._records.values()]
-        skip = sum(view.ended_ns > 0 for view in views) - ended
         kept = []
-        for view in views:
-            if view.ended_ns and skip > 0:
-                skip -= 1
-            else:
-                kept.append(view)
-        return tuple(kept)
+        for record in reversed(self._records.values()):
+            if not record.ended:
+                kept.append(record.view)
+            elif ended > 0:
+                ended -= 1
+                kept.append(record.view)
+        return tuple(reversed(kept))
 
     async def outcome(self, id_or_prefix: str, wait_s: float = 0.0) -> Outcome:
         """What the invocation gave.
@@ -287,11 +323,11 @@ class History:
     def _lines(self, user: str, function: str, invocation: str) -> Iterator[LogLine]:
         if invocation:
             record = self.find(invocation)
-            if record.view.user != user:
+            if record.user != user:
                 raise InvocationNotFound(f"no invocation {invocation!r} of user {user!r}; see: mee6 trace")
             records = [record]
         else:
-            records = [record for record in self._records.values() if record.view.user == user]
+            records = [record for record in self._records.values() if record.user == user]
         for record in records:
             for line in record.lines:
                 if function and line.function != function:
@@ -308,7 +344,9 @@ class History:
 
     def _evict(self) -> None:
         while self._ended and (len(self._records) > self._kept_invocations or self._bytes > self._kept_bytes):
-            self._bytes -= self._records.pop(self._ended.popleft()).bytes
+            record = self._ended.popleft()
+            del self._records[record.id]
+            self._bytes -= record.bytes
 
 
 def _last(records: list[LogLine], tail: int) -> list[LogLine]:

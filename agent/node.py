@@ -33,6 +33,7 @@ from agent.drivers.base import Capabilities, Driver, KnowsLanguages, KnowsTroubl
 from agent.feed import Feed, FunctionView, NodeView, Picture, PoolView, WorkerView
 from agent.functions import Functions
 from agent.history import History, Outcome
+from agent.ids import Ids
 from agent.lanes import LaneServer
 from agent.peers import Peer
 from agent.plan import path_of
@@ -46,7 +47,7 @@ from agent.streams import Pipe
 from agent.substrate.base import FunctionRecord
 from agent.substrate.local import LocalSubstrate
 from agent.syntax import Syntax
-from agent.views import handover_view, invocation_view, step_of, worker_view
+from agent.views import handover_view, worker_view
 from mee6.api.faults import API_LEVEL
 from mee6.errors import Conflict, TooLarge
 from mee6.faults import error_of
@@ -85,6 +86,7 @@ class Node:
         """Where HTTP is served; empty for nowhere."""
         self._runtimes = runtimes
         self._driver = driver
+        self._ids = Ids()
         self._capabilities = Capabilities(driver="", isolation="", pause="", limits="")
         self._started_ns = time.monotonic_ns()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -185,7 +187,7 @@ class Node:
     def begin(self, user: str, name: str, arg: bytes, content_type: str, timeout_s: float | None) -> Ticket:
         """Accepts an invocation; see `NodeApi.begin`."""
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        id_ = os.urandom(6).hex()
+        id_ = self._ids.take()
         self._accept(id_, user, name, arg, content_type, lambda answer: _settle(outcome, id_, answer), timeout_s)
         return Ticket(id_, outcome)
 
@@ -201,7 +203,7 @@ class Node:
         pipe: Pipe | None = None,
     ) -> str:
         """Accepts an invocation; see `NodeApi.submit`."""
-        id_ = os.urandom(6).hex()
+        id_ = self._ids.take()
         self._accept(id_, user, name, arg, content_type, answer, timeout_s, request, pipe)
         return id_
 
@@ -240,9 +242,10 @@ class Node:
             request=request,
             pipe=pipe,
         )
-        self.history.accepted(invocation_view(job, None), len(arg), lambda: (invocation_view(job, None), step_of(job)))
+        self._chronicle.accepted(job)
         self._shell.submit(job)
-        self._chronicle.found(job)
+        if job.seat is None:  # it waits; of one that has a worker it has been noted
+            self._chronicle.found(job)
 
     def cancel(self, id: str) -> None:  # noqa: A002 - the API's word
         """Calls an invocation off; see `NodeApi.cancel`."""
@@ -475,6 +478,7 @@ class Node:
             await asyncio.sleep(LOG_EVERY_S)
             self._sampling.meter.late(time.monotonic() - due)
             self._chronicle.write()
+            self.stats.count()
             self._sampling.publish_changed_node()
 
 

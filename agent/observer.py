@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Protocol
 
 from agent.core.worker import Worker
-from agent.seats import Answer, Job, Seat
+from agent.seats import Job, Seat
 from mee6.lane.messages import Log, Steps
 
 
 class Observer(Protocol):
     """What the node sees and says. Called after the fact, on the loop; must be quick."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody would see a worker change: while not, nobody need be told."""
+        ...
 
     def worker_changed(self, worker: Worker, seat: Seat) -> None:
         """A worker may have come into another state."""
@@ -24,7 +29,7 @@ class Observer(Protocol):
         """An invocation came into another state."""
         ...
 
-    def invocation_ended(self, job: Job, answer: Answer) -> None:
+    def invocation_ended(self, job: Job) -> None:
         """An invocation has its answer."""
         ...
 

@@ -15,8 +15,8 @@ from mee6.lane.messages import AnyMessage, Hello, Welcome
 class Peer(Protocol):
     """One proxy or runtime."""
 
-    def send(self, message: AnyMessage) -> None:
-        """Queues a message; never waits. After the peer is gone it does nothing."""
+    def send(self, *messages: AnyMessage) -> None:
+        """Queues messages; never waits. After the peer is gone it does nothing."""
         ...
 
     def close(self) -> None:

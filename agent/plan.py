@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.drivers.base import PoolKey
 from agent.substrate.base import FunctionRecord
 from mee6.errors import FunctionNotFound
 
@@ -29,6 +30,8 @@ class Plan:
     digest: str
     """Stable over the root's user and name and the (name, version, sha256) of the functions; two plans with
     equal digest are interchangeable."""
+    pool: PoolKey
+    """Whose workers its root may have."""
     _subs: dict[str, Plan] = field(default_factory=dict, compare=False, repr=False)
 
     def sub(self, name: str) -> Plan:
@@ -70,7 +73,9 @@ def resolve(current: Mapping[str, FunctionRecord], root: str, user: str = DEFAUL
             continue
         functions[name] = record
         ahead.extend(record.manifest.dependencies)
-    return Plan(functions[root], functions, tuple(sorted(missing)), _digest(functions, root))
+    manifest = functions[root].manifest
+    pool = PoolKey(manifest.runtime, manifest.network, manifest.limits)
+    return Plan(functions[root], functions, tuple(sorted(missing)), _digest(functions, root), pool)
 
 
 def path_of(user: str, name: str) -> str:

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from agent.core.events import Pause, Resume
 from agent.core.invocation import Invocation
 from agent.drivers.base import PoolKey, WorkerLimits
@@ -18,8 +20,7 @@ from mee6.lane.messages import Block, Fault, Function, Limits, Request, Response
 from mee6.outflow import Gate
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """How an invocation ended: a result, or the fault in its place."""
 
     result: bytes
@@ -31,9 +32,11 @@ class Answer:
     """Bytes of the result, if it lies in the room that its caller gave it."""
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """A live invocation's payload, and whom to tell."""
+class Job(msgspec.Struct, eq=False):
+    """An invocation's payload, and whom to tell; once it has ended, what is remembered of it.
+
+    A struct of msgspec rather than a dataclass: one is made for each invocation, and it costs a fifth.
+    """
 
     id: str
     user: str
@@ -48,6 +51,7 @@ class Job:
     flow_of: str
     """The worker whose storage the workflow shares; empty for a workflow's first, which brings its own."""
     answer: Callable[[Answer], None]
+    """Called once, at its end; where nobody asked from inside, before its worker is free, so that it begins nothing."""
     stored: Block | None = None
     """Where the argument lies in the workflow's store, if it is not `arg`."""
     room: Block | None = None
@@ -61,14 +65,29 @@ class Job:
     pipe: Pipe | None = None
     """Where the result, or the argument, may go in pieces."""
     seat: Seat | None = None
+    """Where it runs, or ran."""
     held_by: str = ""
     """What kept it back before it was submitted: `parallelism` of its caller, or `fan-out` of the workflow."""
     held_ns: int = 0
     """How long."""
     record: Invocation | None = None
     """The core's record, which outlives its end here."""
-    open_calls: dict[str, int] = field(default_factory=dict)
+    open_calls: dict[str, int] = msgspec.field(default_factory=dict)
     """Calls it made that have not ended, with the bytes of their arguments."""
+    ended: Answer | None = None
+    """None while it goes on."""
+    ended_ns: int = 0
+    via: str = ""
+    """How its runtime was served when it ended; as `Step.via`."""
+    pid: int = 0
+    """Its runtime's process inside the worker, when it ended."""
+
+    def end(self, answer: Answer, now: int) -> None:
+        """Notes how it ended, and lets go of all that was for its run alone."""
+        self.ended, self.ended_ns = answer, now
+        if (seat := self.seat) is not None:
+            self.via, self.pid = "direct" if seat.is_direct else "proxy", seat.runtime_pid
+        self.arg, self.request, self.pipe, self.answer, self.seat = b"", None, None, told, None
 
     @property
     def root(self) -> str:
@@ -79,6 +98,10 @@ class Job:
     def name(self) -> str:
         """The function's name."""
         return self.plan.root.name
+
+
+def told(_answer: Answer) -> None:
+    """Whom an invocation tells that has told of its end."""
 
 
 @dataclass(frozen=True, slots=True)

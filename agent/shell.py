@@ -22,11 +22,11 @@ from agent.core import events as ev
 from agent.core.invocation import InvocationState
 from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
-from agent.drivers.base import Driver, Hooks, PoolKey, WorkerLimits, WorkerSpec
+from agent.drivers.base import Driver, Hooks, WorkerLimits, WorkerSpec
 from agent.observer import Observer
 from agent.peers import Peer
 from agent.presence import Connected, Presence
-from agent.seats import Answer, Job, Seat
+from agent.seats import Answer, Job, Seat, told
 from agent.store import Stores
 from agent.substrate.base import FunctionRecord
 from agent.verdict import KNOWN_TYPES, believed, is_content_type, loss
@@ -125,16 +125,18 @@ class Shell:
 
         An event that comes up while commands are being carried out waits until they have been.
         """
-        self._inbox.append(event)
+        inbox = self._inbox
+        inbox.append(event)
         if self._busy:
             return
         self._busy = True
+        handle = self.core.handle
         try:
-            while self._inbox:
-                event = self._inbox.popleft()
-                self._now = time.monotonic_ns()
+            while inbox:
+                event = inbox.popleft()
+                self._now = now = time.monotonic_ns()
                 try:
-                    commands = self.core.handle(event, self._now)
+                    commands = handle(event, now)
                 except InvalidTransition as refusal:  # a peer that does things out of turn; nothing was changed
                     _log.error("%s", refusal)
                     continue
@@ -166,9 +168,8 @@ class Shell:
         """Has a job run; its `answer` is called once, maybe at once."""
         self.jobs[job.id] = job
         self.idle.clear()
-        manifest = job.plan.root.manifest
-        pool = PoolKey(manifest.runtime, manifest.network, manifest.limits)
-        self.tell(ev.Submitted(job.id, job.plan.digest, pool, len(job.chain), job.deadline, job.caller))
+        plan = job.plan
+        self.tell(ev.Submitted(job.id, plan.digest, plan.pool, len(job.chain), job.deadline, job.caller))
         if job.record is None:  # it waits
             job.record = self.core.invocations.get(job.id)
 
@@ -257,19 +258,20 @@ class Shell:
             return
         if seat.is_direct and job.plan.root.manifest.is_workflow:
             self._calls.open_gate(seat, job)
-        window = job.pipe.open(job.id, partial(self._send, seat)) if job.pipe is not None else 0
-        task = Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window)
-        if job.room is not None or job.stored is not None:
-            found = self.stores.referring(seat, job, task)
-            if isinstance(found, Fault):
-                if seat.peer is not None:
+        pipe, peer = job.pipe, seat.peer
+        window = 0 if pipe is None else pipe.open(job.id, partial(self._send, seat))
+        if peer is not None:  # else its end is on the way
+            task = Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window)
+            if job.room is not None or job.stored is not None:
+                found = self.stores.referring(seat, job, task)
+                if isinstance(found, Fault):
                     report = Report(job.id, fault=found)
-                    asyncio.get_running_loop().call_soon(self._reported, seat, seat.peer, report)
-                return
-            task = found
-        self._send(seat, task)
-        if job.pipe is not None:
-            job.pipe.called()
+                    asyncio.get_running_loop().call_soon(self._reported, seat, peer, report)
+                    return
+                task = found
+            peer.send(task)
+        if pipe is not None:
+            pipe.called()
 
     def _seat_and_job(self, command: ev.Load | ev.Call) -> tuple[Seat, Job]:
         seat, job = self.seats[command.worker], self.jobs[command.invocation]
@@ -311,8 +313,10 @@ class Shell:
         self.jobs.pop(job.id, None)
         if self._calls.fan_outs:
             self._calls.ended(job)
-        job.answer(answer)
-        self._observer.invocation_ended(job, answer)
+        tell = job.answer
+        job.end(answer, time.monotonic_ns())
+        tell(answer)
+        self._observer.invocation_ended(job)
         if not self.jobs:
             self.idle.set()
 
@@ -340,7 +344,8 @@ class Shell:
         seat = self.seats[command.worker]
         seat.is_direct = True
         if seat.proxy is not None:
-            seat.proxy.send(Goodbye())
+            # After what comes next for the runtime, which often shares a core with the proxy and its end.
+            asyncio.get_running_loop().call_soon(seat.proxy.send, Goodbye())
         self._show_handover(seat, "confirmed")
 
     # -- peers (see agent.peers.PeerHost)
@@ -425,14 +430,20 @@ class Shell:
             return
         if record is None or record.state is not InvocationState.RUNNING:
             raise ProtocolError(f"worker {seat.worker} reports on {job.id!r} before it was called")
+        answer = Answer(report.result, report.content_type, report.fault, report.response, report.stored)
         seat.job = None
         seat.gate = None
+        if not job.parent:  # who asked from outside is told before what only the next one needs is done
+            tell, job.answer = job.answer, told
+            tell(answer)
         seat.held_calls.clear()
         if seat.bound_flow == seat.worker:
-            with contextlib.suppress(Mee6Error, OSError, RecursionError):  # of one that has just gone
+            try:  # noqa: SIM105 - on the path of each invocation, where `suppress` costs three calls
                 self._driver.clear_flow(seat.worker)
+            except (Mee6Error, OSError, RecursionError):  # of one that has just gone
+                pass
         self.tell(ev.Finished(seat.worker, job.id, report.fault is None))
-        self._finish(job, Answer(report.result, report.content_type, report.fault, report.response, report.stored))
+        self._finish(job, answer)
         self._show(seat)
 
     def _streamed(self, seat: Seat, peer: Peer, message: Head | Chunk | Credit) -> None:
@@ -499,7 +510,7 @@ class Shell:
     # -- what the node sees
 
     def _show(self, seat: Seat) -> None:
-        if worker := self.core.fleet.workers.get(seat.worker):
+        if self._observer.is_watched and (worker := self.core.fleet.workers.get(seat.worker)):
             self._observer.worker_changed(worker, seat)
 
     def _show_handover(self, seat: Seat, stage: str, reason: str = "") -> None:

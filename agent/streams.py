@@ -38,24 +38,24 @@ class Taker(Protocol):
 class Pipe:
     """Both directions of one invocation."""
 
-    __slots__ = ("_allowed", "_body", "_credit", "_id", "_last", "_owed", "_send", "_taker", "begun", "unsent")
+    # Nearly all have nothing that flows in pieces, and so need none of this of their own.
+    _id = ""
+    _send: Send | None = None
+    _allowed = WINDOW_BYTES
+    """Bytes of the result that the worker may send yet."""
+    _owed = 0
+    """Bytes that have been taken and not been given back."""
+    _credit = WINDOW_BYTES
+    """Bytes of the body that may be sent yet."""
+    _body: deque[bytes] | None = None
+    _last = False
+    unsent = 0
+    """Bytes of the body that wait here for the worker."""
+    begun = False
+    """The result comes in pieces."""
 
     def __init__(self, taker: Taker) -> None:
         self._taker = taker
-        self._id = ""
-        self._send: Send | None = None
-        self._allowed = WINDOW_BYTES
-        """Bytes of the result that the worker may send yet."""
-        self._owed = 0
-        """Bytes that have been taken and not been given back."""
-        self._credit = WINDOW_BYTES
-        """Bytes of the body that may be sent yet."""
-        self._body: deque[bytes] = deque()
-        self._last = False
-        self.unsent = 0
-        """Bytes of the body that wait here for the worker."""
-        self.begun = False
-        """The result comes in pieces."""
 
     def open(self, number: str, send: Send) -> int:
         """The function is about to be called; returns its window."""
@@ -101,6 +101,8 @@ class Pipe:
 
     def give(self, data: bytes, *, last: bool = False) -> None:
         """Gives a piece of the body; `unsent` says how much waits, for who reads no more meanwhile."""
+        if self._body is None:
+            self._body = deque()
         for at in range(0, len(data), CHUNK_BYTES):
             piece = data[at : at + CHUNK_BYTES]
             self._body.append(piece)
@@ -110,7 +112,7 @@ class Pipe:
 
     def _flow(self) -> None:
         send = self._send
-        if send is None:
+        if send is None or self._body is None:
             return
         while self._body and self._credit > 0:
             piece = self._body.popleft()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import time
 
+import msgspec
+
 from agent.core.circumstances import Circumstances
 from agent.core.invocation import InvocationState
 from agent.core.worker import Worker
 from agent.feed import HandoverView, InvocationView, WorkerView
-from agent.seats import Answer, Job, Seat
+from agent.history import Outcome
+from agent.seats import Job, Seat
+from mee6.errors import Mee6Error
+from mee6.faults import error_of
 from mee6.lane.messages import Span, Step
 
 _ENDED_AS = {
@@ -62,36 +67,54 @@ def handover_view(worker: Worker, seat: Seat, reason: str = "") -> HandoverView:
     )
 
 
-def state_of(job: Job, answer: Answer | None) -> str:
-    """The invocation's state: the answer's where there is one, since the core forgets what has ended."""
-    if answer is not None:
+def state_of(job: Job) -> str:
+    """The invocation's state: that of its answer where there is one, since the core forgets what has ended."""
+    if (answer := job.ended) is not None:
         if answer.fault is None:
             return str(InvocationState.SUCCEEDED)
         return str(_ENDED_AS.get(answer.fault.code, InvocationState.FAILED))
     return str(job.record.state) if job.record is not None else str(InvocationState.QUEUED)
 
 
-def invocation_view(job: Job, answer: Answer | None) -> InvocationView:
-    """A workflow's first invocation; with `answer`, as it ended."""
+class Remembered(msgspec.Struct, frozen=True, gc=False):
+    """An invocation as the history has it: all is made of its job, when somebody asks."""
+
+    job: Job
+
+    def look(self) -> tuple[InvocationView, Step]:
+        """The invocation as it is, and as the first step of its trace."""
+        return invocation_view(self.job), step_of(self.job)
+
+    def outcome(self) -> Outcome | Mee6Error | None:
+        """How it ended; None while it goes on."""
+        answer = self.job.ended
+        if answer is None:
+            return None
+        if answer.fault is not None:
+            return error_of(answer.fault)
+        return Outcome(self.job.id, answer.result, answer.content_type)
+
+
+def invocation_view(job: Job) -> InvocationView:
+    """A workflow's first invocation."""
     record = job.record
     return InvocationView(
         id=job.id,
         user=job.user,
         function=job.name,
         version=job.plan.root.version,
-        state=state_of(job, answer),
+        state=state_of(job),
         worker=record.worker if record else "",
         start=(record.start or "") if record else "",
         accepted_ns=job.accepted_ns,
-        ended_ns=0 if answer is None else time.monotonic_ns(),
-        error=answer.fault.message if answer is not None and answer.fault is not None else "",
+        ended_ns=job.ended_ns,
+        error=_error_of(job),
     )
 
 
-def step_of(job: Job, answer: Answer | None = None) -> Step:
-    """An invocation as a step of its workflow; with `answer`, as it ended."""
-    record = job.record
-    seat = job.seat
+def step_of(job: Job) -> Step:
+    """An invocation as a step of its workflow."""
+    record, seat = job.record, job.seat
     held = [Span("queued", job.accepted_ns, job.accepted_ns + job.held_ns)] if job.held_ns else []
     return Step(
         id=job.id,
@@ -100,12 +123,16 @@ def step_of(job: Job, answer: Answer | None = None) -> Step:
         version=job.plan.root.version,
         worker=record.worker if record else "",
         start=(record.start or "") if record else "",
-        via="" if seat is None else "direct" if seat.is_direct else "proxy",
-        state=state_of(job, answer),
-        pid=seat.runtime_pid if seat is not None else 0,
-        error=answer.fault.message if answer is not None and answer.fault is not None else "",
+        via=job.via if seat is None else "direct" if seat.is_direct else "proxy",
+        state=state_of(job),
+        pid=job.pid if seat is None else seat.runtime_pid,
+        error=_error_of(job),
         spans=held + [Span(*span) for span in record.spans] if record else [Span("queued", job.accepted_ns)],
     )
+
+
+def _error_of(job: Job) -> str:
+    return job.ended.fault.message if job.ended is not None and job.ended.fault is not None else ""
 
 
 def circumstances_of(job: Job) -> Circumstances | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mee6.errors import Mee6Error
 from mee6.http import Request
@@ -20,6 +20,10 @@ PARALLEL: Final = 32
 
 class ClientBackend:
     """Calls through `mee6.client`; no surroundings."""
+
+    def invoke(self, name: str, arg: Any, view: bool) -> Any:
+        """Makes the call and waits for it."""
+        return self.run((CallTo(name, arg, view),))[0].unwrap()
 
     def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         """Makes the calls through one connection, at most `PARALLEL` at once, and waits for them."""

@@ -58,6 +58,10 @@ class Context:
 class Backend(Protocol):
     """What carries calls out and knows the surroundings."""
 
+    def invoke(self, name: str, arg: Any, view: bool) -> Any:
+        """Makes one call and blocks until it has ended: its value, or raises its error."""
+        ...
+
     def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         """Makes the calls, all at once, and blocks until all have ended. Outcomes in order."""
         ...
@@ -119,7 +123,7 @@ def invoke(name: str, arg: Any = None, *, view: bool = False) -> Any:
         CallRefused: it is not among the caller's dependencies, or the calls are too deep.
         Mee6Error: it could not be run; see `mee6.errors`.
     """
-    return backend().run((CallTo(name, arg, view),))[0].unwrap()
+    return (_backend or backend()).invoke(name, arg, view)
 
 
 @overload

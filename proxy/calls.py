@@ -284,7 +284,9 @@ class Calls:
             if step.over:
                 self._close(caller, step.id, now_ns)
             else:
-                result = Result(step.id, report.result, report.content_type, report.fault, report.stored)
+                result = Result(
+                    step.id, report.result, report.content_type, report.fault, report.put_back, report.stored
+                )
                 self._answer(caller, result, now_ns)
         else:
             self._trace.flush()

@@ -11,7 +11,6 @@ import gc
 import importlib.abc
 import importlib.machinery
 import os
-import random
 import resource
 import signal
 import sys
@@ -110,7 +109,6 @@ def forget_parent(parent: int, keep: Sequence[int], oom_score_adj: int, proc: in
         os.write(fd, str(oom_score_adj).encode())
         os.close(fd)
     close_all_but(keep)
-    random.seed()
 
 
 def close_all_but(keep: Sequence[int]) -> None:

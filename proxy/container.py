@@ -46,14 +46,15 @@ def main() -> NoReturn:
     setup = packet.setup
     control.settimeout(None)
     try:
-        for entry in [setup.proxy, *(plan.entry for plan in setup.runtimes.values() if plan.kind == "fork")]:
-            pkgutil.resolve_name(entry)
+        wanted = [setup.proxy, *(plan.entry for plan in setup.runtimes.values() if plan.kind == "fork")]
+        entries = {entry: pkgutil.resolve_name(entry) for entry in wanted}
     except (ImportError, AttributeError) as error:
         wire.send(control, wire.Failed(str(error)))
         sys.exit(1)
     os.chdir(setup.act)
+    init.hide_ours()
     gc.collect()
-    init.run(setup, control, environment=given)
+    init.run(setup, control, entries, environment=given)
 
 
 def _taken(variable: str) -> str:

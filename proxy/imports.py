@@ -8,12 +8,15 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from proxy.child import Ours
+
+Entries = Mapping[str, Callable[..., object]]
+"""`module:callable` -> what that is: found once, since after `hide_ours` it is found no more."""
 
 # fmt: off
 _COMMON: Final = (
@@ -26,8 +29,8 @@ _COMMON: Final = (
 """What functions usually import: made once, shared by every fork."""
 
 
-def import_all(folders: Mapping[str, str], entries: Iterable[str]) -> None:
-    """Imports what workers need, then leaves only the standard library on the path.
+def import_all(folders: Mapping[str, str], entries: Iterable[str]) -> Entries:
+    """Imports what workers need, then leaves only the standard library on the path; returns the entries.
 
     Args:
         folders: package of ours -> the folder it is in.
@@ -37,11 +40,11 @@ def import_all(folders: Mapping[str, str], entries: Iterable[str]) -> None:
     for name in _COMMON:
         with suppress(ImportError):
             importlib.import_module(name)
-    for entry in entries:
-        pkgutil.resolve_name(entry)
+    found = {entry: pkgutil.resolve_name(entry) for entry in entries}
     sys.path[:] = standard
     sys.path_importer_cache.clear()
     sys.meta_path.insert(0, Ours(folders))
     sys.executable = str(Path(sys.executable).resolve())
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    return found

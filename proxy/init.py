@@ -7,14 +7,13 @@ means that the agent is gone, and then nothing of the worker may stay. It holds 
 so it outlives the proxy after a handover, and ends when the last process has.
 
 Entry points, named by `Setup`: the proxy's is called as
-`serve(lane_path, token, runtime, spawner, runtimes)`, a `fork` runtime's as `serve(lane)`.
+`serve(lane_path, token, runtime, spawner, runtimes, spare)`, a `fork` runtime's as `serve(lane)`.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import pkgutil
 import resource
 import selectors
 import signal
@@ -37,6 +36,8 @@ adopt_orphans = child.adopt_orphans
 children_of = processes.children_of
 Ours = child.Ours
 import_all = imports.import_all
+hide_ours = child.hide_ours
+Entries = imports.Entries
 
 LANE_FD: Final = 3
 OUTPUT_BURST_BYTES: Final = 256 << 10
@@ -51,23 +52,34 @@ _MAX_BACKLOG: Final = 256
 
 
 def run(
-    setup: wire.Setup, control: socket.socket, proc: int | None = None, environment: Mapping[str, str] | None = None
+    setup: wire.Setup,
+    control: socket.socket,
+    entries: Entries,
+    proc: int | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> NoReturn:
     """Serves until the last process of the worker has ended, or the agent has.
 
     Args:
         setup: what to start.
         control: the socket towards the driver; SEQPACKET.
+        entries: those that `setup` names.
         proc: descriptor of a writable /proc, where the visible one is read-only.
         environment: what functions find besides what is theirs in every worker.
     """
-    child.run_and_exit(lambda: _Init(setup, control, proc, environment or {}).serve())
+    child.run_and_exit(lambda: _Init(setup, control, entries, proc, environment or {}).serve())
 
 
 class _Init:
     def __init__(
-        self, setup: wire.Setup, control: socket.socket, proc: int | None, environment: Mapping[str, str]
+        self,
+        setup: wire.Setup,
+        control: socket.socket,
+        entries: Entries,
+        proc: int | None,
+        environment: Mapping[str, str],
     ) -> None:
+        self._entries = entries
         self._given = environment
         self._setup = setup
         self._control = control
@@ -77,6 +89,8 @@ class _Init:
         """Processes started here: pid -> `proxy`, or the runtime's name."""
         self._asked: set[int] = set()
         """Those of them that the proxy asked for, and is told of."""
+        self._ahead = 0
+        """The runtime that was started before the proxy was, and has yet to be asked for; 0 for none."""
         self._backlog: deque[wire.AnyPacket] = deque()
         self._pumps: dict[int, _Pump] = {}
         self._selector = selectors.DefaultSelector()
@@ -176,24 +190,43 @@ class _Init:
 
     # Towards the proxy
 
+    def _start_ahead(self) -> socket.socket | None:
+        """Starts a runtime of the worker's language, which gets ready while the proxy does; its lane, if it could be.
+
+        Where it could not, the proxy asks for one, and is told why.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            answer = self._spawn(0, self._setup.runtime, theirs.fileno())
+        if not isinstance(answer, spawner.Spawned):
+            ours.close()
+            return None
+        self._ahead = answer.pid
+        self._asked.remove(answer.pid)
+        return ours
+
     def _start_proxy(self) -> None:
+        spare = self._start_ahead()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            child.run_and_exit(lambda: self._be_proxy(parent, ours, theirs))
+            child.run_and_exit(lambda: self._be_proxy(parent, ours, theirs, spare))
         theirs.close()
+        if spare is not None:
+            spare.close()
         self._children[pid] = "proxy"
         self._proxy = ours
         self._selector.register(ours, selectors.EVENT_READ)
 
-    def _be_proxy(self, parent: int, ours: socket.socket, theirs: socket.socket) -> None:
+    def _be_proxy(self, parent: int, ours: socket.socket, theirs: socket.socket, spare: socket.socket | None) -> None:
         ours.close()
         self._let_go()
-        child.forget_parent(parent, [theirs.fileno()], _PROXY_OOM, self._proc)
+        lanes = [theirs] if spare is None else [theirs, spare]
+        child.forget_parent(parent, [lane.fileno() for lane in lanes], _PROXY_OOM, self._proc)
         setup = self._setup
-        entry = pkgutil.resolve_name(setup.proxy)
-        entry(setup.lane, setup.token, setup.runtime, theirs, list(setup.runtimes))
+        self._entries[setup.proxy](setup.lane, setup.token, setup.runtime, theirs, list(setup.runtimes), spare)
+        os.nice(19)  # its end takes the kernel a millisecond, which the runtime that it handed over is not to wait for
 
     def _from_proxy(self) -> None:
         assert self._proxy is not None
@@ -205,7 +238,7 @@ class _Init:
             case spawner.Spawn(id=number, runtime=runtime) if fd is not None:
                 self._answer(self._spawn(number, runtime, fd))
             case spawner.Spawn(id=number):
-                self._answer(spawner.SpawnFailed(number, "no lane came with the request"))
+                self._answer(self._started_ahead(number))
             case spawner.Kill(pid=pid):
                 if pid in self._asked:
                     processes.kill_group(pid)
@@ -220,6 +253,13 @@ class _Init:
         if self._proxy is not None:
             with suppress(OSError):  # a proxy that has gone is noticed by its end of stream
                 spawner.send(self._proxy, packet)
+
+    def _started_ahead(self, number: int) -> spawner.Packet:
+        pid, self._ahead = self._ahead, 0
+        if pid not in self._children:
+            return spawner.SpawnFailed(number, "the runtime that was started ahead has ended")
+        self._asked.add(pid)
+        return spawner.Spawned(number, pid)
 
     def _spawn(self, number: int, runtime: str, lane: int) -> spawner.Packet:
         plan = self._setup.runtimes.get(runtime)
@@ -239,15 +279,13 @@ class _Init:
         return spawner.Spawned(number, pid)
 
     def _be_fork(self, parent: int, plan: wire.RuntimePlan, lane: int) -> None:
-        entry = pkgutil.resolve_name(plan.entry)
         self._let_go()
         child.open_to_its_own()
         child.forget_parent(parent, [lane], _RUNTIME_OOM, self._proc)
         os.environ.clear()
         os.environ.update(self._environment())
-        child.hide_ours()
         syscalls.forbid()
-        entry(socket.socket(fileno=lane))
+        self._entries[plan.entry](socket.socket(fileno=lane))
 
     def _be_exec(self, parent: int, plan: wire.RuntimePlan, lane: int) -> None:
         self._let_go()

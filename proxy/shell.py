@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Final
 
 from mee6.errors import ProtocolError
-from mee6.lane.codec import Decoder, encode
+from mee6.lane.codec import Decoder, encode, room
 from mee6.lane.messages import AnyMessage, Hello, Welcome
 from mee6.lane.store import FOLDER, file_prefix, remove_files
 from proxy import spawner as wire
@@ -66,7 +66,14 @@ _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
 
 
-def serve(lane_path: str, token: str, runtime: str, spawner: socket.socket, runtimes: Sequence[str]) -> None:
+def serve(
+    lane_path: str,
+    token: str,
+    runtime: str,
+    spawner: socket.socket,
+    runtimes: Sequence[str],
+    spare: socket.socket | None = None,
+) -> None:
     """Runs the proxy until the agent sends it away or is gone, or SIGTERM comes.
 
     Args:
@@ -75,8 +82,9 @@ def serve(lane_path: str, token: str, runtime: str, spawner: socket.socket, runt
         runtime: the worker's language.
         spawner: SEQPACKET, to the worker's first process; see `proxy.spawner`.
         runtimes: the languages that this worker can start.
+        spare: the lane of a runtime of the worker's language that was started ahead, if one was.
     """
-    shell = _Shell(lane_path, token, runtime, spawner, runtimes)
+    shell = _Shell(lane_path, token, runtime, spawner, runtimes, spare)
     previous = signal.signal(signal.SIGTERM, _leave)
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
@@ -117,8 +125,15 @@ class _Shell:
     """The loop and its sockets."""
 
     def __init__(
-        self, lane_path: str, token: str, runtime: str, spawner: socket.socket, runtimes: Sequence[str]
+        self,
+        lane_path: str,
+        token: str,
+        runtime: str,
+        spawner: socket.socket,
+        runtimes: Sequence[str],
+        spare: socket.socket | None,
     ) -> None:
+        self._spare = spare
         self._lane_path = lane_path
         self._token = token
         self._runtime = runtime
@@ -133,11 +148,13 @@ class _Shell:
         """Runtimes to be killed as soon as their pid is known."""
         self._deaf: list[int] = []
         """Lanes cut because their peers do not read; the core has yet to hear of it."""
+        self._corked: dict[int, bytearray] | None = None
+        """Frames for each lane, while a read of several messages is handled."""
         self._leaving = False
         self._store = self._worker = ""
         """The folder of the workflow's store, and the worker's name; empty until they are known."""
         self._cores = Cores()
-        self._buffer = memoryview(bytearray(_READ_BYTES))
+        self._buffer = room(_READ_BYTES)
         """For all reads: a buffer of this size for each costs more than the rest of a step."""
 
     def run(self) -> None:
@@ -198,13 +215,17 @@ class _Shell:
             event = RuntimeClosed(number) if number else AgentClosed()
             self._carry_out(core.handle(event, monotonic_ns()))
             return
+        if len(messages) > 1:
+            self._corked = {}
         for message in messages:
             if isinstance(message, Welcome) and not number:
                 self._store, self._worker = f"{message.act}/{FOLDER}", message.worker
             if number and core.comes_last(number, message):
+                self._uncork()
                 self._hear_others(lane)
             said = RuntimeSaid(number, message) if number else AgentSaid(message)
             self._carry_out(core.handle(said, monotonic_ns()))
+        self._uncork()
 
     def _hear_others(self, but: _Lane) -> None:
         """Reads what the other runtimes have said until now; of one that does not stop, enough."""
@@ -275,7 +296,20 @@ class _Shell:
         lane = self._lanes.get(number)
         if lane is None:
             return
-        frame = encode(message)
+        if self._corked is not None:
+            self._corked.setdefault(number, bytearray()).extend(encode(message))
+        else:
+            self._put(lane, encode(message))
+
+    def _uncork(self) -> None:
+        """Sends what was kept back: one write for each lane of what one read brought about."""
+        corked, self._corked = self._corked, None
+        for number, frames in (corked or {}).items():
+            if (lane := self._lanes.get(number)) is not None:
+                self._put(lane, frames)
+
+    def _put(self, lane: _Lane, frame: bytearray) -> None:
+        number = lane.number
         if lane.out:
             lane.out += frame
             if len(lane.out) > UNREAD_BYTES and monotonic_ns() - lane.taken_ns > UNREAD_S * 1e9:
@@ -307,6 +341,12 @@ class _Shell:
             self._epoll.modify(lane.fd, _IN)
 
     def _spawn(self, number: int, language: str) -> None:
+        spare = self._spare
+        if spare is not None and language == self._runtime:
+            self._spare = None
+            self._add(_Lane(number, spare))
+            wire.send(self._spawner, wire.Spawn(number, language))
+            return
         ours, theirs = socket.socketpair()
         self._add(_Lane(number, ours))
         with theirs:
@@ -335,6 +375,8 @@ class _Shell:
         self._epoll.register(lane.fd, _IN)
 
     def _drop(self, number: int) -> None:
+        if self._corked and number in self._corked and number in self._lanes:
+            self._put(self._lanes[number], self._corked.pop(number))
         lane = self._lanes.pop(number, None)
         if lane is not None:
             del self._by_fd[lane.fd]

@@ -3,6 +3,7 @@
 A datagram-like exchange on a Unix SEQPACKET socket pair, so each packet is one MessagePack message and may
 carry one file descriptor. The proxy asks with `Spawn` and passes one end of a lane's socket pair along;
 the answer is `Spawned` or `SpawnFailed`; `Exited` comes whenever a process it asked for has ended.
+The first runtime is there before it is asked for: its lane comes with the proxy's own start.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ MAX_PACKET_BYTES: Final = 64 << 10
 
 
 class Spawn(msgspec.Struct, array_like=True, frozen=True, tag="spawn"):
-    """proxy -> init, with one descriptor: start a runtime whose lane is that descriptor."""
+    """proxy -> init, with one descriptor: start a runtime whose lane is that descriptor.
+
+    Without one: which process is the runtime that was started together with the proxy?
+    """
 
     id: int
     runtime: str

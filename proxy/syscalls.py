@@ -81,7 +81,7 @@ class _Program(ctypes.Structure):
 
 def forbid() -> bool:
     """Puts the filter on this process and all that come of it; False where it cannot be had."""
-    code = program(os.uname().machine)
+    code = _PROGRAM
     if code is None or _libc.prctl(_PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1:
         return False
     filter_ = _Program(len(code) // _INSTRUCTION.size, code)
@@ -119,3 +119,7 @@ def program(machine: str) -> bytes | None:
     ]
     body = [(_EQUAL, len(denied) - at, 0, number) for at, number in enumerate(denied)]
     return b"".join(_INSTRUCTION.pack(*one) for one in [*head, *body, allow, refuse])
+
+
+_PROGRAM: Final = program(os.uname().machine)
+"""This machine's, made before any fork."""

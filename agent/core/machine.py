@@ -6,7 +6,6 @@ the machine's last events, so that a refusal in a report can be read without a d
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
@@ -41,7 +40,7 @@ class Machine(Generic[S, E]):
         self.subject = subject
         self.state = state
         self._table = table
-        self._story: deque[tuple[E, S]] = deque(maxlen=STORY_LENGTH)
+        self._story: list[tuple[E, S]] = []  # most things live for less events than that, and a list costs little
 
     def take(self, event: E) -> S:
         """Moves on.
@@ -53,7 +52,10 @@ class Machine(Generic[S, E]):
         if after is None:
             raise self._refused(event)
         self.state = after
-        self._story.append((event, after))
+        story = self._story
+        story.append((event, after))
+        if len(story) >= 2 * STORY_LENGTH:
+            del story[:STORY_LENGTH]
         return after
 
     def can(self, event: E) -> bool:
@@ -71,7 +73,7 @@ class Machine(Generic[S, E]):
 
     def story(self) -> str:
         """The last events and the states they led to, oldest first."""
-        return ", ".join(f"{event} -> {state}" for event, state in self._story)
+        return ", ".join(f"{event} -> {state}" for event, state in self._story[-STORY_LENGTH:])
 
     def _refused(self, event: E) -> InvalidTransition:
         return InvalidTransition(self.subject, self.state, event, self.story())

@@ -33,6 +33,7 @@ _TYPES: Final = {
     TEXT: b"Content-Type: text/plain; charset=utf-8\r\n",
     JSON: b"Content-Type: application/json\r\n",
 }
+_MOST_PLAIN: Final = 64
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -54,11 +55,35 @@ class Clock:
 
     def __init__(self) -> None:
         self.line = b""
+        self._plain: dict[str, bytes] = {}
+        """Content type -> the beginning of a good answer, as far as it is the same for a while."""
+        self._refused: dict[Refuse, bytes] = {}
         self.renew()
 
     def renew(self) -> None:
         """Takes the time anew."""
         self.line = f"Server: mee6\r\nDate: {formatdate(usegmt=True)}\r\n".encode()
+        self._plain.clear()
+        self._refused.clear()
+
+    def plain(self, content_type: str) -> bytes:
+        """The beginning of an answer with status 200: up to its type."""
+        found = self._plain.get(content_type)
+        if found is None:
+            found = line(200) + self.line + type_line(content_type)
+            if len(self._plain) < _MOST_PLAIN:
+                self._plain[content_type] = found
+        return found
+
+    def refused(self, refusal: Refuse) -> bytes:
+        """All of the answer of a refusal, after which the connection is kept: made once, for they come in numbers."""
+        found = self._refused.get(refusal)
+        if found is None:
+            status, headers, body = of_refusal(refusal)
+            found = b"%b%b%bContent-Length: %d\r\n\r\n%b" % (line(status), self.line, lines(headers), len(body), body)
+            if len(self._refused) < _MOST_PLAIN:
+                self._refused[refusal] = found
+        return found
 
 
 def line(status: int) -> bytes:

@@ -16,7 +16,7 @@ from agent.http import answers
 from agent.http.exchange import Exchange
 from agent.http.phase import HEAD_S, IDLE_S, LINGER_BYTES, LINGER_S, SLICE_S, Phase
 from agent.http.route import Refuse
-from agent.http.wire import End, Event, Head, Refusal, Wire
+from agent.http.wire import END, End, Event, Head, Refusal, Wire
 
 if TYPE_CHECKING:
     from agent.http.door import Door
@@ -32,6 +32,7 @@ class Connection(asyncio.Protocol):
         "_left",
         "_next_turn",
         "_queue",
+        "_raw",
         "_transport",
         "_unread",
         "_wire",
@@ -51,6 +52,8 @@ class Connection(asyncio.Protocol):
         self._left = 0
         """Bytes that the client had not taken when that was last looked at."""
         self._next_turn: asyncio.Handle | None = None
+        self._raw = b""
+        """What was read last, where it was one request."""
         self._unread = 0
         self._working = False
         self.phase = Phase.HEAD
@@ -72,7 +75,24 @@ class Connection(asyncio.Protocol):
             if self._unread > LINGER_BYTES:
                 self._transport.abort()
             return
-        self._queue.extend(self._wire.feed(data))
+        self._raw = b""
+        if self._exchange is None and not self._queue and self._drained and self._wire.is_between:
+            door = self._door
+            if (found := door.known(data)) is not None:
+                known, body = found
+                if known.is_plain and (refusal := door.refusal()):  # before all else, so that it costs the least
+                    door.count(refusal.status)
+                    self.write(door.clock.refused(refusal))
+                    self.done(keep=True)
+                    return
+                self._exchange = exchange = Exchange(self._door, self, known.head)
+                exchange.again(known, body)
+                return
+            self._raw = data
+        events = self._wire.feed(data)
+        if len(events) > 3 or not events or events[-1] is not END:
+            self._raw = b""
+        self._queue.extend(events)
         self._work()
 
     def eof_received(self) -> bool:
@@ -140,7 +160,7 @@ class Connection(asyncio.Protocol):
                     break
                 until = until or monotonic() + SLICE_S
                 queue.popleft()
-                self._exchange = Exchange(self._door, self, event)
+                self._exchange = Exchange(self._door, self, event, self._raw)
                 self._exchange.begin()
                 continue
             queue.popleft()
@@ -198,8 +218,9 @@ class Connection(asyncio.Protocol):
             return
         self.wait(Phase.IDLE, IDLE_S)
         self._left = self._transport.get_write_buffer_size()
-        if self._queue:
-            self._work()
+        if self._queue and not self._working and self._next_turn is None:
+            # Not now: the worker that has just answered is not free yet, and the next request may be for it.
+            self._next_turn = asyncio.get_running_loop().call_soon(self._turn)
 
     def linger(self) -> None:
         """Ends the connection so that what was written can be read: it is closed for writing, and read to nowhere.

@@ -20,6 +20,7 @@ from typing import Final, Self
 
 from agent.config import DEFAULT_HTTP_LISTEN
 from agent.http import answers
+from agent.http.again import Heads, Known
 from agent.http.connection import Connection
 from agent.http.phase import BODY_S
 from agent.http.route import Refuse, Routes, ToFixed, refused_host
@@ -59,6 +60,7 @@ class Door:
         self.idle_s = config.http_idle_s
         self.body_bytes = config.arg_limit_bytes
         self.routes = Routes()
+        self.heads = Heads()
         self.clock = answers.Clock()
         self.inflight = 0
         """Invocations that go on."""
@@ -74,6 +76,7 @@ class Door:
         self._good_hosts: set[str] = set()
         """Values of Host that were looked at, and are names of this machine."""
         self._most_inflight = config.http_inflight
+        self._too_many = self.full(f"{self._most_inflight} invocations are under way over HTTP", 429)
         self._most_connections = _most_connections()
         self._connections: dict[Connection, None] = {}
         self._server: asyncio.Server | None = None
@@ -200,10 +203,22 @@ class Door:
             self._good_hosts.add(host)
         return refusal
 
+    def known(self, data: bytes) -> tuple[Known, bytes] | None:
+        """What is asked for by a request that is all of `data`, with its body, where that is known and still holds."""
+        found = self.heads.find(data)
+        if found is not None:
+            known = found[0]
+            try:
+                if self.node.function(known.target.user, known.target.name) is known.record:
+                    return found
+            except Mee6Error:  # it has been removed
+                pass
+        return None
+
     def refusal(self) -> Refuse | None:
         """Why no invocation is taken now; None where one is."""
         if self.inflight >= self._most_inflight:
-            return self.full(f"{self.inflight} invocations are under way over HTTP", 429)
+            return self._too_many
         if self.node.draining:
             return self.full("the agent drains and takes no invocations")
         return None

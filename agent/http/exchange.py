@@ -10,12 +10,14 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from agent.http import answers, cors
+from agent.http.again import Known
 from agent.http.content import argument
 from agent.http.phase import Phase
 from agent.http.route import Refuse, ToFixed, ToFunction, allowed, expects, refused_method
 from agent.http.wire import Head
 from agent.seats import Answer
 from agent.streams import WINDOW_BYTES, Pipe
+from agent.substrate.base import FunctionRecord
 from mee6.errors import InvocationNotFound, Mee6Error
 from mee6.faults import error_of
 from mee6.http import EVENTS
@@ -32,48 +34,62 @@ _SWALLOW_BYTES = 256 << 10
 
 
 class Exchange:
-    """One request."""
+    """One request.
 
-    __slots__ = (
-        "_answered", "_body", "_body_bytes", "_connection", "_cors", "_door", "_head", "_held", "_http", "_id",
-        "_ignored", "_is_chunked", "_keep", "_over", "_owed", "_pipe", "_refused", "_started_ns", "_target",
-        "is_whole",
-    )  # fmt: skip
+    Args:
+        raw: all of the request, where it is the one thing that was read; empty otherwise.
+    """
 
-    def __init__(self, door: Door, connection: Connection, head: Head) -> None:
+    # What most requests do not change stands in the class: to set all of it costs a tenth of a warm invocation.
+    _target: ToFunction | ToFixed | None = None
+    _record: FunctionRecord | None = None
+    """Of the function that is asked for."""
+    _refused: Refuse | None = None
+    """What to answer once the body is out of the way."""
+    _http = BY_HTTP
+    """How the function that is asked for is reached."""
+    _cors: cors.Headers = ()
+    _body_bytes = 0
+    _held = False
+    """It counts among the door's invocations."""
+    _id = ""
+    _over = False
+    """The invocation has ended."""
+    _pipe: Pipe | None = None
+    _is_chunked = False
+    """The answer's head is out, and pieces follow."""
+    _ignored = False
+    _owed = 0
+    _answered = False
+    is_whole = False
+    """All of the request has come."""
+
+    def __init__(self, door: Door, connection: Connection, head: Head, raw: bytes = b"") -> None:
         self._door = door
         self._connection = connection
         self._head = head
+        self._raw = raw
+        self._body: list[bytes] = []
         self._started_ns = monotonic_ns()
         self._keep = head.keep_alive
-        self._target: ToFunction | ToFixed | None = None
-        self._refused: Refuse | None = None
-        """What to answer once the body is out of the way."""
-        self._http = BY_HTTP
-        """How the function that is asked for is reached."""
-        self._cors: cors.Headers = ()
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._held = False
-        """It counts among the door's invocations."""
-        self._id = ""
-        self._over = False
-        """The invocation has ended."""
-        self._pipe: Pipe | None = None
-        self._is_chunked = False
-        """The answer's head is out, and pieces follow."""
-        self._ignored = False
-        self._owed = 0
-        self._answered = False
-        self.is_whole = False
-        """All of the request has come."""
 
     # -- the request, as it comes
+
+    def again(self, known: Known, body: bytes) -> None:
+        """All of it is there at once, and its head has come before."""
+        self.is_whole = True
+        self._cors = known.cors
+        if refusal := self._door.refusal():
+            self._answer(*answers.of_refusal(refusal))
+        else:
+            self._begin(known.target, body, known.content_type, known.request)
 
     def begin(self) -> None:
         """The head is there."""
         head = self._head
         refusal = self._look()
+        if refusal is None and type(self._target) is ToFunction and head.method != "OPTIONS":
+            refusal = self._door.refusal()  # before its body, which may be long
         if refusal is not None:
             self._refuse(refusal)
             return
@@ -102,9 +118,10 @@ class Exchange:
         if isinstance(found, ToFixed):
             return refused_method(head.method, ("GET", "HEAD"))
         try:
-            self._http = http = door.node.function(found.user, found.name).manifest.http
+            self._record = record = door.node.function(found.user, found.name)
         except Mee6Error as error:
             return Refuse(error.http, error.code, error.message)
+        self._http = http = record.manifest.http
         granted = cors.check(headers, http, found.name)
         if isinstance(granted, Refuse):
             return granted
@@ -199,33 +216,45 @@ class Exchange:
         if refusal := door.refusal():
             self._refuse(refusal)
             return
-        headers = head.headers
-        streams = self._http.body == "stream"
+        if self._http.body == "stream":
+            self._begin(target, b"", JSON, Request(head.method, target.path, target.query, head.headers, streams=True))
+            if self.is_whole and self._pipe is not None:
+                self._pipe.give(b"", last=True)
+            return
+        body, self._body = self._body, []
         try:
-            if streams:
-                data, content_type = b"", JSON
-            else:
-                body = self._body
-                came = argument(body[0] if len(body) == 1 else b"".join(body), headers)
-                data, content_type, headers = came.data, came.content_type, came.headers
-                body.clear()
-            door.inflight += 1
-            self._held = True
-            self._pipe = Pipe(self)
-            request = Request(head.method, target.path, target.query, headers, streams)
-            self._connection.wait(Phase.RUN if self.is_whole else Phase.BODY, door.body_s)
-            id_ = door.node.submit(
-                target.user, target.name, data, content_type, self._ended, request=request, pipe=self._pipe
+            came = argument(body[0] if len(body) == 1 else b"".join(body), head.headers)
+        except Mee6Error as error:
+            self._not_begun(error)
+            return
+        request = Request(head.method, target.path, target.query, came.headers)
+        if self._raw and self._record is not None:
+            known = Known(head, target, self._record, tuple(self._cors), came.content_type, request)
+            door.heads.learn(self._raw, known)
+        self._begin(target, came.data, came.content_type, request)
+
+    def _begin(self, target: ToFunction, data: bytes, content_type: str, request: Request) -> None:
+        """Has the function called; its answer may come at once."""
+        door = self._door
+        door.inflight += 1
+        self._held = True
+        self._pipe = pipe = Pipe(self)
+        if self.is_whole:
+            self._connection.phase = Phase.RUN  # which has no end of its own
+        else:
+            self._connection.wait(Phase.BODY, door.body_s)
+        try:
+            self._id = door.node.submit(
+                target.user, target.name, data, content_type, self._ended, request=request, pipe=pipe
             )
         except Mee6Error as error:
-            self._release()
-            self._pipe = None
-            self._keep = self._keep and self.is_whole
-            self._answer(*answers.of_error(error))
-            return
-        self._id = id_
-        if self.is_whole and streams:
-            self._pipe.give(b"", last=True)
+            self._not_begun(error)
+
+    def _not_begun(self, error: Mee6Error) -> None:
+        self._release()
+        self._pipe = None
+        self._keep = self._keep and self.is_whole
+        self._answer(*answers.of_error(error))
 
     def _ended(self, answer: Answer) -> None:
         """The invocation has its answer."""
@@ -246,6 +275,8 @@ class Exchange:
                 self._connection.write(b"0\r\n\r\n")
             self._finish()
             self._connection.done(keep=self._keep and not self._head.is_old)
+        elif answer.response is None and self._keep and not self._cors and self._is_plain:
+            self._write_plain(answer)
         else:
             said = answers.of_function(answer.response)
             if said is None:
@@ -385,11 +416,38 @@ class Exchange:
         self._finish()
         self._connection.done(keep=keep)
 
+    @property
+    def _is_plain(self) -> bool:
+        """Whether its answer has a body, and no more about the connection than HTTP/1.1 has by itself."""
+        return self._head.method != "HEAD" and not self._head.is_old
+
+    def _write_plain(self, answer: Answer) -> None:
+        """Sends a whole answer of which a function has said no more than what it is: nearly all of them.
+
+        The same bytes as of `_write`, without its questions.
+        """
+        door, result = self._door, answer.result
+        door.count(200)
+        self._connection.write(
+            b"%bContent-Length: %d\r\nX-Call-Id: %b\r\nX-Duration-Seconds: %.6f\r\n\r\n%b"
+            % (
+                door.clock.plain(answer.content_type),
+                len(result),
+                self._id.encode(),
+                (monotonic_ns() - self._started_ns) / 1e9,
+                result,
+            )
+        )
+        self._finish()
+        self._connection.done(keep=True)
+
     def _finish(self) -> None:
         self._answered = True
+        self._pipe = None  # which knows this exchange: else only the collector would find the two
         self._release()
-        self._door.held_bytes -= self._body_bytes
-        self._body_bytes = 0
+        if self._body_bytes:
+            self._door.held_bytes -= self._body_bytes
+            self._body_bytes = 0
 
 
 _CHUNKED_LAST = b"Transfer-Encoding: chunked\r\nConnection: close\r\n"

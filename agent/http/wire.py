@@ -103,6 +103,11 @@ class Wire:
                 events.append(Refusal(431, f"over {HEADER_BYTES} bytes about the body's pieces, or after them"))
         return events
 
+    @property
+    def is_between(self) -> bool:
+        """Whether what was fed ended with a request, so that what comes next begins one."""
+        return self._in_head and not self.begun
+
     # Called by the parser
 
     def on_message_begin(self) -> None:

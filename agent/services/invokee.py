@@ -64,8 +64,12 @@ class Listener:
         self._changed = asyncio.Event()
         self._closed = False
 
-    def send(self, message: AnyMessage) -> None:
+    def send(self, *messages: AnyMessage) -> None:
         """See `Peer.send`."""
+        for message in messages:
+            self._send(message)
+
+    def _send(self, message: AnyMessage) -> None:
         if self._closed:
             return
         match message:

@@ -54,12 +54,15 @@ class LaneProtocol(asyncio.Protocol):
         """What it runs over; None before the connection and after its end."""
         return self._transport
 
-    def send(self, message: AnyMessage) -> None:
-        """Sends a message; does nothing on a lane that is closed."""
+    def send(self, *messages: AnyMessage) -> None:
+        """Sends messages, in one write; does nothing on a lane that is closed."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        transport.write(encode(message))
+        if len(messages) == 1:
+            transport.write(encode(messages[0]))
+        else:
+            transport.write(b"".join([encode(message) for message in messages]))
         if transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self.cut("the peer does not read")
 

@@ -13,7 +13,7 @@ from collections import deque
 from threading import Lock
 from typing import Final
 
-from mee6.lane.codec import Decoder, encode
+from mee6.lane.codec import Decoder, encode, room
 from mee6.lane.messages import AnyMessage
 
 _READ_BYTES: Final = 128 << 10
@@ -28,7 +28,7 @@ class BlockingLane:
         sock.setblocking(True)
         self._sock = sock
         self._decoder = Decoder()
-        self._buffer = memoryview(bytearray(_READ_BYTES))
+        self._buffer = room(_READ_BYTES)
         self._ready: deque[AnyMessage] = deque()
         self._sending = Lock()
 
@@ -89,13 +89,18 @@ class BlockingLane:
                 return None
             if not size:
                 return None
-            ready += self._decoder.feed(self._buffer[:size])
+            messages = self._decoder.feed(self._buffer[:size])
+            if len(messages) == 1:
+                return messages[0]
+            ready += messages
         return ready.popleft()
 
     def receive_now(self) -> list[AnyMessage] | None:
         """All messages that are there, possibly none; never waits. None at the end of the stream."""
-        messages = list(self._ready)
-        self._ready.clear()
+        messages: list[AnyMessage] = []
+        if self._ready:
+            messages += self._ready
+            self._ready.clear()
         try:
             size = self._sock.recv_into(self._buffer, 0, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -104,7 +109,8 @@ class BlockingLane:
             size = 0
         if not size:
             return messages or None
-        return messages + self._decoder.feed(self._buffer[:size])
+        read = self._decoder.feed(self._buffer[:size])
+        return messages + read if messages else read
 
     def fileno(self) -> int:
         """The socket's descriptor, for an event loop."""

@@ -6,6 +6,7 @@ refuses a frame over its limit before buffering it, so that a hostile or broken 
 
 from __future__ import annotations
 
+import mmap
 import struct
 from typing import Final
 
@@ -37,6 +38,11 @@ def encode(message: AnyMessage) -> bytearray:
     return frame
 
 
+def room(size: int) -> memoryview:
+    """Room to read into, of which memory is taken as far as it is used: what comes mostly fits into one page."""
+    return memoryview(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+
+
 class Decoder:
     """Cuts a byte stream into messages; one per lane."""
 
@@ -60,7 +66,10 @@ class Decoder:
         """
         buffer = self._buffer
         if not buffer and len(data) > 4 and len(data) - 4 == _HEADER.unpack_from(data)[0] <= self._limit:
-            return [_decode(memoryview(data)[4:])]  # nearly always: one whole frame, which needs no copy
+            try:  # nearly always: one whole frame, which needs no copy
+                return [_decoder.decode(memoryview(data)[4:])]
+            except (msgspec.MsgspecError, RecursionError) as error:
+                raise ProtocolError(f"not a lane message: {error}") from error
         buffer += data
         messages: list[AnyMessage] = []
         start, end = 0, len(buffer)

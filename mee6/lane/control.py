@@ -17,6 +17,8 @@ import msgspec
 from mee6.lane.messages import Frame, Stream
 
 MAX_PACKET_BYTES: Final = 128 << 10
+MAX_DESCRIPTORS: Final = 16
+"""A worker's control socket, and a door to each of its control groups."""
 
 
 class RuntimePlan(Frame, frozen=True, gc=False):
@@ -53,9 +55,15 @@ class Packet(Frame, frozen=True, gc=False, tag=lambda name: name.lower()):
 
 
 class Start(Packet, frozen=True, gc=False):
-    """driver -> launcher, with one descriptor: fork a worker whose control socket that is."""
+    """driver -> launcher, with descriptors: fork a worker whose control socket is the first.
+
+    The others are its control groups': at first folders of version 2, which it is forked into, then version 1's
+    `tasks`, to each of which it writes a 0 before anything else.
+    """
 
     setup: Setup
+    folders: int = 0
+    """How many of them are folders; there is one such tree at most."""
 
 
 class End(Packet, frozen=True, gc=False):
@@ -91,7 +99,7 @@ class Claim(Packet, frozen=True, gc=False):
 
 
 class Up(Packet, frozen=True, gc=False):
-    """init -> driver: the sandbox stands and nothing runs in it yet; the sender's credentials say which pid."""
+    """init -> driver: I am in my groups, the sandbox stands and nothing runs in it yet; the credentials say my pid."""
 
 
 class Failed(Packet, frozen=True, gc=False):
@@ -101,7 +109,7 @@ class Failed(Packet, frozen=True, gc=False):
 
 
 class Go(Packet, frozen=True, gc=False):
-    """driver -> init: your limits are in place, start the proxy."""
+    """driver -> init: all is known of you that I need, start the proxy."""
 
 
 class Stop(Packet, frozen=True, gc=False):
@@ -162,7 +170,7 @@ def receive(sock: socket.socket) -> tuple[AnyPacket | None, list[int]]:
         OSError: it cannot be read; `BlockingIOError` where the socket does not block and there is none yet.
         msgspec.MsgspecError: it is no packet. Its descriptors have been closed.
     """
-    data, fds, _flags, _address = socket.recv_fds(sock, MAX_PACKET_BYTES, 2)
+    data, fds, _flags, _address = socket.recv_fds(sock, MAX_PACKET_BYTES, MAX_DESCRIPTORS)
     packet: AnyPacket | None = None
     try:
         packet = decode(data) if data else None

@@ -235,7 +235,7 @@ class Report(Message, frozen=True, gc=False):
     told: bool = False
     """On a direct lane: the proxy knows of this call, and must be told at once that it has ended."""
     put_back: bool = False
-    """On a direct lane: `cur` is the caller's again."""
+    """`cur` is what it was before: the caller's again."""
     stored: int = 0
     """Bytes of the result, which lies at the beginning of `Invoke.room`; `result` is empty. 0 = it is not there."""
 
@@ -279,6 +279,8 @@ class Call(Message, frozen=True, gc=False):
     content_type: str
     chain: list[str] = []
     """Filled in by the proxy when it passes the call on to the agent: the caller's chain."""
+    group: str = ""
+    """The id of the first of those calls without all of whose results the caller does not go on; empty for one."""
     stored: Block | None = None
     """As in `Invoke`, and so is the next."""
     room: Block | None = None
@@ -291,6 +293,8 @@ class Result(Message, frozen=True, gc=False):
     result: bytes = b""
     content_type: str = TEXT
     fault: Fault | None = None
+    put_back: bool = False
+    """As in the `Report`."""
     stored: int = 0
     """As in `Report`, of `Call.room`."""
 

@@ -293,8 +293,8 @@ function decodeCredit(a) {
 }
 
 /** Call: peer -> server: a running function calls another. Answered by `Result` with the same id. */
-function encodeCall({ id, invocation, name, arg, contentType, chain = [], stored = null, room = null }) {
-  return ["call", id, invocation, name, arg, contentType, chain, stored && encodeBlock(stored), room && encodeBlock(room)];
+function encodeCall({ id, invocation, name, arg, contentType, chain = [], group = "", stored = null, room = null }) {
+  return ["call", id, invocation, name, arg, contentType, chain, group, stored && encodeBlock(stored), room && encodeBlock(room)];
 }
 
 function decodeCall(a) {
@@ -306,14 +306,15 @@ function decodeCall(a) {
     arg: a[4],
     contentType: a[5],
     chain: a.length > 6 ? a[6] : [],
-    stored: a.length > 7 ? a[7] && decodeBlock(a[7]) : null,
-    room: a.length > 8 ? a[8] && decodeBlock(a[8]) : null,
+    group: a.length > 7 ? a[7] : "",
+    stored: a.length > 8 ? a[8] && decodeBlock(a[8]) : null,
+    room: a.length > 9 ? a[9] && decodeBlock(a[9]) : null,
   };
 }
 
 /** Result: server -> peer: the outcome of the `Call` with this id. */
-function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, stored = 0 }) {
-  return ["result", id, result, contentType, fault && encodeFault(fault), int(stored)];
+function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, putBack = false, stored = 0 }) {
+  return ["result", id, result, contentType, fault && encodeFault(fault), putBack, int(stored)];
 }
 
 function decodeResult(a) {
@@ -323,7 +324,8 @@ function decodeResult(a) {
     result: a.length > 2 ? a[2] : Buffer.from(""),
     contentType: a.length > 3 ? a[3] : "text/plain",
     fault: a.length > 4 ? a[4] && decodeFault(a[4]) : null,
-    stored: a.length > 5 ? a[5] : 0,
+    putBack: a.length > 5 ? a[5] : false,
+    stored: a.length > 6 ? a[6] : 0,
   };
 }
 

@@ -201,7 +201,7 @@ class Runtime {
       case "invoke":
         return this.#invoke(message, lane, null);
       case "result":
-        return this.#invocation?.answered(message);
+        return this.#invocation?.answered(message, message.putBack);
       case "introduce":
         return this.#edges.introduced(message);
       case "chunk":

@@ -11,11 +11,14 @@
 
 const fs = require("node:fs");
 
+const COARSE_NS = 50000000n; // longer than the grain of any file system's times that a worker's storage may be on
+
 class Scratch {
   #act;
   #name = `.scratch-${process.pid}`;
   #folder;
   #named = ""; // the link to remove
+  #emptySince = -1n; // time of the folder's last change, when it was found empty well after it
 
   /** @param {string} act the worker's storage. */
   constructor(act) {
@@ -70,7 +73,13 @@ class Scratch {
     if (this.#named !== "") fs.rmSync(this.#named, { force: true });
     this.#named = "";
     try {
-      if (fs.readdirSync(this.#folder).length === 0) return;
+      // Reading a folder takes several system calls; that it is as it was when it was found empty shows in one.
+      const changed = fs.statSync(this.#folder, { bigint: true }).mtimeNs;
+      if (changed === this.#emptySince) return;
+      if (fs.readdirSync(this.#folder).length === 0) {
+        if (BigInt(Date.now()) * 1000000n - changed > COARSE_NS) this.#emptySince = changed;
+        return;
+      }
     } catch {
       // the function has removed or replaced the folder
     }

@@ -12,10 +12,9 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
-from msgspec import structs
+import msgspec
 
 from mee6.content import packed
 from mee6.errors import CallRefused, ProtocolError, TooLarge
@@ -66,7 +65,7 @@ class LaneBackend(Receiver):
         self._thread_calls = False
         """A thread waits for the answer to the direct call."""
         self._function: Function | None = None
-        self._deadline = 0.0
+        self._began_ns = 0
         self._count = 0
         self.streams = Streams(self)
         self._request: Request | None = None
@@ -74,18 +73,21 @@ class LaneBackend(Receiver):
     def begin(self, invocation: Invoke, function: Function, edge: Edge | None) -> None:
         """An invocation begins, called over a direct lane or by the proxy."""
         self._count = 0
-        self._open.clear()
+        if self._open:
+            self._open.clear()
         self._untold.begin(invocation, edge.number if edge is not None else 0)
         self._function = function
-        self._deadline = monotonic() + function.timeout_s
+        self._began_ns = self._untold.began_ns
         self._invocation = invocation
+        self._is_moved = False
         self._request = None
         self.store.begin()
 
     def end(self) -> None:
         """It has ended; calls made from now on are refused, and whoever still waits for one is told so."""
         self._invocation = None
-        self.streams.end()
+        if self.streams.is_used:
+            self.streams.end()
         if not self._outcomes and not self._futures:
             return
         with self._lock:
@@ -103,8 +105,11 @@ class LaneBackend(Receiver):
         untold = self._untold
         if self._open and (edge is not None or untold.call is not None):
             self._drain()
-        said: list[Stored | Log] = [*self.store.told(report.id), *logs]
+        said: list[Stored | Log] = [*self.store.told(report.id), *logs] if logs or self.store.has_news else []
+        is_back = self.folders is not None and self.folders.put_back()
         if edge is None:
+            if is_back:
+                report = msgspec.structs.replace(report, put_back=True)
             self.lane.send(*untold.take(), *said, report)
             return
         if said:
@@ -113,8 +118,17 @@ class LaneBackend(Receiver):
         if len(report.result) > ALONE_BYTES:
             with self._lock:
                 self._tell()
-        below, is_back = untold.take_below(), self.folders is not None and self.folders.put_back()
-        told = structs.replace(report, below=below, told=untold.told, put_back=is_back)
+        below = untold.take_below() if untold.below else []
+        told = Report(
+            report.id,
+            report.result,
+            report.content_type,
+            report.fault,
+            below=below,
+            told=untold.told,
+            put_back=is_back,
+            stored=report.stored,
+        )
         try:
             edge.send(told)
         except OSError:  # the caller has gone, and the proxy will see to it
@@ -134,14 +148,27 @@ class LaneBackend(Receiver):
         if self._inlets is not None:
             self._inlets.close()
 
+    def invoke(self, name: str, arg: Any, view: bool) -> Any:
+        """See `mee6.sdk.Backend`."""
+        edge = self._edges.get(name)
+        outcome = None if edge is None else self._run_directly(edge, name, arg, view)
+        if outcome is None:
+            outcome = self._run((CallTo(name, arg, view),))[0]
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
     def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         """See `mee6.sdk.Backend`."""
-        if len(calls) == 1 and self._edges:
-            outcome = self._run_directly(calls[0])
+        if len(calls) == 1 and (edge := self._edges.get(calls[0].name)) is not None:
+            outcome = self._run_directly(edge, *calls[0])
             if outcome is not None:
                 return [outcome]
+        return self._run(calls)
+
+    def _run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         with self._lock:
-            messages = self._messages(calls)
+            messages = self._messages(calls, together=len(calls) > 1)
             outcomes = self._outcomes
             for message in messages:
                 outcomes[message.id] = None
@@ -154,8 +181,8 @@ class LaneBackend(Receiver):
     def start(self, calls: Sequence[CallTo]) -> list[Awaitable[Outcome]]:
         """See `mee6.sdk.Backend`."""
         loop = asyncio.get_running_loop()
-        if len(calls) == 1 and self._edges and loop is self.loop:
-            begun = self._start_directly(calls[0], loop)
+        if len(calls) == 1 and (edge := self._edges.get(calls[0].name)) is not None and loop is self.loop:
+            begun = self._start_directly(edge, calls[0], loop)
             if begun is not None:
                 return [begun]
         futures: list[asyncio.Future[Outcome]] = []
@@ -187,7 +214,8 @@ class LaneBackend(Receiver):
             raise outside("context")
         if self.folders is not None:
             self.folders.named(invocation.id)  # who knows the id may look for the folder of that name
-        return Context(invocation.id, function.name, function.version, tuple(invocation.chain), self._deadline)
+        deadline = self._began_ns / 1e9 + function.timeout_s
+        return Context(invocation.id, function.name, function.version, tuple(invocation.chain), deadline)
 
     def request(self) -> Request:
         """See `mee6.sdk.Backend`."""
@@ -203,18 +231,20 @@ class LaneBackend(Receiver):
                 self._request = Request(came.method, came.path, came.query, came.headers, body)
         return self._request
 
-    def _messages(self, calls: Sequence[CallTo]) -> list[Call]:
+    def _messages(self, calls: Sequence[CallTo], *, together: bool = False) -> list[Call]:
         invocation = self._invocation
         if invocation is None:
             raise CallRefused("functions are called from main(arg) while it runs, not on import or after it returned")
         messages: list[Call] = []
+        group = f"{invocation.id}.{self._count + 1}" if together else ""
         for name, arg, view in calls:
             data, kind = packed(arg)
             self._count += 1
             number = f"{invocation.id}.{self._count}"
             stored, room = self.store.offer(name, number, data, view=view)
             sent = self._to_send(name, number, data, stored)
-            messages.append(Call(number, invocation.id, name, sent, kind, stored=stored, room=room))
+            call = Call(number, invocation.id, name, sent, kind, group=group, stored=stored, room=room)
+            messages.append(call)
         self._open.update([message.id for message in messages])
         return messages
 
@@ -229,47 +259,45 @@ class LaneBackend(Receiver):
 
     # Direct calls ---------------------------------------------------------------------------------------
 
-    def _begin_directly(self, call: CallTo) -> tuple[Edge, str] | None:
-        """Sends a call over a direct lane; None where there is none that may be used now."""
-        invocation, edge = self._invocation, self._edges.get(call.name)
-        if invocation is None or edge is None or self._open or call.name in invocation.chain:
-            return None
-        if len(invocation.chain) >= MAX_DEPTH:
-            return None
-        data, kind = packed(call.arg)
+    def _begin_directly(self, edge: Edge, name: str, arg: Any, view: bool) -> str:
+        """Sends a call over a direct lane; empty where it may not be used now."""
+        invocation = self._invocation
+        if invocation is None or self._open or name in invocation.chain or len(invocation.chain) >= MAX_DEPTH:
+            return ""
+        data, kind = packed(arg)
         self._count += 1
         number = f"{invocation.id}.{self._count}"
-        stored, room = self.store.offer(call.name, number, data, view=call.view)
-        sent, chain = self._to_send(call.name, number, data, stored), [*invocation.chain, call.name]
-        self._untold.calls(edge.number, number)
+        stored, room = self.store.offer(name, number, data, view=view)
+        sent, chain = self._to_send(name, number, data, stored), [*invocation.chain, name]
+        untold = self._untold
+        untold.calls(edge.number, number)
         try:
-            edge.send(Invoke(number, sent, kind, chain, above=self._untold.above, stored=stored, room=room))
+            edge.send(Invoke(number, sent, kind, chain, above=untold.above, stored=stored, room=room))
         except OSError:  # the callee had ended before
             self.store.failed(number, "call_refused")
-            self._untold.call = None
+            untold.call = None
             self._drop(edge)
-            return None
+            return ""
         self._open.add(number)
-        return edge, number
+        return number
 
-    def _run_directly(self, call: CallTo) -> Outcome | None:
+    def _run_directly(self, edge: Edge, name: str, arg: Any, view: bool) -> Outcome | None:
+        """Makes a call over a direct lane; None where that may not be now."""
         with self._lock:
-            begun = self._begin_directly(call)
-            if begun is None:
+            number = self._begin_directly(edge, name, arg, view)
+            if not number:
                 return None
-            edge, number = begun
-            self._outcomes[number] = None
             self._thread_calls = True
         report = self._reply(edge)
         with self._lock:
             self._thread_calls = False
             outcome = self._answered(edge, number, report)
-            if outcome is not None:
-                del self._outcomes[number]
+            if outcome is None:
+                self._outcomes[number] = None
         if outcome is None:
             self.until(lambda: self._outcomes[number] is not None)
             outcome = self._outcomes.pop(number) or Outcome()
-        if report is None or not report.put_back:
+        if self._is_moved:
             self._restore()
         return outcome
 
@@ -295,6 +323,7 @@ class LaneBackend(Receiver):
             self._drop(edge)
             return None
         fault = None if report.fault is None else bounded(report.fault)
+        self._is_moved = self._is_moved or not report.put_back
         self._open.discard(number)
         if untold.ended(fault, report.below, report.told):
             self._tell()
@@ -302,12 +331,13 @@ class LaneBackend(Receiver):
             self._turn.notify_all()
         return self._outcome_of(report, fault)
 
-    def _start_directly(self, call: CallTo, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Outcome] | None:
+    def _start_directly(
+        self, edge: Edge, call: CallTo, loop: asyncio.AbstractEventLoop
+    ) -> asyncio.Future[Outcome] | None:
         with self._lock:
-            begun = self._begin_directly(call)
-            if begun is None:
+            number = self._begin_directly(edge, *call)
+            if not number:
                 return None
-            edge, number = begun
             future: asyncio.Future[Outcome] = loop.create_future()
             self._futures[number] = future
         if edge.fileno() not in self._watched:

@@ -23,6 +23,8 @@ from mee6.lane.messages import AnyMessage, Fault, Hop, Hops, Invoke
 TELL_S: Final = 0.01
 """A call that takes longer is told of, and so are those that have ended for as long."""
 MAX_UNTOLD: Final = 512
+MAX_READY: Final = 16
+"""Lanes that are looked at in one turn."""
 _TELL_NS: Final = int(TELL_S * 1e9)
 _TIME_OUT: Final = struct.pack("ll", 0, int(TELL_S * 1e6))
 
@@ -99,9 +101,19 @@ class Inlets:
             self._own = own
         messages: list[AnyMessage] | None = []
         calls: list[tuple[Invoke, Edge]] = []
-        for fd, _events in self._epoll.poll():
-            if fd in self._edges:
-                calls += self._calls(fd)
+        for fd, _events in self._epoll.poll(None, MAX_READY):
+            if (edge := self._edges.get(fd)) is not None:
+                try:
+                    found = edge.receive_now()
+                except ProtocolError:
+                    found = None
+                for message in found or ():
+                    if isinstance(message, Invoke):
+                        calls.append((message, edge))
+                    else:
+                        found = None
+                if found is None:
+                    self._drop(fd)
             elif fd == own:
                 messages = lane.receive_now()
             elif fd in self._awaited:
@@ -115,22 +127,6 @@ class Inlets:
         for edge in self._edges.values():
             edge.close()
         self._epoll.close()
-
-    def _calls(self, fd: int) -> list[tuple[Invoke, Edge]]:
-        edge = self._edges[fd]
-        try:
-            messages = edge.receive_now()
-        except ProtocolError:
-            messages = None
-        calls: list[tuple[Invoke, Edge]] = []
-        for message in messages or ():
-            if isinstance(message, Invoke):
-                calls.append((message, edge))
-            else:
-                messages = None
-        if messages is None:
-            self._drop(fd)
-        return calls
 
     def _accept(self, fd: int) -> None:
         number, sock, _address = self._awaited[fd]
@@ -160,19 +156,23 @@ class Untold:
     def __init__(self) -> None:
         self.above: list[Hop] = []
         """The direct calls down to this process's own, which is the last; for whom it calls, to tell in its turn."""
+        self.began_ns = 0
+        """When the invocation began; monotonic."""
         self.told = False
         """Those have been told from here."""
         self.call: Hop | None = None
         """The direct call that goes on."""
         self.call_told = False
-        self._below: list[Hop] = []
+        self.below: list[Hop] = []
+        """The calls that have ended."""
 
     def begin(self, invocation: Invoke, lane: int) -> None:
         """An invocation begins, called over a direct lane, or by the proxy: 0."""
-        self.above = [*invocation.above, Hop(lane, invocation.id, monotonic_ns())] if lane else []
+        now = self.began_ns = monotonic_ns()
+        self.above = [*invocation.above, Hop(lane, invocation.id, now)] if lane else []
         self.told = False
         self.call = None
-        self._below = []
+        self.below = []
 
     def calls(self, lane: int, number: str) -> None:
         """A direct call begins."""
@@ -190,26 +190,27 @@ class Untold:
         call = self.call
         assert call is not None
         now = monotonic_ns()
-        self._below += below
+        if below:
+            self.below += below
         if fault is None:
-            self._below.append(Hop(call.lane, call.id, call.start_ns, now))
+            self.below.append(Hop(call.lane, call.id, call.start_ns, now))
         else:
-            self._below.append(Hop(call.lane, call.id, call.start_ns, now, fault.code, fault.message))
+            self.below.append(Hop(call.lane, call.id, call.start_ns, now, fault.code, fault.message))
         self.call = None
-        first = self._below[0]
-        return told or self.call_told or now - first.end_ns > _TELL_NS or len(self._below) >= MAX_UNTOLD
+        first = self.below[0]
+        return told or self.call_told or now - first.end_ns > _TELL_NS or len(self.below) >= MAX_UNTOLD
 
     def take(self, *, lost: bool = False) -> list[Hops]:
         """All of it, as the message that tells it; nothing where there is nothing."""
-        hops = self._below if self.told else self.above + self._below
+        hops = self.below if self.told else self.above + self.below
         self.told = bool(self.above)
-        self._below = []
+        self.below = []
         if self.call is not None and (lost or not self.call_told):
             self.call_told = True
             hops.append(self.call)
         return [Hops(hops, lost)] if hops else []
 
     def take_below(self) -> list[Hop]:
-        """The calls that have ended."""
-        below, self._below = self._below, []
+        """The calls that have ended, for the report to a caller that was called directly itself."""
+        below, self.below = self.below, []
         return below

@@ -29,7 +29,12 @@ _ROOTS: Final = tuple(
 
 
 def isolate() -> None:
-    """Cuts `sys.path` and `sys.modules` down; modules of `OURS` stay importable by their packages' own paths."""
+    """Cuts `sys.path` and `sys.modules` down; modules of `OURS` stay importable by their packages' own paths.
+
+    Does nothing where that was done before the fork, which is when this module too was forgotten.
+    """
+    if __name__ not in sys.modules:
+        return
     for name, module in list(sys.modules.items()):
         if not _may_stay(name, module):
             del sys.modules[name]

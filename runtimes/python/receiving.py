@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from mee6.errors import InvalidInput, ProtocolError
@@ -34,6 +34,8 @@ class Receiver:
     def __init__(self, lane: BlockingLane, on_end: Callable[[], NoReturn]) -> None:
         self.lane = lane
         self.folders: Scratch | None = None
+        self._is_moved = False
+        """A callee may have left `cur` pointing at its own folder."""
         self._on_end = on_end
         self._invocation: Invoke | None = None
         self._inlets: Inlets | None = None
@@ -58,17 +60,18 @@ class Receiver:
         A thread that an earlier invocation left waiting may be the lane's reader: then it passes on what comes.
         """
         tasks, turn = self._tasks, self._turn
-        while True:
+        while not tasks:  # which nobody else takes from
             with self._lock:
                 while self._reading and not tasks:
                     self._sleepers += 1
                     turn.wait()
                     self._sleepers -= 1
                 if tasks:
-                    return tasks.popleft()
+                    break
                 self._reading = True
             if not self._read():
                 return None
+        return tasks.popleft()
 
     def readable(self) -> None:
         """Takes what the lane has, without waiting; for an event loop."""
@@ -102,7 +105,7 @@ class Receiver:
         """Reads once, for all; whoever calls it has made itself the reader. False at the end of the lane."""
         messages = None
         inlets = self._inlets
-        calls: list[tuple[Invoke, Edge]] = []
+        calls: Sequence[tuple[Invoke, Edge]] = ()
         try:
             if inlets is None:
                 messages = self.lane.receive_all()
@@ -116,7 +119,8 @@ class Receiver:
                 if messages is not None:
                     if messages:
                         self._dispatch(messages)
-                    self._tasks.extend(calls)
+                    if calls:
+                        self._tasks.extend(calls)
                 if self._sleepers:
                     self._turn.notify_all()
         return messages is not None
@@ -135,6 +139,7 @@ class Receiver:
                 self._tasks.append((message, None))
             else:
                 self._open.discard(message.id)
+                self._is_moved = self._is_moved or not message.put_back
                 outcome = self._outcome_of(message, message.fault)
                 if message.id in self._outcomes:
                     self._outcomes[message.id] = outcome
@@ -147,7 +152,8 @@ class Receiver:
             future.set_result(outcome)
 
     def _restore(self) -> None:
-        if self._invocation is not None and self.folders is not None:
+        if self._is_moved and self._invocation is not None and self.folders is not None:
+            self._is_moved = False
             self.folders.enter()
 
     def _introduced(self, message: Introduce) -> None:

@@ -42,6 +42,8 @@ from runtimes.python.scratch import Scratch
 from runtimes.python.streams import Unsendable
 
 EXIT_BROKEN: Final = 70
+PLAIN: Final = frozenset({str, bytes, int, float, bool, type(None), dict, list, tuple})
+"""Of most results, which need not be looked at more closely."""
 HANDOVER_S: Final = 0.8
 """For reaching the agent and being welcomed; less than the proxy waits."""
 
@@ -59,9 +61,9 @@ def serve(lane: socket.socket) -> NoReturn:
 class _Runtime:
     def __init__(self, sock: socket.socket) -> None:
         self._lane = BlockingLane(sock)
-        self._limits = Limits()
+        self._result_bytes = Limits().result_bytes
         self._backend = LaneBackend(self._lane, self._leave)
-        self._output = Output(self._lane, self._limits.log_bytes)
+        self._output = Output(self._lane, Limits().log_bytes)
         self._output.preface = self._backend.preface
         self._loop: asyncio.AbstractEventLoop | None = None
         self._function: Function | None = None
@@ -101,7 +103,7 @@ class _Runtime:
         sdk.install(None)
 
     def _welcomed(self, welcome: Welcome) -> None:
-        self._limits = welcome.limits
+        self._result_bytes = min(welcome.limits.result_bytes, MAX_FRAME_BYTES - (64 << 10))
         self._output.limit = welcome.limits.log_bytes
         if self._scratch is None:  # the agent's welcome, after a handover, is about the same worker
             self._scratch = self._backend.folders = Scratch(welcome.act)
@@ -139,14 +141,14 @@ class _Runtime:
             self._backend.report(Report(message.id, fault=fault), [], edge)
             return
         if self._scratch is not None:
-            if edge is None:
+            if edge is None and len(message.chain) == 1:
                 self._scratch.enter()
             else:
                 self._scratch.swap_in()
         self._output.begin(message.id)
         try:
             value = main(arg)
-            if hasattr(value, "__await__"):
+            if type(value) not in PLAIN and hasattr(value, "__await__"):
                 value = self._awaited(value)
             report = self._answer(message, function.name, value)
         except BaseException as error:
@@ -161,7 +163,7 @@ class _Runtime:
         number, response, content_type = message.id, None, ""
         if isinstance(value, Response):
             response, content_type, value = value.on_the_lane(), value.content_type, value.body
-        if is_stream(value):
+        if type(value) not in PLAIN and is_stream(value):
             streams = self._backend.streams
             if message.window:
                 try:
@@ -176,7 +178,7 @@ class _Runtime:
             return Report(number, fault=_refused(name, f"{name!r} returned what cannot be sent: {error.message}"))
         if stored := self._backend.store.put(message.room, data):
             return Report(number, b"", content_type or kind, response=response, stored=stored)
-        limit = min(self._limits.result_bytes, MAX_FRAME_BYTES - (64 << 10))
+        limit = self._result_bytes
         if len(data) > limit:
             why = f"the result of {name!r} is {len(data)} bytes, over the limit of {limit}"
             if message.room is not None:

@@ -36,7 +36,7 @@ class Scratch:
         self._cur = f"{act}/cur"
         self._name = f".scratch-{os.getpid()}"
         self._folder = f"{act}/{self._name}"
-        self._empty_since = 0
+        self._empty_since = -1
         """Time of the folder's last change, when it was found empty well after it."""
         self._entered = False
         self._slot = f"{self._folder}.cur"
@@ -69,29 +69,30 @@ class Scratch:
         Two links change places in one call, there and back, and the caller has nothing to do. Source: it takes half
         the time of removing and making them, measured on a tmpfs.
         """
+        if self.alone:
+            self.enter()
+            return
         if not self._has_slot:
             self._has_slot = True
             with suppress(OSError):
                 os.unlink(self._slot)  # noqa: PTH108 - as above
             with suppress(OSError):
                 os.symlink(self._name, self._slot)  # noqa: PTH211 - as above
-        self._swapped = self._exchange()
+        try:
+            self._swapped = _libc.renameat2(_AT_FDCWD, self._slots[0], _AT_FDCWD, self._slots[1], _RENAME_EXCHANGE) == 0
+        except AttributeError:  # not every C library has it
+            self._swapped = False
         if not self._swapped:
             self.enter()
 
     def put_back(self) -> bool:
         """Makes `cur` what it was before `swap_in`; False where that is its owner's to do."""
-        if self._swapped:
-            self._swapped = False
-            self._has_slot = self._exchange()
-            return self._has_slot
-        return False
-
-    def _exchange(self) -> bool:
-        try:
-            return bool(_libc.renameat2(_AT_FDCWD, self._slots[0], _AT_FDCWD, self._slots[1], _RENAME_EXCHANGE) == 0)
-        except AttributeError:  # not every C library has it
+        if not self._swapped:
             return False
+        self._swapped = False
+        done = _libc.renameat2(_AT_FDCWD, self._slots[0], _AT_FDCWD, self._slots[1], _RENAME_EXCHANGE)
+        self._has_slot = done == 0
+        return self._has_slot
 
     def named(self, invocation: str) -> Path:
         """The folder's path by the id of the invocation that runs."""
@@ -102,26 +103,32 @@ class Scratch:
         return Path(link)
 
     def leave(self) -> None:
-        """Empties the folder and drops its name; for after the report."""
+        """Empties the folder and drops its name; for after the report.
+
+        Reading a folder takes five system calls; that it is as it was when it was found empty shows in one: its time
+        of change.
+        """
         if self._named:
             with suppress(FileNotFoundError):
                 os.unlink(self._named)  # noqa: PTH108 - as above
             self._named = ""
-        if not self._is_empty():
+        try:
+            changed = os.stat(self._folder).st_mtime_ns  # noqa: PTH116 - as above
+        except FileNotFoundError:  # the function has removed it
+            changed = 0
+        if changed == self._empty_since:
+            return
+        if not self._is_empty(changed):
             remove_tree(self._folder)
             with suppress(OSError):  # no room, as above; tried again after the next
                 Path(self._folder).mkdir(exist_ok=True)
 
-    def _is_empty(self) -> bool:
-        """Whether nothing has to be removed.
+    def _is_empty(self, changed: int) -> bool:
+        """Whether nothing has to be removed; takes note of when it was changed.
 
-        Reading a folder takes five system calls; that it is as it was when it was found empty shows in one: its time
-        of change. That time is coarse, so it counts only once it lies so far back that a later change differs from it.
+        That time is coarse, so it counts only once it lies so far back that a later change differs from it.
         """
         try:
-            changed = os.stat(self._folder).st_mtime_ns  # noqa: PTH116 - as above
-            if changed == self._empty_since:
-                return True
             if os.listdir(self._folder):  # noqa: PTH208 - as above
                 return False
         except FileNotFoundError:  # the function has removed it

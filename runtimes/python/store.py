@@ -126,9 +126,14 @@ class Store:
         if number in self._sent:
             self._end(number, is_done=code in FROM_RUNTIMES)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether anything is to be said of the invocation."""
+        return self._blocks > 0 or self._over > 0
+
     def told(self, invocation: str) -> list[Stored]:
         """What is to be said of an invocation that ends."""
-        if not self._blocks and not self._over:
+        if not self.has_news:
             return []
         told = Stored(invocation, self._blocks, self._bytes, self._over)
         self._blocks = self._bytes = self._over = 0

@@ -31,6 +31,8 @@ class Streams:
     def __init__(self, backend: LaneBackend) -> None:
         self._backend = backend
         self._id = ""
+        self.is_used = False
+        """There is an invocation that may stream, or has."""
         self._granted = 0
         self._sent = 0
         """Bytes of the result; each of the two is counted by one thread only."""
@@ -43,6 +45,7 @@ class Streams:
     def begin(self, invocation: Invoke) -> None:
         """An invocation begins that may stream."""
         self._id = invocation.id
+        self.is_used = True
         self._granted, self._sent = invocation.window, 0
         self._whole = invocation.request is None or not invocation.request.streams
 

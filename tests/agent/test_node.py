@@ -572,3 +572,23 @@ async def test_a_node_of_which_nothing_is_new_but_the_time_is_not_told_of(tmp_pa
             node.draining = True
             sampling.publish_changed_node()
             assert node.feed.seq == told + 1
+
+
+async def test_each_invocation_that_has_ended_has_one_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mee6.agent.invocation")
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        outcome, peer, task = await play.running("echo")
+        play.node.received(peer, Report(task.id, b"done"))
+        await outcome
+        again = play.begin("echo")
+        play.node.received(peer, Report((await peer.gets(Invoke)).id, fault=Fault("function_raised", "no")))
+        with pytest.raises(FunctionRaised):
+            await again
+    lines = [record.getMessage() for record in caplog.records if record.name == "mee6.agent.invocation"]
+    assert len(lines) == 2
+    assert lines[0].startswith(f"id={task.id} user=ann function=echo version=1 worker=w1 start=cold via=direct state=")
+    assert "state=succeeded queued_ms=" in lines[0]
+    assert "start=warm via=direct state=failed queued_ms=" in lines[1]

@@ -151,7 +151,7 @@ async def calling(play: PlayedNode) -> tuple[PlayedPeer, Block, Block]:
     play.node.received(caller, Report(load.id))
     task = await caller.gets(Invoke)
     block, room = Block("w1-7-1", 1, 8), Block("w1-7-1", 4096, 4096)
-    play.node.received(caller, Call(f"{task.id}.1", task.id, "low", b"", BINARY, ["top"], block, room))
+    play.node.received(caller, Call(f"{task.id}.1", task.id, "low", b"", BINARY, ["top"], stored=block, room=room))
     return caller, block, room
 
 

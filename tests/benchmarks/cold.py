@@ -1,7 +1,9 @@
 """What does a function's first invocation cost: from a prewarmed worker, awake or paused, and from nothing?
 
 Each sample is a function of its own, so that no worker holds it yet; the worker goes with the function. The
-parts are the spans of the invocation's trace; what is not in them is gRPC, client and scheduling.
+parts are the spans of the invocation's trace; what is not in them is gRPC, client and scheduling. Page faults
+are those of all the worker's processes, from its making to the end of the call: the kernel's share of a start in
+a number that a busy machine does not change.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ async def measure(bench: Bench) -> None:
             }
             async with bench.agent(**settings) as running:
                 state = "paused" if pool == PAUSED else "prewarmed"
-                calls = FirstCalls(running, language, state, 0 if pool == NONE else POOL)
+                faults: list[int] | None = [] if bench.driver == "process" else None
+                calls = FirstCalls(running, language, state, 0 if pool == NONE else POOL, faults)
                 whole = await calls.take(bench.count(40))
                 bench.add(f"{language}, {pool}", whole, "ms", note=calls.parts.how)
                 calls.parts.add_to(bench)
+                bench.add("  page faults of its worker", faults or [], "faults")

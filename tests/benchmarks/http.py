@@ -18,6 +18,13 @@ INFLIGHT = 32
 FLOOR = "floor: the door's own answer"
 """An answer of the same process that asks no function: GET /healthz."""
 
+TWICE = """\
+import mee6
+
+def main(arg):
+    return mee6.invoke("echo-python", arg)
+"""
+
 
 async def measure(bench: Bench) -> None:
     """Rows: one at a time beside gRPC and the floors, in the same rounds; then load; then overload."""
@@ -36,6 +43,9 @@ async def measure(bench: Bench) -> None:
             await running.function(f"echo-{language}", ECHO[language], runtime=language)
             asked = request(f"/function/echo-{language}", PAYLOAD.encode())
             contenders[f"{language}, HTTP"] = partial(asyncio.to_thread, one_by_one, address, asked, count)
+        await running.function("twice", TWICE, calls={"echo-python": ""})
+        asked = request("/function/twice", PAYLOAD.encode())
+        contenders["python, a chain of two, HTTP"] = partial(asyncio.to_thread, one_by_one, address, asked, count)
         contenders["python, gRPC stream"] = partial(timed, count, partial(stream.invoke, "echo-python", PAYLOAD))
         bench.add_rounds(await interleaved(ROUNDS, contenders), "us", FLOOR)
         await _load(bench, address)

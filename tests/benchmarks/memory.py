@@ -1,4 +1,7 @@
-"""What memory do an idle agent and its idle workers hold (PSS: shared pages counted by shares)?"""
+"""What memory do an idle agent and its idle workers hold (PSS: shared pages counted by shares)?
+
+And an agent that knows many functions, and has called some of them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ from tests.benchmarks.harness.bench import ECHO, PAYLOAD, Bench, Running
 from tests.benchmarks.harness.processes import engine, group_bytes, parts, pss_bytes
 
 WORKERS = 4
+FUNCTIONS = 1000
+CALLED = 100
+"""Of them, one after the other: each has a worker for as long as there is room."""
 
 
 async def measure(bench: Bench) -> None:
@@ -34,6 +40,20 @@ async def measure(bench: Bench) -> None:
         note = f"after {bench.count(2000)} invocations"
         bench.add("agent, RSS", [agent.memory_info().rss], "MB", note=note)
         bench.add("agent, PSS", [pss_bytes(agent.pid)], "MB", note=note)
+    await _many(bench)
+
+
+async def _many(bench: Bench) -> None:
+    language, count = bench.languages[0], bench.count(FUNCTIONS)
+    async with bench.agent(prewarm={}) as running:
+        agent = psutil.Process(running.agent.pid)
+        for number in range(count):
+            await running.function(f"f{number}", ECHO[language], runtime=language)
+        bench.add(f"agent, RSS, with {count:,} functions", [agent.memory_info().rss], "MB")
+        for number in range(bench.count(CALLED)):
+            await running.client.invoke(f"f{number}", PAYLOAD)
+        note = f"and has called {bench.count(CALLED)} of them"
+        bench.add("agent, RSS", [agent.memory_info().rss], "MB", note=note)
 
 
 async def _prewarmed(bench: Bench, running: Running, language: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.benchmarks import __main__ as command
+from tests.benchmarks.harness.promises import PROMISES, Promise
 from tests.benchmarks.harness.samples import Contender, interleaved, percentile, row_of, rows_of
 from tests.support import readme
 
@@ -76,14 +77,55 @@ def _result(**answers: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def two_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readme, "SHOWN", (("warm", "stream", "warm"), ("docker", "warm, docker", "in a container")))
+    told = (
+        Promise("warm", "stream", "warm", 1, 300),
+        Promise("console", "frame", "painted", 5),
+        Promise("docker", "warm, docker", "in a container"),
+    )
+    monkeypatch.setattr(readme, "PROMISES", told)
 
 
 @pytest.mark.usefixtures("two_rows")
 def test_readmes_figures_take_each_answer_from_the_last_file_that_has_it() -> None:
     told = readme.figures([_result(warm=_answer("stream"), docker=_answer()), _result(docker=_answer("warm, docker"))])
     assert "Docker Engine 20.10.24" in told
-    assert told.splitlines()[-2:] == ["| warm | 1.5 | 200 | us | 7 |", "| in a container | 1.5 | 200 | us | 7 |"]
+    assert told.splitlines()[-2:] == [
+        "| warm | 1.5 | 200 | us | 1, 300 (p99) | **p50 missed** | 7 | warm |",
+        "| in a container | 1.5 | 200 | us |  |  | 7 | docker |",
+    ]
+
+
+@pytest.mark.usefixtures("two_rows")
+def test_readmes_figures_have_what_takes_minutes_where_it_was_asked() -> None:
+    answers = _result(warm=_answer("stream"), docker=_answer())
+    assert "painted" not in readme.figures([answers])
+    told = readme.figures([_result(console=_answer("frame")), answers])
+    assert told.splitlines()[-1] == "| painted | 1.5 | 200 | us | 5 | met | 7 | console |"
+
+
+@pytest.mark.parametrize(
+    ("aims", "unit", "verdict"),
+    [
+        ((None, None), "us", ""),
+        ((10, None), "us", "met"),
+        ((9.9, None), "us", "missed"),
+        ((10, 50), "us", "met"),
+        ((10, 49), "us", "p99 missed"),
+        ((9, 50), "us", "p50 missed"),
+        ((9, 49), "us", "missed"),
+        ((10, None), "1/s", "met"),
+        ((11, None), "1/s", "missed"),
+    ],
+)
+def test_an_aim_is_the_most_of_a_time_and_the_least_of_a_rate(
+    aims: tuple[float | None, float | None], unit: str, verdict: str
+) -> None:
+    assert Promise("warm", "row", "it", *aims).verdict({"p50": 10.0, "p99": 50.0, "unit": unit}) == verdict
+
+
+def test_every_promise_belongs_to_a_question_that_there_is_and_no_two_are_alike() -> None:
+    assert {one.question for one in PROMISES} <= set(command.questions())
+    assert len({(one.question, one.row) for one in PROMISES}) == len(PROMISES)
 
 
 @pytest.mark.usefixtures("two_rows")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.benchmarks.harness import http_client
 from tests.benchmarks.harness.http_client import Connection, closed_loop, one_by_one, open_loop, request
 
 ANSWER = b"HTTP/1.1 %d OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -78,3 +79,23 @@ def test_a_server_that_hangs_up_is_no_answer() -> None:
         listener.accept()[0].close()
         with connection.sock, pytest.raises(ConnectionError):
             connection.receive()
+
+
+def test_a_load_leaves_no_request_without_its_answer(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_now = 0
+
+    class Counted(Connection):
+        def send(self, asked: bytes, began: int) -> None:
+            nonlocal open_now
+            open_now += 1
+            super().send(asked, began)
+
+        def receive(self) -> int:
+            nonlocal open_now
+            status = super().receive()
+            open_now -= bool(status)
+            return status
+
+    monkeypatch.setattr(http_client, "Connection", Counted)
+    closed_loop(address, request("/a"), 8, 0.1)
+    assert open_now == 0

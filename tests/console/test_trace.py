@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from mee6.errors import NotFound
-from mee6.records import Batch, Event, Invocation, Span, Step, Trace
+from mee6.records import Batch, Event, Invocation, Node, Span, Step, Trace
 from mee6tui.console.screens.page import Place
 from tests.console.conftest import Play, Stage
 from tests.console.made import MS
@@ -233,3 +233,43 @@ async def test_help_names_the_keys_of_the_waterfall(play: Play, handed: Any) -> 
         text = await stage.press("question_mark")
         assert "leave out idle time" in text
         assert "Logs of the step" in text
+
+
+async def test_w_says_why_it_took_that_long_wherever_an_invocation_is_meant(play: Play, handed: Any) -> None:
+    agent = Explained()
+    async with play(items=handed, clients={"desk": agent}) as stage:
+        identity = id_of(stage, "boom")
+        call = stage.app.store.invocations["desk", identity]
+        steps = tuple(step for step in stage.app.store.steps.values() if step.id == identity)
+        agent.traces[identity] = Trace(call, steps, wall_offset_ns=0, arg_bytes=0, result_bytes=0)
+        agent.told = next(iter(stage.app.store.nodes.values()))
+        for keys in (("4", "slash", *"boom", "enter"), ("t",)):
+            await stage.press(*keys)
+            text = await stage.press("w")
+            assert f"Why {identity} took as long as it did" in text
+            assert f"{identity}  boom v1  failed" in text
+            assert "too few runs to compare" in text
+            assert "took as long as it did" not in await stage.press("escape")
+
+
+async def test_a_recording_is_not_asked_for_reasons(play: Play, handed: Any) -> None:
+    async with play(items=handed, clients={}) as stage:
+        await stage.press("4", "w")
+        assert "This is a recording: there is no agent to ask" in stage.said()
+
+
+class Explained(Agent):
+    """A client of an agent that also knows its functions and itself."""
+
+    user = "default"
+
+    told: Node
+
+    async def trace(self, invocation: str, *, user: str | None = None, usual: bool = False) -> Trace:
+        return await super().trace(invocation, user=user)
+
+    async def nodes(self) -> tuple[Node, ...]:
+        return (self.told,)
+
+    async def describe(self, name: str, *, user: str | None = None) -> None:
+        raise NotFound(f"{name} of {user} was removed")

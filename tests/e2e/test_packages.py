@@ -274,3 +274,19 @@ async def test_the_nodejs_sample_runs_with_a_package_of_the_index(any_client: Cl
     await reached(any_client, "span")
     assert await any_client.invoke("span", "2 days") == "172800000 ms"
     await any_client.remove("span")
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("language", ["python", pytest.param("nodejs", marks=[pytest.mark.node, NODE])])
+async def test_thumbnails_are_made_with_a_package_of_the_index(any_client: Client, language: str) -> None:
+    for name in ("thumbnail", "gallery"):
+        await reached(any_client, f"images/{language}/{name}")
+    picture = (SAMPLES.parent / "pictures" / "sunset.png").read_bytes()
+    told = await any_client.invoke("gallery", picture)
+    assert [(one["name"], one["width"], one["height"]) for one in told] == [
+        (f"thumbnail-{edge}.png", edge, round(edge * 2 / 3)) for edge in (128, 64, 32)
+    ]
+    for one in told:
+        assert one["colour"] == pytest.approx([159, 103, 107], abs=6)  # of the picture; libraries round differently
+    for name in ("gallery", "thumbnail"):
+        await any_client.remove(name)

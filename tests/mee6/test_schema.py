@@ -69,7 +69,7 @@ MESSAGES: list[AnyMessage] = [
     Chunk("i", b"", last=True),
     Credit("i", 2**17),
     Call("i.1", "i", "g", b"{}", messages.JSON, ["f"]),
-    Call("i.1", "i", "g", b"", messages.JSON, ["f"], BLOCK, BLOCK),
+    Call("i.1", "i", "g", b"", messages.JSON, ["f"], stored=BLOCK, room=BLOCK),
     Result("i.1", "größer".encode()),
     Result("i.1", stored=17),
     Log("i", "err", "line\n", 2**52, 5),

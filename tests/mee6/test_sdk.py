@@ -23,6 +23,9 @@ class Remembering:
     def __init__(self) -> None:
         self.calls: list[list[CallTo]] = []
 
+    def invoke(self, name: str, arg: object, view: bool) -> object:
+        return self.run((CallTo(name, arg, view),))[0].unwrap()
+
     def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         self.calls.append(list(calls))
         return [

@@ -28,8 +28,9 @@ class PlayedPeer:
         self.inbox: asyncio.Queue[AnyMessage] = asyncio.Queue()
         self.closed = False
 
-    def send(self, message: AnyMessage) -> None:
-        self.inbox.put_nowait(message)
+    def send(self, *messages: AnyMessage) -> None:
+        for message in messages:
+            self.inbox.put_nowait(message)
 
     def close(self) -> None:
         self.closed = True

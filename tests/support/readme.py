@@ -1,7 +1,7 @@
 """Puts into README what is made by running things: the demo's session, and the benchmarks' table.
 
 `python -m tests.support.readme demo` runs `mee6 demo`; `... figures FILE.json...` takes results of `make bench`: of
-a question that several of them answer, the last one's answer.
+a question that several of them answer, the last one's answer. `... measure` asks for all of the table.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks import __main__ as benchmarks
+from tests.benchmarks.harness.promises import APART, PROMISES, number, questions
+
 ROOT = Path(__file__).parents[2]
 COLUMNS = "118"
 
@@ -27,77 +30,38 @@ def demo() -> str:
     return f"```\n{done.stdout.rstrip()}\n```"
 
 
-SHOWN: tuple[tuple[str, str, str], ...] = (
-    ("step", "python -> python", "a warm step in a workflow, Python calls Python"),
-    ("step", "python -> nodejs", "the same, Python calls Node.js"),
-    ("step", "nodejs -> nodejs", "the same, Node.js calls Node.js"),
-    ("direct", "python -> python, proxy, as placed", "the same, Python calls Python, through the proxy, on both cores"),
-    ("step", "floor: msgspec, one core", "*floor*: request and reply between two processes on one core"),
-    ("step", "floor: msgspec, two cores", "*floor*: the same on two cores"),
-    ("warm", "python, agent's part: begin to outcome", "a warm invocation within the agent, Python"),
-    ("warm", "python, stream", "the same from outside, on a gRPC stream"),
-    ("warm", "floor: grpc stream", "*floor*: an echo on a gRPC stream, without mee6"),
-    ("warm", "python, unary", "the same from outside, unary"),
-    ("warm", "floor: grpc unary", "*floor*: a unary echo, without mee6"),
-    ("cold", "python, prewarmed, paused", "a function's first invocation, from a paused prewarmed worker, Python"),
-    ("cold", "nodejs, prewarmed, paused", "the same, Node.js"),
-    ("cold", "python, no worker", "the same with nothing made ahead, Python"),
-    ("cold", "nodejs, no worker", "the same, Node.js"),
-    ("fanout", "8 calls out and back", "8 calls in 8 other workers and back"),
-    ("pause", "python, thaw to answer", "thaw a paused worker and have its answer"),
-    ("pause", "python, the driver's pause", "freeze a worker"),
-    ("memory", "python, warm: whole worker", "memory of a warm Python worker (PSS)"),
-    ("memory", "python, prewarmed: whole worker", "memory of a prewarmed Python worker (PSS)"),
-    ("memory", "agent, RSS", "memory of the agent (RSS), after 2000 invocations"),
-    ("add", "Client.add", "add a small function: packed, sent, on disk"),
-    ("docker", "warm, docker", "a warm invocation on a gRPC stream, in a container"),
-    ("docker", "warm, process", "*beside it*: by the process driver"),
-    ("docker", "warm within the agent, docker", "the same within the agent, in a container"),
-    ("docker", "warm within the agent, process", "*beside it*: by the process driver"),
-    ("docker", "paused to reply, docker", "the reply of a paused container, thawed directly"),
-    ("docker", "paused to reply, docker by API", "*beside it*: unpaused through the engine's API"),
-    ("docker", "paused to reply, process", "*beside it*: by the process driver"),
-    ("docker", "resume to answer, docker", "thaw a container and have its answer, without gRPC"),
-    ("docker", "resume to answer, docker by API", "*beside it*: through the engine's API"),
-    ("docker", "pause, docker", "freeze a container"),
-    ("docker", "pause, docker by API", "*beside it*: through the engine's API"),
-    ("docker", "first, docker, paused", "a function's first invocation, from a paused prewarmed container, Python"),
-    ("docker", "first, docker by API, awake", "the same, left awake for want of a direct freezer"),
-    ("docker", "first, docker by API, paused", "the same, paused and unpaused through the engine's API"),
-    ("docker", "refill, docker", "containers made ready again after a burst of 8 leases"),
-    ("docker", "memory of a prewarmed worker, docker", "memory of a prewarmed container, with its shim (PSS)"),
-    ("docker", "its control group, docker", "its control group: what counts against its limit, page cache included"),
-)
-"""(question, row, what README calls it); of rows of the same name the last."""
-
-
 def figures(results: Sequence[dict[str, Any]]) -> str:
-    """The rows that README shows; without those of a question that could not be asked on that machine."""
+    """The promises' table; without the rows of a question that could not be asked on that machine."""
     facts = results[-1]["machine"]
     answers = {name: answer for result in results for name, answer in result["answers"].items()}
     engine = f", Docker Engine {facts.get('docker')}" if answers.get("docker", {}).get("rows") else ""
     lines = [
-        f"By `make bench` on {facts['cpu']}, {facts['cores']} cores, Linux, Python {facts['python']}{engine}.",
+        f"By `make figures` on {facts['cpu']}, {facts['cores']} cores, Linux, Python {facts['python']}{engine}.",
+        "`make bench BENCH_ARGS=` with what stands under *by* repeats a row. An aim is the most that the median is to",
+        "be, or the 99th percentile where it says so; of what is counted in 1/s, the least.",
         "",
-        "| | p50 | p99 | unit | n |",
-        "|---|---|---|---|---|",
+        "| | p50 | p99 | unit | aim | | n | by |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for question, what, title in SHOWN:
+    for promise in PROMISES:
+        question = promise.question
         if question not in answers:
+            if question in APART:
+                continue
             raise ValueError(f"no answer to {question}; ask it: make bench BENCH_ARGS={question}")
         rows = answers[question]["rows"]
         if not rows and not answers[question]["error"]:
             continue  # its notes say why
-        named = [row for row in rows if row["what"] == what]
+        named = [row for row in rows if row["what"] == promise.row]
         if not named:
-            raise ValueError(f"{question} has no row {what!r}; {answers[question]['error'] or 'is it an old answer?'}")
+            why = answers[question]["error"] or "is it an old answer?"
+            raise ValueError(f"{question} has no row {promise.row!r}; {why}")
         row = named[-1]
-        lines.append(f"| {title} | {_number(row['p50'])} | {_number(row['p99'])} | {row['unit']} | {row['n']} |")
+        p50, p99, verdict = number(row["p50"]), number(row["p99"]), promise.verdict(row)
+        marked = f"**{verdict}**" if "missed" in verdict else verdict
+        said = (promise.title, p50, p99, row["unit"], promise.aims(), marked, str(row["n"]), question)
+        lines.append(f"| {' | '.join(said)} |")
     return "\n".join(lines)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def put(name: str, text: str) -> None:
@@ -109,14 +73,22 @@ def put(name: str, text: str) -> None:
     readme.write_text(whole)
 
 
+def _put_figures(files: Sequence[Path]) -> None:
+    try:
+        put("figures", figures([json.loads(file.read_text()) for file in files]))
+    except ValueError as error:
+        sys.exit(str(error))
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["demo"]:
             put("demo", demo())
         case ["figures", *files] if files:
-            try:
-                put("figures", figures([json.loads(Path(file).read_text()) for file in files]))
-            except ValueError as error:
-                sys.exit(str(error))
+            _put_figures([Path(file) for file in files])
+        case ["measure", *files]:  # with answers to what takes minutes of its own, if there are any
+            code = benchmarks.main(questions())
+            _put_figures([*map(Path, files), max(benchmarks.OUT.glob("*.json"))])  # named by their times
+            sys.exit(code)
         case _:
             sys.exit(__doc__)

@@ -48,8 +48,6 @@ class _Worker(Life):
     control: socket.socket
     folders: Folders
     pid_namespace: int = 0
-    joining: asyncio.Future[None] | None = None
-    """Its way into its groups; not to be overtaken by their removal."""
     answer: asyncio.Future[int] | None = None
     """Waits for the `Done` of a stop or continue."""
 
@@ -187,14 +185,8 @@ class ProcessDriver:
         try:
             with theirs:
                 await self._sent_to_launcher(worker, theirs)
-            worker.group = self._cgroups.create(worker.id, spec.limits)
             async with asyncio.timeout(UP_TIMEOUT_S):
                 await worker.up
-            # The kernel takes its time over moving a process between groups: 7 ms at the median, 17 at worst,
-            # for a grace period of its own. A thread waits for it, not the loop.
-            worker.joining = asyncio.ensure_future(asyncio.to_thread(worker.group.add, worker.pid))
-            worker.joining.add_done_callback(_seen)
-            await asyncio.shield(worker.joining)
             worker.folders.open(worker.pid)
             if link.flows is not None:
                 worker.pid_namespace = os.stat(f"/proc/{worker.pid}/ns/pid").st_ino  # noqa: PTH116  one call
@@ -224,7 +216,17 @@ class ProcessDriver:
             data_bytes=0 if "memory" in self._cgroups.controllers else limits.memory_bytes,
             agent_id=self._agent_id,
         )
-        await worker.link.send(wire.Start(setup), (theirs.fileno(),))
+        try:
+            group = worker.group = self._cgroups.create(worker.id, limits)
+            doors, folders = group.doors()
+            try:
+                await worker.link.send(wire.Start(setup, folders), (theirs.fileno(), *doors))
+            finally:
+                wire.close_all(doors)
+        except BaseException:
+            if not worker.ended.done():
+                worker.ended.set_result("it was never made")
+            raise
 
     async def stop(self, worker: str) -> None:
         """See `Driver.stop`."""
@@ -232,8 +234,6 @@ class ProcessDriver:
 
     async def _remove(self, worker: _Worker) -> None:
         try:
-            if worker.joining is not None:
-                await asyncio.wait([worker.joining])
             if worker.group is not None:
                 worker.group.kill()
             if not worker.ended.done():
@@ -401,9 +401,3 @@ class ProcessDriver:
                     worker.answer.set_result(running)
                 case _:
                     self._workers.heard(worker, packet)
-
-
-def _seen(done: asyncio.Future[None]) -> None:
-    """Keeps a failure that nobody waits for any more, as of a worker that ended meanwhile, out of the log."""
-    if not done.cancelled():
-        done.exception()

@@ -13,12 +13,14 @@ import os
 import selectors
 import signal
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 import msgspec
 
+from agent.drivers.process import forks
 from agent.drivers.process import namespaces as ns
 from agent.drivers.process.sandbox import Sandbox, make_act
 from mee6.lane import control as wire
@@ -83,7 +85,7 @@ class _Launcher:
         self._ended: list[wire.Reaped] = []
         """Not told yet: something of theirs is still there."""
         self._sandbox: Sandbox | None = None
-        self._own_pids = -1
+        self._entries: init.Entries = {}
 
     def prepare(self) -> None:
         """Makes everything that workers share, and tries it out.
@@ -93,12 +95,12 @@ class _Launcher:
         """
         init.adopt_orphans()
         config = self._config
-        init.import_all(config.folders, config.entries)
+        self._entries = init.import_all(config.folders, config.entries)
+        init.hide_ours()
         flows: tuple[int, ...] = ()
         if config.isolated:
             sandbox = Sandbox(Path(config.state_dir), Path(config.lane_dir), config.needed)
             flows = (sandbox.build(),)
-            self._own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
             self._sandbox = sandbox
             self._try_sandbox()
         else:
@@ -149,9 +151,9 @@ class _Launcher:
 
     def _handle(self, packet: wire.AnyPacket, fds: list[int]) -> None:
         match packet:
-            case wire.Start(setup=setup) if fds:
+            case wire.Start(setup=setup, folders=folders) if fds:
                 try:
-                    pid = self._fork(setup, fds[0])
+                    pid = self._fork(setup, fds[0], fds[1 : 1 + folders], fds[1 + folders :])
                 except OSError as error:
                     wire.send(self._control, wire.Refused(setup.worker, error.strerror or str(error)))
                 else:
@@ -164,31 +166,28 @@ class _Launcher:
         for fd in fds:
             os.close(fd)
 
-    def _fork(self, setup: wire.Setup, fd: int) -> int:
+    def _fork(self, setup: wire.Setup, fd: int, groups: Sequence[int] = (), doors: Sequence[int] = ()) -> int:
+        """Forks a worker into version 2 `groups`, with the `tasks` of others for it to enter; returns its pid."""
         if self._sandbox is None:
-            pid = os.fork()
+            pid, is_in = forks.fork(groups)
         else:
             self._sandbox.add_flow(setup.worker, setup.scratch_bytes)
-            pid = -1
             try:
-                ns.unshare(ns.CLONE_NEWPID)  # of the next child; this process itself stays where it is
-                try:
-                    pid = os.fork()
-                finally:
-                    if pid:
-                        ns.setns(self._own_pids, ns.CLONE_NEWPID)
+                pid, is_in = forks.fork(groups, new_pids=True)
             except OSError:
                 self._sandbox.remove_flow(setup.worker)
                 raise
         if pid == 0:
-            self._become_worker(setup, fd)
+            self._become_worker(setup, fd, () if is_in else groups, doors)
         return pid
 
-    def _become_worker(self, setup: wire.Setup, fd: int) -> NoReturn:
-        """The child's side of the fork: the sandbox first, then the worker's first process."""
+    def _become_worker(self, setup: wire.Setup, fd: int, groups: Sequence[int], doors: Sequence[int]) -> NoReturn:
+        """The child's side of the fork: its groups first, then the sandbox, then the worker's first process."""
         control = socket.socket(fileno=fd)
         try:
             init.die_with_parent()
+            for door in (*map(forks.procs, groups), *doors):
+                os.write(door, b"0")
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._control.close()
@@ -203,7 +202,7 @@ class _Launcher:
         except OSError as error:
             wire.send(control, wire.Failed(str(error)))
             os._exit(1)
-        init.run(setup, control, proc)
+        init.run(setup, control, self._entries, proc)
 
     def _reap(self) -> None:
         while True:

@@ -18,6 +18,7 @@ from mee6tui.console.screens.tables import Functions, Invocations, Nodes, Worker
 from mee6tui.console.screens.theatre import TheatrePage
 from mee6tui.console.screens.trace import TracePage
 from mee6tui.console.screens.verbs import VERBS, going
+from mee6tui.console.screens.why import EXPLAIN
 
 PAGES: Final[Sequence[type[Page]]] = (
     Pools,
@@ -44,5 +45,6 @@ def registry() -> Registry:
         made.add(acts.ACTS)
     made.add(VERBS)
     made.add(LEADS)
+    made.add((EXPLAIN,))
     made.add(going(PAGES))
     return made

@@ -19,16 +19,28 @@ from typing import Any
 from proxy import spawner
 
 
-def proxy(lane: str, token: str, runtime: str, spawner_socket: socket.socket, runtimes: list[str]) -> None:
+def proxy(
+    lane: str,
+    token: str,
+    runtime: str,
+    spawner_socket: socket.socket,
+    runtimes: list[str],
+    spare: socket.socket | None,
+) -> None:
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(lane)
     sock.sendall(f"hello {token} {runtime} {os.getpid()}\n".encode())
     kept: list[socket.socket] = []
 
     def spawn(language: str) -> Any:
-        ours, theirs = socket.socketpair()
-        spawner.send(spawner_socket, spawner.Spawn(1, language), theirs.fileno())
-        theirs.close()
+        nonlocal spare
+        if spare is not None and language == runtime:
+            ours, spare = spare, None
+            spawner.send(spawner_socket, spawner.Spawn(1, language))
+        else:
+            ours, theirs = socket.socketpair()
+            spawner.send(spawner_socket, spawner.Spawn(1, language), theirs.fileno())
+            theirs.close()
         answer, _ = spawner.receive(spawner_socket)
         kept.append(ours)
         return [type(answer).__name__, getattr(answer, "pid", None) or getattr(answer, "message", "")]

@@ -344,7 +344,7 @@ async def test_a_worker_sees_neither_the_agents_state_nor_other_processes(isolat
     (tmp_path / "state" / "secret").write_text("x")
     talk = await isolated.start("w1")
     assert not await talk.eval(f"os.path.exists({str(tmp_path / 'state' / 'secret')!r})")
-    assert await talk.eval("[name for name in os.listdir('/proc') if name.isdigit()]") == ["1", "2"]
+    assert await talk.eval("[name for name in os.listdir('/proc') if name.isdigit()]") == ["1", "2", "3"]
     assert await talk.eval("os.uname().nodename") == "w1"
     assert await talk.eval("[os.listdir('/run'), os.listdir('/sys')]") == [[], []]
 
@@ -639,7 +639,7 @@ async def test_an_ordinary_user_gets_workers_too() -> None:
         assert answer.returncode == 0, answer.stderr.decode()[-2000:]
         isolation, read, pid = json.loads(answer.stdout)
         assert read == "code"
-        assert (pid == 2) == (isolation == "namespaces")
+        assert (pid == 3) == (isolation == "namespaces")
 
 
 async def test_limits_can_be_changed_while_it_lives_but_not_below_its_use(rig: Rig) -> None:

@@ -15,6 +15,8 @@ from mee6 import content
 from mee6.records import Step, Worker
 from mee6.stream import InvokeStream
 from tests.benchmarks.harness.bench import ECHO, PAYLOAD, Bench, Running
+from tests.benchmarks.harness.processes import page_faults
+from tests.support.agents import until
 
 _WARM_UP: Final = 2
 _COMMENT: Final = {"python": "#", "nodejs": "//"}
@@ -56,12 +58,14 @@ class FirstCalls:
     Args:
         state: of the workers that are kept ready: `prewarmed`, `paused`.
         pool: how many are.
+        faults: takes how many page faults each worker has had by the end of its call; None where that is not asked.
     """
 
     running: Running
     language: str
     state: str
     pool: int
+    faults: list[int] | None = None
     parts: Parts = field(default_factory=Parts)
     _count: int = 0
 
@@ -71,6 +75,8 @@ class FirstCalls:
             for _ in range(_WARM_UP):
                 await self._one()
             self.parts = Parts()
+            if self.faults is not None:
+                self.faults.clear()
         return [await self._one() for _ in range(count)]
 
     async def _one(self) -> int:
@@ -82,7 +88,13 @@ class FirstCalls:
         began = monotonic_ns()
         outcome = await client.invoke_raw(name, *content.pack(PAYLOAD))
         took = monotonic_ns() - began
-        self.parts.note((await client.trace(outcome.id)).steps[0])
+        step = (await client.trace(outcome.id)).steps[0]
+        self.parts.note(step)
+        if self.faults is not None:
+            inside = partial(self.running.agent.inside, step.worker)
+            await until(lambda: not inside().proxy, "the proxy has left, and its first process counts for it")
+            found = inside()
+            self.faults.append(page_faults([found.init, *found.runtimes]))
         await client.remove(name)
         await self._whole()  # so that who measures next does so beside an idle agent
         return took

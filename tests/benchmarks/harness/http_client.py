@@ -15,6 +15,7 @@ from typing import Final
 
 _LENGTH: Final = b"Content-Length: "
 _WARM_UP: Final = 20
+_PATIENCE_S: Final = 10.0
 
 
 def request(path: str, body: bytes | None = None) -> bytes:
@@ -59,11 +60,11 @@ class Connection:
         return int(read[9:12])
 
 
-def one_by_one(address: str, asked: bytes, count: int) -> list[int]:
-    """Nanoseconds of `count` requests one after the other."""
+def one_by_one(address: str, asked: bytes, count: int, *, warm_up: int = _WARM_UP) -> list[int]:
+    """Nanoseconds of `count` requests one after the other, after some that do not count."""
     connection, took = Connection(address), []
     with connection.sock:
-        for number in range(-_WARM_UP, count):
+        for number in range(-warm_up, count):
             began = monotonic_ns()
             connection.send(asked, began)
             while not (status := connection.receive()):
@@ -124,8 +125,16 @@ def _drive(
     send: Callable[[list[Connection]], list[Connection]],
     poll_s: float = -1.0,
 ) -> Load:
-    """Has free connections used by `send`, which returns those it left free, until the time is over."""
-    all_ = [Connection(address) for _ in range(connections)]
+    """Has free connections used by `send`, which returns those it left free, until the time is over.
+
+    Then those that are busy are waited for: who leaves without an answer has the agent end the worker that is at it,
+    and whoever is measured next would find none.
+
+    Args:
+        address: several, with commas between them, share the connections.
+    """
+    addresses = address.split(",")
+    all_ = [Connection(addresses[number % len(addresses)]) for number in range(connections)]
     poller, by_fd = select.epoll(), {one.sock.fileno(): one for one in all_}
     for fd in by_fd:
         poller.register(fd, select.EPOLLIN)
@@ -138,8 +147,18 @@ def _drive(
                 if status := one.receive():
                     load.took.setdefault(status, []).append(monotonic_ns() - one.began)
                     free.append(one)
+        _wait_for(set(all_) - set(free), poller, by_fd)
     finally:
         poller.close()
         for one in all_:
             one.sock.close()
     return load
+
+
+def _wait_for(busy: set[Connection], poller: select.epoll, by_fd: dict[int, Connection]) -> None:
+    """Takes the answers that are due; not for ever."""
+    end = monotonic_ns() + int(_PATIENCE_S * 1e9)
+    while busy and monotonic_ns() < end:
+        for fd, _events in poller.poll(_PATIENCE_S):
+            if by_fd[fd].receive():
+                busy.discard(by_fd[fd])

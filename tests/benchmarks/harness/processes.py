@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -68,6 +69,15 @@ def cpu_ns(pid: int) -> int:
     """What a process has used of processors so far, all its threads together."""
     tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(task.read_text().split()[0]) for task in tasks)
+
+
+def page_faults(pids: Iterable[int]) -> int:
+    """Pages that the processes had made, copied or mapped so far, and children of theirs that have ended."""
+    total = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+        total += int(fields[7]) + int(fields[8])
+    return total
 
 
 def pss_bytes(pid: int) -> int:
