@@ -2,7 +2,7 @@
 
 What passes through a store is allocated by those who call (`mee6.lane.store`); the agent hands references on, reads
 for peers that know none, and never maps anything. How much a workflow may keep in memory follows FaaSFlow's rule: what
-its functions' workers were given and do not use, less a reserve. Source: FaaSFlow (ASPLOS'22), section 4.3, and
+its functions' workers were given and do not use, less a reserve. Source: FaaSFlow (ASPLOS'22), and
 `src/grouping/grouping.py` of its artefact: `(1 - 0.2 - mem_usage) * 256 MB * split_ratio`.
 """
 

@@ -64,6 +64,8 @@ class Region:
             self._map = mmap.mmap(self._fd, self.size)
         except (OSError, ValueError) as error:
             os.close(self._fd)
+            if size:
+                os.unlink(f"{folder}/{name}")  # noqa: PTH108 - in a function's process, where Path costs as much again
             raise OSError(str(error)) from error
         self._bytes = memoryview(self._map)
         self._sound: dict[int, int] = {}

@@ -109,3 +109,13 @@ def test_the_files_of_one_process_are_removed_and_no_others(tmp_path: Path) -> N
     remove_files(str(tmp_path), file_prefix("w1"))
     assert [path.name for path in tmp_path.iterdir()] == ["w11-7-1"]
     remove_files(str(tmp_path / "none"), "w")
+
+
+def test_a_region_that_cannot_be_mapped_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object) -> None:
+        raise OSError("no address space")
+
+    monkeypatch.setattr("mee6.lane.store.mmap.mmap", refuse)
+    with pytest.raises(OSError, match="no address space"):
+        Region(str(tmp_path), "w1-7-1", 4096)
+    assert not list(tmp_path.iterdir())
