@@ -280,7 +280,7 @@ class Call(Message, frozen=True, gc=False):
     chain: list[str] = []
     """Filled in by the proxy when it passes the call on to the agent: the caller's chain."""
     group: str = ""
-    """The id of the first of those calls without all of whose results the caller does not go on; empty for one."""
+    """The id of the first of those calls without all of whose results the caller waits on; empty for one alone."""
     stored: Block | None = None
     """As in `Invoke`, and so is the next."""
     room: Block | None = None
