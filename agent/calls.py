@@ -35,14 +35,14 @@ class Calls:
         self.fan_outs: dict[str, FanOut[Job]] = {}
         """Of workflows that have called, by their first invocation."""
 
-    def open_gate(self, seat: Seat, job: Job) -> None:
+    def open_gate(self, job: Job) -> None:
         """Makes the gate of a job that begins, whose runtime is served directly and may call."""
         manifest = job.plan.root.manifest
-        seat.gate = Gate(manifest.outflows, manifest.max_parallelism, can_stay=False)
+        job.gate = Gate(manifest.outflows, manifest.max_parallelism, can_stay=False)
 
     def ask(self, seat: Seat, peer: Peer, call: Call) -> None:
         """Has a call of a running function run in another worker."""
-        job = seat.job
+        job = seat.job_of(call.invocation)
         if peer is not seat.peer:
             return
         if job is None or not call.id.startswith(f"{job.id}."):  # a thread's, on its way as its invocation ended
@@ -66,7 +66,8 @@ class Calls:
             peer.send(Result(call.id, fault=Fault("call_refused", f"{job.chain[0]!r} {why}", function=job.name)))
             return
         fan_out.opened(len(call.arg))
-        fan_out.together.asked(call.group)
+        group = f"{job.id}:{call.group}" if call.group else ""  # what a worker says counts within its own invocation
+        fan_out.together.asked(group)
         job.open_calls[call.id] = len(call.arg)
         plan = job.plan.sub(call.name)
         timeout_s = plan.root.manifest.timeout_s or self._timeout_s
@@ -81,19 +82,20 @@ class Calls:
             timeout_s=timeout_s,
             accepted_ns=now,
             deadline=min(job.deadline, now + int(timeout_s * 1e9)),
-            flow_of=seat.bound_flow,
-            answer=lambda answer: self._answered(seat, peer, job, nested, answer, call.group),
+            # Of several invocations in one worker none has its storage for itself: what they call brings its own.
+            flow_of=seat.bound_flow if job.plan.root.manifest.concurrency == 1 else "",
+            answer=lambda answer: self._answered(peer, job, nested, answer, group),
             stored=call.stored,
             room=call.room,
             parent=call.invocation,
             caller=job.id,
         )
-        if seat.gate is None:
+        if job.gate is None:
             self._go(nested)
             return
-        seat.held_calls[call.id] = nested
-        self._let_go(seat, [call for call, _place in seat.gate.ask(call.id, call.name)])
-        if call.id in seat.held_calls:
+        job.held_calls[call.id] = nested
+        self._let_go(job, [call for call, _place in job.gate.ask(call.id, call.name)])
+        if call.id in job.held_calls:
             nested.held_by = "parallelism"
 
     def ended(self, job: Job) -> None:
@@ -134,10 +136,9 @@ class Calls:
             nested.held_ns = time.monotonic_ns() - nested.accepted_ns
         self._submit(nested)
 
-    def _answered(self, seat: Seat, peer: Peer, job: Job, nested: Job, answer: Answer, group: str) -> None:
-        results = [
-            Result(nested.id, answer.result, answer.content_type, answer.fault, put_back=True, stored=answer.stored)
-        ]
+    def _answered(self, peer: Peer, job: Job, nested: Job, answer: Answer, group: str) -> None:
+        result, kind = answer.result, answer.content_type
+        results = [Result(nested.id, result, kind, answer.fault, put_back=True, stored=answer.stored)]
         fan_out = self.fan_outs.get(job.root)
         if fan_out is not None:
             if (size := job.open_calls.pop(nested.id, None)) is not None:
@@ -147,10 +148,10 @@ class Calls:
             results = fan_out.together.ended(group, results[0])
         if results:
             peer.send(*results)
-        if seat.gate is not None:
-            self._let_go(seat, [call for call, _place in seat.gate.done(nested.id)])
+        if job.gate is not None:
+            self._let_go(job, [call for call, _place in job.gate.done(nested.id)])
 
-    def _let_go(self, seat: Seat, calls: list[str]) -> None:
+    def _let_go(self, job: Job, calls: list[str]) -> None:
         for call in calls:
-            if nested := seat.held_calls.pop(call, None):
+            if nested := job.held_calls.pop(call, None):
                 self._go(nested)

@@ -48,6 +48,10 @@ class AgentConfig:
     """Runtime -> workers at most; calls of running functions may go beyond it."""
     memory_budget_bytes: int = 0
     """Of all workers together; 0 = none. Idle ones are ended to keep it."""
+    wait_for_busy: bool = True
+    """Whether an invocation waits for a worker in use that will be free before another would be ready."""
+    order: str = "arrival"
+    """Who is served first of those that wait: `arrival`, or `deadline`, whose time runs out first."""
     timeout_s: float = 60.0
     """For functions that do not say."""
     start_timeout_s: float = 15.0

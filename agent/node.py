@@ -39,7 +39,7 @@ from agent.peers import Peer
 from agent.plan import path_of
 from agent.sampling import Sampling
 from agent.seats import Answer, Job
-from agent.services.api import NO_ENV, Added, Described, Ticket, silent
+from agent.services.api import NO_ENV, Added, Demand, Described, Ticket, silent
 from agent.shell import Shell
 from agent.stats import Stats
 from agent.store import Passed
@@ -339,7 +339,14 @@ class Node:
             stored_bytes=passed.size,
             stored_over=passed.over,
         )
-        return Described(plan.root, versions, plan.missing, tuple(workers), stats, packages, url)
+        demand = self._demand(plan.digest)
+        return Described(plan.root, versions, plan.missing, tuple(workers), stats, packages, url, demand)
+
+    def _demand(self, digest: str) -> Demand:
+        found, now = self._shell.core.estimates.known(digest), time.monotonic_ns()
+        if found is None:
+            return Demand()
+        return Demand(found.rate(now), found.time / 1e9, found.tau(now), found.samples, found.executing)
 
     # -- peers: see agent.peers.PeerHost
 
@@ -401,6 +408,8 @@ class Node:
             pause_policy=str(core.settings.pause),
             keep_alive_s=self.config.keep_alive_s,
             linger_s=self.config.linger_s,
+            wait_for_busy=core.settings.wait_for_busy,
+            order=str(core.settings.order),
             memory_bytes=core.fleet.memory_bytes,
             memory_budget_bytes=self.config.memory_budget_bytes,
             pools=tuple(

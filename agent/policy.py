@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from agent.config import AgentConfig
-from agent.core.settings import PausePolicy, Settings
+from agent.core.settings import Order, PausePolicy, Settings
 from agent.drivers.base import Capabilities, PoolKey
 from mee6.errors import InvalidInput
 from mee6.outflow import DEFAULT_PARALLELISM
@@ -32,6 +32,8 @@ class Changes:
     memory_budget_bytes: int | None = None
     prewarm: Mapping[str, int] = field(default_factory=dict)
     """Runtime -> workers kept ready; those not named stay as they are."""
+    wait_for_busy: bool | None = None
+    order: str | None = None
     ceiling: Mapping[str, int] = field(default_factory=dict)
     """Runtime -> workers at most; 0 = no ceiling."""
 
@@ -62,6 +64,8 @@ def check(config: AgentConfig, runtimes: Collection[str]) -> None:
     """
     if config.pause:
         pause_policy(config.pause, Capabilities("", "", "signals", ""))
+    if config.order not in set(Order):
+        raise InvalidInput(f"no order {config.order!r}; use one of: {', '.join(Order)}")
     for what, counts in (("prewarm", config.prewarm), ("ceiling", config.ceiling)):
         if unknown := sorted(set(counts) - set(runtimes)):
             raise InvalidInput(f"{what}: no runtime {unknown[0]!r}; there are: {', '.join(sorted(runtimes))}")
@@ -88,7 +92,7 @@ def changed(config: AgentConfig, changes: Changes, runtimes: Collection[str]) ->
     Raises:
         InvalidInput: see `check`.
     """
-    scalars = ("pause", "keep_alive_s", "linger_s", "memory_budget_bytes")
+    scalars = ("pause", "keep_alive_s", "linger_s", "memory_budget_bytes", "wait_for_busy", "order")
     given = {name: value for name in scalars if (value := getattr(changes, name)) is not None}
     ceiling = {name: count for name, count in {**config.ceiling, **changes.ceiling}.items() if count}
     after = replace(config, **given, prewarm={**config.prewarm, **changes.prewarm}, ceiling=ceiling)
@@ -110,6 +114,8 @@ def settings(config: AgentConfig, can: Capabilities, available: Collection[str])
         queue_limit=config.queue_limit,
         parallel_starts=can.starts_at_once,
         start_interval=int(1e9 / can.starts_per_s) if can.starts_per_s else 0,
+        wait_for_busy=config.wait_for_busy,
+        order=Order(config.order),
         refill_grace=REFILL_GRACE_NS,
         keep_alive=int(config.keep_alive_s * 1e9),
         linger=int(config.linger_s * 1e9),

@@ -54,12 +54,13 @@ class Presence:
         self._peers[peer] = seat
         seat.has_store = hello.store
         if seat.proxy is not None:
-            seat.runtime, seat.runtime_pid = peer, hello.pid
+            seat.runtime, seat.runtime_pid, seat.takes_many = peer, hello.pid, hello.many
             return seat, ev.RuntimeConnected(seat.worker)
         if hello.role == "proxy":
             seat.proxy, seat.proxy_pid = peer, hello.pid
             return seat, ev.WorkerConnected(seat.worker)
         seat.runtime, seat.runtime_pid, seat.is_direct = peer, hello.pid, True
+        seat.takes_many = hello.many
         return seat, ev.WorkerConnected(seat.worker, direct=True)
 
     def leave(self, peer: Peer) -> Seat | None:

@@ -74,6 +74,10 @@ class Job(msgspec.Struct, eq=False):
     """The core's record, which outlives its end here."""
     open_calls: dict[str, int] = msgspec.field(default_factory=dict)
     """Calls it made that have not ended, with the bytes of their arguments."""
+    gate: Gate | None = None
+    """Where its calls go, where its runtime is served directly."""
+    held_calls: dict[str, Job] = msgspec.field(default_factory=dict)
+    """Those that its gate has not let go yet."""
     ended: Answer | None = None
     """None while it goes on."""
     ended_ns: int = 0
@@ -135,15 +139,16 @@ class Seat:
     proxy_pid: int = 0
     plan: Plan | None = None
     bound_flow: str = ""
-    job: Job | None = None
+    jobs: dict[str, Job] = field(default_factory=dict)
+    """What it runs, or is loading for, by id."""
+    ending: dict[str, Job] = field(default_factory=dict)
+    """What was called off and has not said yet that it has ended."""
+    takes_many: bool = False
+    """Its runtime takes several invocations at once, if its function does."""
     last_job: Job | None = None
     """Whose output it is that comes after its end."""
     worker_limits: WorkerLimits = field(default_factory=WorkerLimits)
     """What the worker may use now."""
-    gate: Gate | None = None
-    """Where a direct runtime's calls go."""
-    held_calls: dict[str, Job] = field(default_factory=dict)
-    """Calls of a direct runtime that its gate has not let go yet."""
     freezer: deque[Pause | Resume] = field(default_factory=deque)
     """Pauses and resumes to carry out, in order."""
     freezing: asyncio.Task[None] | None = None
@@ -161,6 +166,25 @@ class Seat:
     def peer(self) -> Peer | None:
         """Who takes its tasks."""
         return self.runtime if self.is_direct else self.proxy
+
+    @property
+    def job(self) -> Job | None:
+        """What it runs; one of several."""
+        return next(iter(self.jobs.values()), None)
+
+    def job_of(self, step: str) -> Job | None:
+        """What it runs that a step belongs to: itself, or one of a workflow that runs alone in the worker."""
+        return self.jobs.get(step) or (None if self.is_direct else self.job)
+
+    def writer(self, step: str = "") -> Job | None:
+        """Whose output it is; None where that cannot be told of several.
+
+        Args:
+            step: as the runtime says; empty = it said nothing.
+        """
+        if found := self.jobs.get(step) or self.ending.get(step):
+            return found
+        return None if len(self.jobs) > 1 else self.job or self.last_job
 
     def functions(
         self,
@@ -190,6 +214,7 @@ class Seat:
                 env=record.manifest.env | record.env,
                 packages=packages_path(record),
                 store_bytes=store_bytes.get(name, 0),
+                concurrency=record.manifest.concurrency if record is self.plan.root else 1,
             )
             for name, record in self.plan.functions.items()
         }

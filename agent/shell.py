@@ -36,6 +36,7 @@ from mee6.lane.messages import (
     AnyMessage,
     AskHandover,
     Call,
+    Cancel,
     Chunk,
     Credit,
     Fault,
@@ -169,7 +170,8 @@ class Shell:
         self.jobs[job.id] = job
         self.idle.clear()
         plan = job.plan
-        self.tell(ev.Submitted(job.id, plan.digest, plan.pool, len(job.chain), job.deadline, job.caller))
+        depth, takes = len(job.chain), plan.root.manifest.concurrency
+        self.tell(ev.Submitted(job.id, plan.digest, plan.pool, depth, job.deadline, job.caller, takes))
         if job.record is None:  # it waits
             job.record = self.core.invocations.get(job.id)
 
@@ -257,7 +259,7 @@ class Shell:
         if not self._bind(seat, job):
             return
         if seat.is_direct and job.plan.root.manifest.is_workflow:
-            self._calls.open_gate(seat, job)
+            self._calls.open_gate(job)
         pipe, peer = job.pipe, seat.peer
         window = 0 if pipe is None else pipe.open(job.id, partial(self._send, seat))
         if peer is not None:  # else its end is on the way
@@ -276,7 +278,7 @@ class Shell:
     def _seat_and_job(self, command: ev.Load | ev.Call) -> tuple[Seat, Job]:
         seat, job = self.seats[command.worker], self.jobs[command.invocation]
         job.record, job.seat = self.core.invocations[job.id], seat
-        seat.job = seat.last_job = job
+        seat.jobs[job.id] = seat.last_job = job
         self._observer.invocation_changed(job)
         self._show(seat)
         return seat, job
@@ -284,7 +286,8 @@ class Shell:
     def _bind(self, seat: Seat, job: Job) -> bool:
         """Shows the job's code and storage in the worker, unless they are there; False for a worker that is gone."""
         plan = seat.plan
-        if plan is not None and plan.digest == job.plan.digest and seat.bound_flow == (job.flow_of or seat.worker):
+        is_held = plan is not None and plan.digest == job.plan.digest
+        if is_held and (seat.bound_flow == (job.flow_of or seat.worker) or len(seat.jobs) > 1):
             return True
         try:
             self._bindings.bind(seat, job)
@@ -292,6 +295,12 @@ class Shell:
             self._inbox.append(ev.WorkerLost(seat.worker, Fault("worker_lost", str(error), job.name)))
             return False
         return True
+
+    def _call_off(self, command: ev.CallOff) -> None:
+        seat = self.seats[command.worker]
+        seat.ending[command.invocation] = seat.jobs.pop(command.invocation)
+        self._send(seat, Cancel(command.invocation))
+        self._show(seat)
 
     def _send(self, seat: Seat, message: AnyMessage) -> None:
         if seat.peer is not None:  # else its end is on the way
@@ -384,8 +393,7 @@ class Shell:
             case Log():
                 if len(message.text) > self._lane_limits.log_bytes:
                     raise ProtocolError(f"worker {seat.worker} sent more output at once than an invocation may write")
-                job = seat.job or seat.last_job
-                self._observer.logged(seat, job, message)
+                self._observer.logged(seat, seat.writer(message.invocation), message)
             case Stored():
                 if seat.job is not None and peer is seat.peer:
                     self.stores.told(seat.job, message)
@@ -410,9 +418,13 @@ class Shell:
         self._observer.steps_reported(job, Steps(inside))
 
     def _reported(self, seat: Seat, peer: Peer, report: Report) -> None:
-        job = seat.job
-        if job is None or peer is not seat.peer:
-            return  # the answer to something that was called off
+        job = seat.jobs.get(report.id) or seat.jobs.get(report.id.removeprefix("load/"))
+        if job is None or peer is not seat.peer:  # the answer to something that was called off
+            if peer is seat.peer and report.id in seat.ending:
+                del seat.ending[report.id]
+                self.tell(ev.CalledOff(seat.worker, report.id))
+                self._show(seat)
+            return
         record = self.core.invocations.get(job.id)
         if (
             report.fault is not None
@@ -424,20 +436,22 @@ class Shell:
         if report.id == f"load/{job.id}":
             if record is None or record.state is not InvocationState.STARTING:
                 raise ProtocolError(f"worker {seat.worker} reports a load out of turn")
-            self.tell(ev.FunctionLoaded(seat.worker, job.id, report.fault, report.handed_over))
+            is_direct = seat.is_direct or report.handed_over
+            slots = job.plan.root.manifest.concurrency if is_direct and seat.takes_many else 1
+            self.tell(ev.FunctionLoaded(seat.worker, job.id, report.fault, report.handed_over, slots))
             return
         if report.id != job.id:
             return
         if record is None or record.state is not InvocationState.RUNNING:
             raise ProtocolError(f"worker {seat.worker} reports on {job.id!r} before it was called")
         answer = Answer(report.result, report.content_type, report.fault, report.response, report.stored)
-        seat.job = None
-        seat.gate = None
+        del seat.jobs[job.id]
+        job.gate = None
         if not job.parent:  # who asked from outside is told before what only the next one needs is done
             tell, job.answer = job.answer, told
             tell(answer)
-        seat.held_calls.clear()
-        if seat.bound_flow == seat.worker:
+        job.held_calls.clear()
+        if seat.bound_flow == seat.worker and not seat.jobs:
             try:  # noqa: SIM105 - on the path of each invocation, where `suppress` costs three calls
                 self._driver.clear_flow(seat.worker)
             except (Mee6Error, OSError, RecursionError):  # of one that has just gone
@@ -448,8 +462,8 @@ class Shell:
 
     def _streamed(self, seat: Seat, peer: Peer, message: Head | Chunk | Credit) -> None:
         """Hands on a piece of a result, or room for more of an argument."""
-        job = seat.job
-        if job is None or peer is not seat.peer or message.id != job.id:
+        job = seat.jobs.get(message.id)
+        if job is None or peer is not seat.peer:
             return  # of something that was called off
         if job.pipe is None:
             raise ProtocolError(f"worker {seat.worker} streams what was not asked for in pieces")
@@ -504,7 +518,7 @@ class Shell:
 
     def _raw_output(self, worker: str, stream: Stream, text: str) -> None:
         if seat := self.seats.get(worker):
-            job = seat.job or seat.last_job
+            job = seat.writer()
             self._observer.logged(seat, job, Log(job.id if job else "", stream, text, time.monotonic_ns()))
 
     # -- what the node sees
@@ -526,6 +540,7 @@ _EXECUTE: Final[dict[type[ev.Command], Callable[[Shell, Any], None]]] = {
     ev.Resume: Shell._freeze,  # noqa: SLF001
     ev.Load: Shell._load,  # noqa: SLF001
     ev.Call: Shell._call,  # noqa: SLF001
+    ev.CallOff: Shell._call_off,  # noqa: SLF001
     ev.Complete: Shell._complete,  # noqa: SLF001
     ev.GrantHandover: Shell._grant,  # noqa: SLF001
     ev.RefuseHandover: Shell._refuse,  # noqa: SLF001

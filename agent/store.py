@@ -117,8 +117,8 @@ class Stores:
 
     def allowed(self, plan: Plan, seat: Seat) -> dict[str, int]:
         """Function -> `Function.store_bytes`, of a worker that is to serve the plan."""
-        if not self._enabled or not plan.root.manifest.is_workflow:
-            return {}
+        if not self._enabled or not plan.root.manifest.is_workflow or plan.root.manifest.concurrency > 1:
+            return {}  # of several invocations in one process none could tell whose values are done with
         limits = seat.worker_limits
         uses: dict[str, Use] = {}
         callees: dict[str, list[str]] = {}
@@ -141,7 +141,7 @@ class Stores:
         Returns:
             A fault where they are not there any more, or too many to be sent.
         """
-        if seat.has_store:
+        if seat.has_store and job.plan.root.manifest.concurrency == 1:
             return structs.replace(invoke, stored=job.stored, room=job.room)
         job.room = None
         if job.stored is None:

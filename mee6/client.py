@@ -290,6 +290,8 @@ class Client:
         memory_budget_bytes: int | None = None,
         prewarm: Mapping[str, int] | None = None,
         ceiling: Mapping[str, int] | None = None,
+        wait_for_busy: bool | None = None,
+        order: str | None = None,
     ) -> Node:
         """Changes how the agent keeps its workers, until it ends; what is not given stays as it is.
 
@@ -298,6 +300,8 @@ class Client:
             memory_budget_bytes: of all workers together; 0 = none.
             prewarm: runtime -> workers kept ready.
             ceiling: runtime -> workers at most; 0 = no ceiling.
+            wait_for_busy: whether invocations wait for a worker in use that will be free before another would be ready.
+            order: who is served first of those that wait: `arrival` or `deadline`.
         """
         request = console_pb2.ConfigureRequest(
             pause=pause,
@@ -306,6 +310,8 @@ class Client:
             memory_budget_bytes=memory_budget_bytes,
             prewarm=prewarm,
             ceiling=ceiling,
+            wait_for_busy=wait_for_busy,
+            order=order,
         )
         return convert.node((await self._answer(self._console.Configure, request)).node)
 

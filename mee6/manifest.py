@@ -98,6 +98,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     env: dict[str, str] = {}
     http: Http = BY_HTTP
     description: str = ""
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    """Invocations that one worker's runtime takes at once; more than one needs an async function, whose calls, if it
+    makes any, all run in other workers."""
 
     @property
     def is_workflow(self) -> bool:
@@ -173,6 +176,12 @@ def _checked(manifest: Manifest, raw: bytes) -> Manifest:
             dependency.outflow == "" or _OUTFLOW.fullmatch(dependency.outflow) is not None,
             f"dependency {name!r} has outflow {dependency.outflow!r}; use 'no', 'always' or 'optional:<number>'",
             *("dependencies", name, "outflow"),
+        )
+        demand(
+            manifest.concurrency == 1 or dependency.outflow == "always",
+            f"concurrency is {manifest.concurrency}, but {name!r} may run in its caller's worker, which runs one at "
+            f"a time; give {name!r} the outflow 'always', or leave concurrency out",
+            "concurrency",
         )
     for method in manifest.http.methods:
         demand(method in METHODS, f"http.methods has {method!r}; use of {', '.join(METHODS)}", "http", "methods")

@@ -44,6 +44,7 @@ _HINTS: Final[Mapping[Path, str]] = {
     ("http", "body"): '"body": "stream"',
     ("env",): '"env": {"KEY": "value"}',
     ("env", "*"): '"KEY": "value"; a number too is written in quotes',
+    ("concurrency",): '"concurrency": 100',
     ("description",): '"description": "What it does."',
 }
 

@@ -76,6 +76,21 @@ class FunctionStats(msgspec.Struct, frozen=True):
     """Those for which a store had no room, and which went over sockets."""
 
 
+class Demand(msgspec.Struct, frozen=True):
+    """How many of a function's invocations are under way on average where nobody waits: an estimate."""
+
+    rate: float
+    """Invocations that come, a second."""
+    time_s: float
+    """From the call to the end, without the time that its own calls waited for a worker."""
+    tau: float
+    """Their product."""
+    samples: int
+    """Runs that have been measured."""
+    executing: int
+    """Under way now."""
+
+
 class Package(msgspec.Struct, frozen=True):
     """One package that a function depends on."""
 
@@ -102,6 +117,8 @@ class Description(msgspec.Struct, frozen=True):
     """What they are; those asked for first."""
     url: str = ""
     """Where it is reached over HTTP; empty where the agent does not serve that."""
+    demand: Demand | None = None
+    """None from an older agent."""
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -162,6 +179,10 @@ class Node(msgspec.Struct, frozen=True):
     stopping: bool = False
     http: str = ""
     """Where it serves HTTP, as host:port; empty for nowhere."""
+    wait_for_busy: bool = False
+    """Invocations wait for a worker in use that will be free before another would be ready."""
+    order: str = ""
+    """Who is served first of those that wait: `arrival` or `deadline`."""
     stored_blocks: int = 0
     """Arguments and results that passed by the stores of workflows since it started, and their bytes."""
     stored_bytes: int = 0

@@ -113,6 +113,11 @@ def _queued(scene: Scene) -> Told:
             )
         case "starts":
             return f"workers were being started already, as many as this driver makes at once{waited}", _more(scene)
+        case "busy":
+            return (
+                f"a worker in use was to be free before another would have been ready{waited}",
+                "mee6 agent set wait-for-busy=off",
+            )
         case "failing":
             failure = f": {scene.pool.failure}" if scene.pool and scene.pool.failure else ""
             return f"{scene.kind}workers could not be started just then{failure}", "mee6 doctor"

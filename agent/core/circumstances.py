@@ -23,6 +23,7 @@ class Hindrance(StrEnum):
     MEMORY = "memory"  # the budget of all workers together is used up
     STARTS = "starts"  # as many are being started as the driver makes at once
     FAILING = "failing"  # the last starts failed; the next one waits
+    BUSY = "busy"  # a worker in use was to be free before another would have been ready
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ class Submitted(Event, frozen=True, gc=False):
     depth: int
     deadline: int
     caller: str = ""
+    concurrency: int = 1
 
 
 class CancelAsked(Event, frozen=True, gc=False):
@@ -70,6 +71,8 @@ class FunctionLoaded(Event, frozen=True, gc=False):
     invocation: str
     fault: Fault | None
     handed_over: bool
+    slots: int = 1
+    """Invocations that the runtime takes at once."""
 
 
 class Finished(Event, frozen=True, gc=False):
@@ -78,6 +81,13 @@ class Finished(Event, frozen=True, gc=False):
     worker: str
     invocation: str
     ok: bool
+
+
+class CalledOff(Event, frozen=True, gc=False):
+    """What was called off in a worker that goes on for others has ended."""
+
+    worker: str
+    invocation: str
 
 
 class PauseEnded(Event, frozen=True, gc=False):
@@ -199,6 +209,13 @@ class Load(Command, frozen=True, gc=False):
 
 class Call(Command, frozen=True, gc=False):
     """Call the loaded function. Answered by `Finished`."""
+
+    worker: str
+    invocation: str
+
+
+class CallOff(Command, frozen=True, gc=False):
+    """Have the runtime end one of those it runs. Answered by `CalledOff`."""
 
     worker: str
     invocation: str

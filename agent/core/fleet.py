@@ -31,6 +31,8 @@ class Fleet:
     pools: dict[PoolKey, Pool] = field(default_factory=dict)
     holding: defaultdict[str, list[Worker]] = field(default_factory=lambda: defaultdict(list))
     """Plan's digest -> idle workers that hold it, the last the most recently used."""
+    shared: dict[tuple[str, int], list[Worker]] = field(default_factory=dict)
+    """Plan's digest and depth -> busy workers that others may join, the last the most recently used."""
     held_until: int = 0
     """When more may be started than could be when that was last asked for; 0 = nothing is held back."""
     turned_away: bool = False
@@ -73,6 +75,37 @@ class Fleet:
     def find(self, digest: str, key: PoolKey) -> Worker | None:
         """The idle worker to lease to an invocation of this plan; None when none will do."""
         return choose(self.holding.get(digest) or self.pool(key).ready)
+
+    def find_shared(self, digest: str, depth: int) -> Worker | None:
+        """The busy worker that an invocation of this plan may join; None when there is none."""
+        workers = self.shared.get((digest, depth))
+        return workers[-1] if workers else None
+
+    def offer(self, worker: Worker) -> None:
+        """Lists a worker among those that others may join, or not, as it is now."""
+        has_room = worker.has_room
+        if has_room is worker.offered:
+            return
+        worker.offered = has_room
+        key = worker.digest, worker.lease_depth
+        if has_room:
+            self.shared.setdefault(key, []).append(worker)
+            return
+        self.shared[key].remove(worker)
+        if not self.shared[key]:
+            del self.shared[key]
+
+    def close(self, starving: int) -> None:
+        """Has so many workers that others could join take no more: only one that becomes idle makes room."""
+        for worker in self.workers.values():
+            starving -= worker.closed
+        for _ in range(starving):
+            workers = [worker for shared in self.shared.values() for worker in shared]
+            if not workers:
+                return
+            quietest = min(workers, key=lambda worker: len(worker.leases))
+            quietest.closed = True
+            self.offer(quietest)
 
     def add_idle(self, worker: Worker, now: int) -> None:
         """Lists a worker that has become free."""
@@ -139,7 +172,7 @@ class Fleet:
             worker = self.workers.get(name)
             if worker is not None:
                 worker.memory_bytes = used
-                if not worker.digest and not worker.lease:
+                if not worker.digest and not worker.in_use:
                     self.pool(worker.pool).worker_bytes = used
 
     @property
@@ -181,7 +214,7 @@ class Fleet:
         while self._is_over_budget(pool.worker_bytes):
             worker = self._spare(now) or self._kept(pool)
             if worker is None:
-                return not any(one.lease or one.state is WorkerState.STARTING for one in self.workers.values())
+                return not any(one.in_use or one.state is WorkerState.STARTING for one in self.workers.values())
             self.stop(worker, "memory was needed within the budget", now)
         return True
 
@@ -227,6 +260,7 @@ class Fleet:
         if worker.state is WorkerState.STARTING:
             self.pool(worker.pool).starting -= 1
         worker.take(WorkerEvent.LOST, now)
+        self.offer(worker)
         del self.workers[worker.id]
         if worker.digest:
             self.ends.note(worker.digest, reason, now)
@@ -240,6 +274,8 @@ class Fleet:
                 return worker.since + settings.start_timeout
             case WorkerState.LOADING:
                 return worker.since + settings.load_timeout
+            case WorkerState.BUSY:
+                return min(worker.ending.values(), default=None)
             case WorkerState.PREWARMED | WorkerState.WARM if self._pauses(worker):
                 return worker.idle_since + min(settings.linger, settings.keep_alive)
             case WorkerState.PREWARMED | WorkerState.WARM | WorkerState.PAUSED if self._may_end(worker):

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from agent.core.circumstances import Circumstances
+from agent.core.concurrency import Estimate
 from agent.core.machine import Machine
 from agent.drivers.base import PoolKey
 from mee6.lane.messages import Start
@@ -78,6 +79,10 @@ class Invocation:
     deadline: int
     caller: str = ""
     """The invocation, dispatched by this agent, in whose worker the call was made; empty for the first."""
+    concurrency: int = 1
+    """How many of its function a runtime takes at once, by its manifest."""
+    estimate: Estimate = field(default_factory=Estimate)
+    """What is known of its plan's invocations."""
     machine: Machine[InvocationState, InvocationEvent] = field(init=False)
     worker: str = ""
     start: Start | None = None
@@ -87,6 +92,14 @@ class Invocation:
     """(kind, start, end); end 0 while it goes on."""
     circumstances: Circumstances | None = None
     """What it found when it was accepted; None where a worker held its function."""
+    stalls: int = 0
+    """Invocations below it that have no worker that runs them."""
+    stalled_since: int = 0
+    """Since when there is one."""
+    stalled: int = 0
+    """How long there was one, before."""
+    stalls_callers: bool = False
+    """Is one of those to its callers."""
 
     def __post_init__(self) -> None:
         self.machine = Machine(f"invocation {self.id}", TRANSITIONS, InvocationState.QUEUED)

@@ -34,6 +34,8 @@ class Pool:
     last_failure: str = ""
     hindered: Hindrance | None = None
     """Why fewer were started than were missing when that was last asked for."""
+    start: float = 0.0
+    """What it takes until one has connected, in nanoseconds, a moving average; 0 while that is not known."""
     worker_bytes: int = 0
     """What one without a function uses, as far as it has been measured."""
 

@@ -8,7 +8,6 @@ Who may have a worker at all, so that callers never starve their callees, is `ag
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
@@ -17,11 +16,13 @@ from typing import Any, Final
 from agent.core import events as ev
 from agent.core.capacity import Capacity
 from agent.core.circumstances import Circumstances, Hindrance
+from agent.core.concurrency import Estimates, smoothed
 from agent.core.fleet import Fleet
 from agent.core.handover import HandoverEvent, HandoverState
 from agent.core.invocation import Invocation, InvocationEvent, InvocationState
+from agent.core.kinship import Kinship
 from agent.core.settings import Settings
-from agent.core.waiting import WaitingLine, rank
+from agent.core.waiting import WaitingLine
 from agent.core.worker import IDLE, Worker, WorkerEvent, WorkerState
 from agent.drivers.base import PoolKey
 from mee6.lane.messages import Fault
@@ -39,9 +40,14 @@ class Scheduler:
     fleet: Fleet = field(init=False)
     invocations: dict[str, Invocation] = field(default_factory=dict)
     """Those that have not ended, by id."""
-    line: WaitingLine = field(default_factory=WaitingLine)
+    line: WaitingLine = field(init=False)
     capacity: Capacity = field(init=False)
-    _callees: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    estimates: Estimates = field(default_factory=Estimates)
+    _kin: Kinship = field(init=False)
+    _takes: dict[str, int] = field(default_factory=dict)
+    """Plans whose runtimes take fewer at once than their manifests say, and how many, by digest."""
+    _release_at: int = 0
+    """When the first of those that wait for a worker in use has waited long enough; 0 while none does."""
     _retired: set[str] = field(default_factory=set)
     _refill_at: int = 0
     """When the pools are to be filled up; 0 while none is short."""
@@ -52,7 +58,9 @@ class Scheduler:
 
     def __post_init__(self) -> None:
         self.fleet = Fleet(self.settings, self._out)
+        self.line = WaitingLine(self.settings.order)
         self.capacity = Capacity(self.settings.max_workers)
+        self._kin = Kinship(self.invocations)
 
     def handle(self, event: ev.Event, now: int) -> list[ev.Command]:
         """Takes one event and returns what to do, in order.
@@ -76,7 +84,7 @@ class Scheduler:
         times = [invocation.deadline for invocation in self.invocations.values()]
         times += [due for worker in self.fleet.workers.values() if (due := self.fleet.due(worker)) is not None]
         times += [pool.retry_at for pool in self.fleet.pools.values() if pool.retry_at]
-        times += [at for at in (self._refill_at, self.fleet.held_until) if at]
+        times += [at for at in (self._refill_at, self._release_at, self.fleet.held_until) if at]
         return min(times, default=None)
 
     # -- invocations
@@ -92,15 +100,19 @@ class Scheduler:
             message = f"{self.settings.queue_limit} invocations wait for a worker already; try again later"
             self._out.append(ev.Complete(event.id, Fault("exhausted", message)))
             return
+        estimate = self.estimates.of(event.digest)
+        estimate.arrived(self._now)
         invocation = Invocation(
-            event.id, event.digest, event.pool, event.depth, self._now, event.deadline, caller=event.caller
-        )
+            event.id, event.digest, event.pool, event.depth, self._now, event.deadline, event.caller, event.concurrency,
+            estimate,
+        )  # fmt: skip
         if worker is None or not worker.digest:
             invocation.circumstances = self._circumstances(invocation)
         self.invocations[event.id] = invocation
         if event.caller:
-            self._callees[event.caller].add(event.id)
-        if worker is None:
+            self._kin.made(invocation)
+            self._kin.waits(invocation, self._now)
+        if worker is None or (estimate.executing and not worker.digest):
             self.line.append(invocation)
             self._settle()
             if invocation.circumstances is not None and invocation.state is InvocationState.QUEUED:
@@ -113,9 +125,9 @@ class Scheduler:
         pool = self.fleet.pool(invocation.pool)
         workers = self.fleet.workers.values()
         ended, ended_ago = self.fleet.ends.of(invocation.digest, self._now)
-        leases = [worker.lease for worker in workers if worker.lease]
+        leases = [one for worker in workers for one in list(worker.leases.values())[:1]]
         return Circumstances(
-            holding=sum(self.invocations[lease].digest == invocation.digest for lease in leases),
+            holding=sum(one.digest == invocation.digest for one in leases),
             ended=ended,
             ended_ago=ended_ago,
             ready=len(pool.ready),
@@ -130,7 +142,9 @@ class Scheduler:
         """Why no worker is on its way for the last of the line; None where one is."""
         if self.capacity.room(invocation.depth) < self.line.length(invocation.depth):
             return Hindrance.WORKERS
-        return self.fleet.pool(invocation.pool).hindered
+        waiting = self.line.like(invocation)
+        held = self._worth_starting(invocation, waiting) < waiting
+        return self.fleet.pool(invocation.pool).hindered or (Hindrance.BUSY if held else None)
 
     def _cancel_asked(self, event: ev.CancelAsked) -> None:
         if invocation := self.invocations.get(event.id):
@@ -145,11 +159,21 @@ class Scheduler:
         worker = self._leased_to(event.worker, event.invocation)
         if worker is None or invocation is None:
             return  # the answer to something that was called off
-        worker.take(WorkerEvent.RELEASED, self._now)
-        self._unlease(worker)
+        is_last = worker.slots == 1 or (len(worker.leases) == 1 and not worker.ending)
+        worker.take(WorkerEvent.RELEASED if is_last else WorkerEvent.LEFT, self._now)
+        estimate = invocation.estimate
+        estimate.executing -= 1
+        del worker.leases[event.invocation]
+        if is_last:
+            self._released(worker)
         worker.invocations += 1
         self._end(invocation, InvocationEvent.SUCCEEDED if event.ok else InvocationEvent.FAILED)
-        self._idle(worker)
+        _run, start, end = invocation.spans[-1]
+        estimate.ran(end - start - invocation.stalled)
+        if is_last:
+            self._idle(worker)
+        else:
+            self._has_room(worker)
 
     def _end(self, invocation: Invocation, how: InvocationEvent) -> None:
         """Brings an invocation to its end, with all the calls it still has out."""
@@ -158,19 +182,50 @@ class Scheduler:
         invocation.machine.take(how)
         invocation.end_span(self._now)
         del self.invocations[invocation.id]
-        if invocation.caller in self._callees:
-            self._callees[invocation.caller].discard(invocation.id)
-        for callee in self._callees.pop(invocation.id, ()):
+        if not self._kin.callees:  # nothing calls: nearly always
+            return
+        for callee in self._kin.ended(invocation, self._now):
             if orphan := self.invocations.get(callee):
                 self._abort(orphan, InvocationEvent.CANCELLED, Fault("cancelled", "its caller has ended"))
 
     def _abort(self, invocation: Invocation, how: InvocationEvent, fault: Fault) -> None:
-        """Ends an invocation from outside. Nothing stops a function that runs but the end of its worker."""
+        """Ends an invocation from outside.
+
+        What runs alone in a worker is stopped with it. A runtime that takes several at once is told to end this one.
+        """
         worker = self._leased_to(invocation.worker, invocation.id)
         self._out.append(ev.Complete(invocation.id, fault))
         self._end(invocation, how)
-        if worker is not None:
+        if worker is None:
+            return
+        if worker.slots > 1 and worker.state is WorkerState.BUSY:
+            self._unlease(worker, invocation, ends_at=self._now + self.settings.end_grace)
+            self._out.append(ev.CallOff(worker.id, invocation.id))
+            self.fleet.offer(worker)
+        else:
             self._stop(worker, f"{fault.code.replace('_', ' ')}: {invocation.id}")
+
+    def _called_off(self, event: ev.CalledOff) -> None:
+        worker = self.fleet.workers.get(event.worker)
+        if worker is None or event.invocation not in worker.ending:
+            return
+        is_last = not worker.leases and len(worker.ending) == 1
+        worker.take(WorkerEvent.RELEASED if is_last else WorkerEvent.LEFT, self._now)
+        del worker.ending[event.invocation]
+        if is_last:
+            self._released(worker)
+            self._idle(worker)
+        else:
+            self._has_room(worker)
+
+    def _lose(self, worker: Worker, fault: Fault) -> None:
+        """Deals with all invocations of a worker that is about to end."""
+        if fault.code == "function_exited" and worker.slots > 1:
+            message = f"{fault.message}; its process takes several at once, and which of them ended it cannot be told"
+            fault = Fault("worker_lost", message, fault.function)
+        for invocation in reversed(list(worker.leases.values())):
+            if invocation.id in self.invocations:  # not ended together with its caller
+                self._lost_invocation(invocation, fault)
 
     def _lost_invocation(self, invocation: Invocation, fault: Fault) -> None:
         """Puts an invocation back whose function was not called yet; ends the others."""
@@ -182,6 +237,7 @@ class Scheduler:
             invocation.circumstances.lost = invocation.attempts
             invocation.worker = ""
             invocation.next_span("queued", self._now)
+            self._kin.waits(invocation, self._now)
             self.line.put_back(invocation)
             return
         self._out.append(ev.Complete(invocation.id, fault))
@@ -192,20 +248,30 @@ class Scheduler:
     def _leased_to(self, worker: str, invocation: str) -> Worker | None:
         """The worker, if it lives and this invocation has it."""
         found = self.fleet.workers.get(worker)
-        return found if found is not None and found.lease == invocation else None
+        return found if found is not None and invocation in found.leases else None
 
     def _find(self, digest: str, pool: PoolKey, depth: int) -> Worker | None:
-        """The idle worker for an invocation like this; None when there is none, or none that it may have."""
+        """The worker for an invocation like this; None when there is none, or none that it may have.
+
+        One that is busy and has room comes first: it is awake, and takes none that others could have.
+        """
+        if self.fleet.shared and (worker := self.fleet.find_shared(digest, depth)):
+            return worker
         return self.fleet.find(digest, pool) if self.capacity.room(depth) > 0 else None
 
     def _lease(self, invocation: Invocation, worker: Worker) -> None:
-        """Gives an idle worker to an invocation and has it called, after a thaw and a load where needed."""
-        self.fleet.remove_idle(worker)
+        """Gives a worker to an invocation and has it called, after a thaw and a load where needed."""
         state = worker.state
+        if state is WorkerState.BUSY:
+            self._join(invocation, worker)
+            return
+        self.fleet.remove_idle(worker)
         asleep = state is WorkerState.PAUSED or state is WorkerState.PAUSING
         waking = state is WorkerState.WAKING
         worker.take(WorkerEvent.LEASED, self._now)
-        worker.lease, worker.lease_depth = invocation.id, invocation.depth
+        worker.leases[invocation.id] = invocation
+        worker.lease_depth = invocation.depth
+        invocation.estimate.executing += 1
         self.capacity.take(invocation.depth)
         invocation.machine.take(InvocationEvent.LEASED)
         invocation.worker = worker.id
@@ -223,19 +289,50 @@ class Scheduler:
         else:
             self._go_on(worker, invocation)
 
+    def _join(self, invocation: Invocation, worker: Worker) -> None:
+        """Gives an invocation a place beside those that run in a busy worker."""
+        worker.take(WorkerEvent.JOINED, self._now)
+        worker.leases[invocation.id] = invocation
+        invocation.estimate.executing += 1
+        invocation.machine.take(InvocationEvent.LEASED)
+        invocation.worker = worker.id
+        invocation.start = "warm"
+        self._go_on(worker, invocation)
+
     def _go_on(self, worker: Worker, invocation: Invocation) -> None:
         """Loads or calls, now that the leased worker is awake."""
         if worker.digest:
             invocation.machine.take(InvocationEvent.CALLED)
+            if invocation.stalls_callers:
+                self._kin.goes_on(invocation, self._now)
+            if worker.slots > 1:
+                self.fleet.offer(worker)
             invocation.next_span("run", self._now)
             self._out.append(ev.Call(worker.id, invocation.id))
         else:
             invocation.next_span("load", self._now)
             self._out.append(ev.Load(worker.id, invocation.id))
 
-    def _unlease(self, worker: Worker) -> None:
+    def _unlease(self, worker: Worker, invocation: Invocation, ends_at: int = 0) -> None:
+        """Ends one of a worker's leases; the place is free at once, or when what was called off has ended."""
+        del worker.leases[invocation.id]
+        invocation.estimate.executing -= 1
+        if ends_at:
+            worker.ending[invocation.id] = ends_at
+        if not worker.in_use:
+            self._released(worker)
+
+    def _released(self, worker: Worker) -> None:
         self.capacity.give_back(worker.lease_depth)
-        worker.lease = ""
+        if worker.slots > 1:
+            worker.closed = False
+            self.fleet.offer(worker)
+
+    def _has_room(self, worker: Worker) -> None:
+        """Lets others join a busy worker that one has left."""
+        self.fleet.offer(worker)
+        if self.line:
+            self._unsettled = True
 
     def _idle(self, worker: Worker) -> None:
         """Lists a worker that has just become free, unless it has had its time."""
@@ -248,26 +345,33 @@ class Scheduler:
 
     def _settle(self) -> None:
         """Gives idle workers to those that wait, and has made what is missing."""
-        self.fleet.held_until, self.fleet.turned_away = 0, False
+        self.fleet.held_until, self.fleet.turned_away, self._release_at = 0, False, 0
         heads = self.line.heads()
         unserved: list[Invocation] = []
+        starving = 0
         while heads:
             *_rank, first = heappop(heads)
-            if self.capacity.room(first.depth) <= 0:
-                break  # nor is there room for those after it, which are no deeper
-            worker = self.fleet.find(first.digest, first.pool)
-            if worker is not None:
+            worker = self._find(first.digest, first.pool, first.depth)
+            if worker is not None and (worker.digest or self._worth_starting(first, self.line.like(first))):
                 self.line.remove(first)
                 self._lease(first, worker)
                 if behind := self.line.behind(first):
-                    heappush(heads, rank(behind))
+                    heappush(heads, self.line.rank(behind))
                 continue
-            unserved.append(first)
+            is_full = self.capacity.room(first.depth) <= 0
             if self._now - first.accepted_at >= self.settings.patience:
                 # Before younger ones take all that is idle: a busy function would keep this one out for ever.
-                self.fleet.supply(first.pool, 1, self._limit(), self._now, bounded=first.depth == 1)
-        demand = self.line.demand(unserved, self.capacity.room)
-        calls = self.line.demand([one for one in unserved if one.depth > 1], self.capacity.room)
+                if not is_full:
+                    self.fleet.supply(first.pool, 1, self._limit(), self._now, bounded=first.depth == 1)
+                if self.fleet.shared and not self.fleet.pool(first.pool).starting:
+                    starving += 1
+                    self.fleet.close(starving)
+            if not is_full:
+                unserved.append(first)
+            elif not self.fleet.shared:
+                break  # there is no room for those after it, which are no deeper, nor a worker that they could join
+        demand = self.line.demand(unserved, self.capacity.room, self._workers_for)
+        calls = self.line.demand([one for one in unserved if one.depth > 1], self.capacity.room, self._workers_for)
         for key, waiting in demand.items():
             self.fleet.supply(key, calls.get(key, 0), self._limit(), self._now, bounded=False)
             self.fleet.supply(key, waiting, self._limit(), self._now, bounded=True)
@@ -276,6 +380,42 @@ class Scheduler:
         deepest = max(self.capacity.deepest + 1, self.line.deepest)
         self.fleet.trim(self.settings.max_workers * deepest, self._now)
         self._unsettled = False
+
+    def _workers_for(self, head: Invocation) -> int:
+        """How many workers more are worth having for the queue that this one heads."""
+        slots = min(head.concurrency, self._takes.get(head.digest, head.concurrency))
+        waiting = self.line.like(head)
+        if slots > 1:
+            waiting -= sum((slots - 1) * self._will_take(worker, head) for worker in self.fleet.workers.values())
+        return -(-self._worth_starting(head, waiting) // slots) if waiting > 0 else 0
+
+    def _will_take(self, worker: Worker, head: Invocation) -> bool:
+        """Whether others like this one can join a worker as soon as the first is called in it."""
+        if worker.state is not WorkerState.LOADING and worker.state is not WorkerState.RESUMING:
+            return False
+        return worker.lease_depth == head.depth and all(one.digest == head.digest for one in worker.leases.values())
+
+    def _worth_starting(self, head: Invocation, waiting: int) -> int:
+        """How many of those in a queue another worker would serve sooner than one that is in use now.
+
+        Args:
+            head: one of that queue; what it waits for in the end does not count as in use.
+        """
+        estimate = head.estimate
+        pool = self.fleet.pool(head.pool)
+        if not self.settings.wait_for_busy or not estimate.load:
+            return waiting
+        ready_in = int(estimate.load + (0 if pool.ready else pool.start))
+        executing = estimate.executing - sum(one.digest == head.digest for one in self._kin.callers(head))
+        worth = estimate.more(waiting, executing, ready_in, self._now)
+        if worth < waiting:
+            overdue = self.line.overdue(head, self._now - ready_in, self.settings.max_workers)
+            worth = max(worth, min(overdue, waiting))
+        if worth < waiting:
+            at = head.waits_since + ready_in
+            at = at if at > self._now else self._now + ready_in  # by then those behind it have waited as long
+            self._release_at = min(self._release_at or at, at)
+        return worth
 
     def _refill(self, demand: Mapping[PoolKey, int]) -> None:
         """Has the pools' missing workers made, once the invocation that took one has had a quiet moment."""
@@ -294,9 +434,13 @@ class Scheduler:
     # -- workers
 
     def _stop(self, worker: Worker, reason: str, *, listed: bool = True) -> None:
-        """Ends a worker; its invocation, if any, has been dealt with."""
-        if worker.lease:
-            self._unlease(worker)
+        """Ends a worker; its invocations, if any, have been dealt with."""
+        if worker.in_use:
+            for invocation in worker.leases.values():
+                invocation.estimate.executing -= 1
+            worker.leases.clear()
+            worker.ending.clear()
+            self._released(worker)
         if not listed:
             self.fleet.add_idle(worker, self._now)
         self.fleet.stop(worker, reason, self._now)
@@ -311,6 +455,7 @@ class Scheduler:
             worker.handover.take(HandoverEvent.BORN_DIRECT)
         worker.cold_cost = self._now - worker.started_at
         pool = self.fleet.pool(worker.pool)
+        pool.start = smoothed(pool.start, worker.cold_cost)
         pool.starting -= 1
         pool.succeeded()
         self._idle(worker)
@@ -337,8 +482,7 @@ class Scheduler:
         if worker.state is WorkerState.STARTING:
             self._start_failed(ev.WorkerStartFailed(worker.id, event.fault.message))
             return
-        if invocation := self.invocations.get(worker.lease):
-            self._lost_invocation(invocation, event.fault)
+        self._lose(worker, event.fault)
         self._stop(worker, event.fault.message)
 
     def _loaded(self, event: ev.FunctionLoaded) -> None:
@@ -356,12 +500,20 @@ class Scheduler:
             self._stop(worker, "the proxy gave its runtime away, but the runtime did not come")
         else:
             worker.cold_cost += self._now - worker.since
+            invocation.estimate.loaded(self._now - worker.since)
             worker.take(WorkerEvent.LOADED, self._now)
-            worker.digest = invocation.digest
+            worker.digest, worker.slots = invocation.digest, event.slots
+            if event.slots < invocation.concurrency:
+                self._takes[invocation.digest] = event.slots
+            else:
+                self._takes.pop(invocation.digest, None)
             self._go_on(worker, invocation)
+            if self.line:
+                self._unsettled = True
 
     def _retire(self, event: ev.Retired) -> None:
         self._retired.add(event.digest)
+        self._takes.pop(event.digest, None)
         for worker in list(self.fleet.workers.values()):
             if worker.digest == event.digest and worker.state in IDLE:
                 self._stop(worker, "its function was replaced or removed")
@@ -377,13 +529,13 @@ class Scheduler:
         worker = self.fleet.workers.get(event.worker)
         if worker is None:
             return
-        if invocation := self.invocations.get(worker.lease):
-            self._lost_invocation(invocation, Fault("worker_lost", f"worker {worker.id} was evicted"))
+        self._lose(worker, Fault("worker_lost", f"worker {worker.id} was evicted"))
         self._stop(worker, "it was evicted")
 
     def _configured(self, event: ev.Configured) -> None:
         self.settings = replace(event.settings, max_workers=self.settings.max_workers)
         self.fleet.configure(self.settings)
+        self.line.order = self.settings.order
         self._unsettled = True
 
     def _measured(self, event: ev.Measured) -> None:
@@ -454,8 +606,10 @@ class Scheduler:
             self._lost(ev.WorkerLost(worker.id, Fault("worker_lost", f"could not be resumed: {event.error}")))
             return
         worker.take(WorkerEvent.RESUMED if worker.digest else WorkerEvent.RESUMED_EMPTY, self._now)
-        if worker.lease:
+        if worker.leases:
             self._go_on(worker, self.invocations[worker.lease])
+            if worker.slots > 1 and self.line:
+                self._unsettled = True
         else:
             worker.idle_since = self._now  # it lingers anew
 
@@ -467,7 +621,7 @@ class Scheduler:
             due = self.fleet.due(worker)
             if due is not None and due <= self._now:
                 self._overdue(worker)
-        if any(at and at <= self._now for at in (self._refill_at, self.fleet.held_until)):
+        if any(at and at <= self._now for at in (self._refill_at, self._release_at, self.fleet.held_until)):
             self._unsettled = True
         for pool in self.fleet.pools.values():
             if pool.retry_at and pool.retry_at <= self._now:
@@ -482,6 +636,10 @@ class Scheduler:
             case WorkerState.LOADING:
                 fault = Fault("load_failed", f"took longer than {self.settings.load_timeout / 1e9:g} s to load")
                 self._loaded(ev.FunctionLoaded(worker.id, worker.lease, fault, handed_over=False))
+            case WorkerState.BUSY:
+                late = ", ".join(worker.ending)
+                reason = f"{late} was called off and did not end within {self.settings.end_grace / 1e9:g} s"
+                self._lost(ev.WorkerLost(worker.id, Fault("worker_lost", f"worker {worker.id} was ended: {reason}")))
             case _:
                 self.fleet.rest(worker, self._now)
                 self._unsettled = True  # one that ended leaves room
@@ -492,6 +650,7 @@ _HANDLERS: Final[dict[type[ev.Event], Callable[[Scheduler, Any], None]]] = {
     ev.CancelAsked: Scheduler._cancel_asked,  # noqa: SLF001
     ev.DeadlineLifted: Scheduler._lift_deadline,  # noqa: SLF001
     ev.Finished: Scheduler._finished,  # noqa: SLF001
+    ev.CalledOff: Scheduler._called_off,  # noqa: SLF001
     ev.WorkerConnected: Scheduler._connected,  # noqa: SLF001
     ev.WorkerStartFailed: Scheduler._start_failed,  # noqa: SLF001
     ev.WorkerLost: Scheduler._lost,  # noqa: SLF001

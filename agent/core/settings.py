@@ -20,6 +20,13 @@ class PausePolicy(StrEnum):
     NEVER = "never"
 
 
+class Order(StrEnum):
+    """Who is served first of those that wait, at one depth of calls."""
+
+    ARRIVAL = "arrival"
+    DEADLINE = "deadline"  # whose time runs out first
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The scheduler's settings; `max_workers` is for its whole life, the others may change."""
@@ -38,6 +45,11 @@ class Settings:
     """Between two starts, on average."""
     patience: int = 1_000_000_000
     """How long an invocation lets younger ones go first that find their function loaded, on a full node."""
+    wait_for_busy: bool = True
+    """Whether an invocation waits for a worker in use that will be free before another would be ready."""
+    order: Order = Order.ARRIVAL
+    end_grace: int = 1_000_000_000
+    """For what is called off to end by itself, in a worker that runs others."""
     refill_grace: int = 0
     """How long a pool stays short: what makes a worker would take the processor from the one just leased."""
     keep_alive: int = 600_000_000_000

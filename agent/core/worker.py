@@ -1,7 +1,9 @@
 """A worker's life: from the driver's start to its end, with or without a function, paused or not.
 
-`paused` is a state of its own; whether a function is loaded is told by `digest`. What a worker is leased
-for is told by `lease`; between a lease and its release no other invocation can have it.
+`paused` is a state of its own; whether a function is loaded is told by `digest`. What a worker is leased for is told
+by `leases`: one invocation, or as many as its runtime takes at once, which then are all of one depth. They come one
+by one: the first wakes or loads it, and others join once it is busy. What was called off in a worker that goes on
+for the others keeps its place until the runtime says that it has ended.
 """
 
 from __future__ import annotations
@@ -9,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agent.core.handover import Handover
 from agent.core.machine import Machine
 from agent.drivers.base import PoolKey
+
+if TYPE_CHECKING:
+    from agent.core.invocation import Invocation
 
 
 class WorkerState(StrEnum):
@@ -22,7 +27,7 @@ class WorkerState(StrEnum):
     STARTING = "starting"  # asked of the driver, not yet connected
     PREWARMED = "prewarmed"  # connected, no function loaded
     LOADING = "loading"  # leased, its function is being loaded
-    BUSY = "busy"  # leased, its function runs
+    BUSY = "busy"  # leased, its function runs, once or several times at once
     WARM = "warm"  # a function is loaded, nobody uses it
     PAUSING = "pausing"  # being frozen; not leased
     PAUSED = "paused"  # frozen, with or without a function
@@ -36,8 +41,13 @@ class WorkerEvent(StrEnum):
 
     CONNECTED = "connected"
     LEASED = "leased"
+    JOINED = "joined"
+    """Leased once more, beside those that run."""
     LOADED = "loaded"
+    LEFT = "left"
+    """One of several has ended."""
     RELEASED = "released"
+    """The last has ended."""
     PAUSE_ASKED = "pause asked"
     PAUSED = "paused"
     PAUSE_FAILED = "pause failed"
@@ -61,6 +71,8 @@ TRANSITIONS: Final[Mapping[tuple[WorkerState, WorkerEvent], WorkerState]] = {
     (S.RESUMING, E.RESUMED): S.BUSY,
     (S.RESUMING, E.RESUMED_EMPTY): S.LOADING,
     (S.LOADING, E.LOADED): S.BUSY,
+    (S.BUSY, E.JOINED): S.BUSY,
+    (S.BUSY, E.LEFT): S.BUSY,
     (S.BUSY, E.RELEASED): S.WARM,
     (S.PREWARMED, E.PAUSE_ASKED): S.PAUSING,
     (S.WARM, E.PAUSE_ASKED): S.PAUSING,
@@ -88,9 +100,18 @@ class Worker:
     handover: Handover = field(init=False)
     digest: str = ""
     """Of the plan it holds; empty while no function is loaded."""
-    lease: str = ""
-    """The invocation that has it; empty while idle."""
+    leases: dict[str, Invocation] = field(default_factory=dict)
+    """The invocations that have it, by id; empty while idle."""
+    ending: dict[str, int] = field(default_factory=dict)
+    """Those called off that have not ended, and when that is no longer waited for."""
     lease_depth: int = 0
+    """Of all that have it."""
+    slots: int = 1
+    """How many its runtime takes at once."""
+    closed: bool = False
+    """Takes no more until all have ended: somebody waits for a worker."""
+    offered: bool = False
+    """Stands among those that others may join."""
     since: int = 0
     """When it came into its present state."""
     idle_since: int = 0
@@ -109,6 +130,22 @@ class Worker:
     def state(self) -> WorkerState:
         """Its state."""
         return self.machine.state
+
+    @property
+    def lease(self) -> str:
+        """An invocation that has it: the first of them; empty where none has."""
+        return next(iter(self.leases), "")
+
+    @property
+    def in_use(self) -> bool:
+        """Whether it has anything to end."""
+        return bool(self.leases or self.ending)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another invocation may join those that run; not beside one that may have to end it."""
+        free = self.slots > len(self.leases) and not self.ending and not self.closed
+        return free and self.machine.state is WorkerState.BUSY
 
     def take(self, event: WorkerEvent, now: int) -> None:
         """Moves on; see `Machine.take`."""

@@ -30,6 +30,7 @@ from mee6.manifest import NAME_RULE, is_name, is_variable
 __all__ = [
     "NO_ENV",
     "Added",
+    "Demand",
     "Described",
     "FunctionStats",
     "NodeApi",
@@ -89,6 +90,18 @@ class FunctionStats:
 
 
 @dataclass(frozen=True, slots=True)
+class Demand:
+    """What is estimated of a function's invocations; see `agent.core.concurrency`."""
+
+    rate: float = 0.0
+    """A second."""
+    time_s: float = 0.0
+    tau: float = 0.0
+    samples: int = 0
+    executing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Described:
     """All there is to say about a function."""
 
@@ -103,6 +116,7 @@ class Described:
     """The packages that the current version depends on."""
     url: str = ""
     """Where it is reached over HTTP; empty for nowhere."""
+    demand: Demand = field(default_factory=Demand)
 
 
 class Counted(Protocol):

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -164,6 +165,7 @@ class Invoker(InvokerServicer):
                 for package in found.requirements
             ],
             url=found.url,
+            demand=pb.Demand(**asdict(found.demand)),
         )
 
     async def Cancel(self, request: pb.CancelRequest, _context: Context) -> pb.CancelResponse:

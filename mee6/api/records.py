@@ -111,7 +111,12 @@ def description(message: invoker_pb2.DescribeResponse) -> records.Description:
         packages=message.packages,
         requirements=tuple(_package(package) for package in message.requirements),
         url=message.url,
+        demand=_demand(message.demand) if message.HasField("demand") else None,
     )
+
+
+def _demand(message: invoker_pb2.Demand) -> records.Demand:
+    return records.Demand(message.rate, message.time_s, message.tau, message.samples, message.executing)
 
 
 def outcome(message: invoker_pb2.InvokeResponse) -> records.Outcome:

@@ -76,6 +76,8 @@ class Function(Frame, frozen=True, gc=False):
     env: dict[str, str] = {}
     packages: str = ""
     """The folder of what it depends on, as seen from inside the worker; empty for nothing."""
+    concurrency: int = 1
+    """`Invoke`s that may come before each other's `Report`: to a runtime that is `many`, on the agent's own lane."""
     store_bytes: int = 0
     """Of the store that one process of it may have for what it passes to those it calls; 0 = none."""
 
@@ -173,6 +175,8 @@ class Hello(Message, frozen=True, gc=False):
     protocol: int = PROTOCOL
     direct: bool = False
     """A runtime that understands `Introduce`."""
+    many: bool = False
+    """A runtime that takes as many `Invoke`s at once as `Function.concurrency` says, and understands `Cancel`."""
     store: bool = False
     """Understands `Block`s: a runtime, or a proxy all of whose runtimes do."""
 
@@ -355,6 +359,15 @@ class Hops(Message, frozen=True, gc=False):
     """The lane of the last has ended and brought no outcome: it comes as the call's `Result`."""
 
 
+class Cancel(Message, frozen=True, gc=False):
+    """agent -> runtime, one of several that run: end this `Invoke`. Answered by its `Report`, whatever it says.
+
+    What has not ended after a while is ended with the whole process.
+    """
+
+    id: str
+
+
 class AskHandover(Message, frozen=True, gc=False):
     """proxy -> agent, once after a `Load`: my runtime could be yours. Answered by `Handover`, granted or refused.
 
@@ -394,6 +407,7 @@ AnyMessage = (
     | Introduce
     | Introduced
     | Hops
+    | Cancel
     | AskHandover
     | Handover
     | Goodbye

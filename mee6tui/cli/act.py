@@ -23,7 +23,7 @@ from mee6tui.cli.several import Several, say
 
 if TYPE_CHECKING:
     from mee6.client import Client, Line, Progress
-    from mee6.records import Added, Description, Function
+    from mee6.records import Added, Demand, Description, Function
 
 app = group("Add functions, run them and look at them.")
 
@@ -211,6 +211,12 @@ def _packages(found: Description) -> str:
     return ", ".join(asked) + (f" (and {rest} that {'it needs' if len(asked) == 1 else 'they need'})" if rest else "")
 
 
+def _demand(demand: Demand) -> str:
+    """`20 a second x 10 ms = 0.2 at once on average, 1 now`."""
+    rate, time_ms = f"{demand.rate:.3g} a second", f"{demand.time_s * 1e3:.3g} ms"
+    return f"{rate} x {time_ms} = {demand.tau:.3g} at once on average, {demand.executing} now"
+
+
 def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
     row, stats = _row(found.function), found.stats
     manifest = row["manifest"] or {}
@@ -234,6 +240,7 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
                 "starts",
                 f"{stats.cold} cold, {stats.prewarmed} prewarmed, {stats.warm} warm" if stats.invocations else "",
             ),
+            ("demand", _demand(found.demand) if found.demand and found.demand.samples else ""),
             ("latency", f"p50 {stats.p50_ms:.3g} ms, p99 {stats.p99_ms:.3g} ms" if stats.invocations else ""),
             ("store", units.stored(stats.stored_blocks, stats.stored_bytes, stats.stored_over)),
         ]

@@ -123,6 +123,16 @@ def serve(
     memory_budget: Annotated[
         str, typer.Option("--memory-budget", metavar="4G", help="Of all workers together; 0 = none.")
     ] = "0",
+    no_wait_for_busy: Annotated[
+        bool,
+        typer.Option(
+            "--no-wait-for-busy", help="Start workers for all who wait, even where one in use is free sooner."
+        ),
+    ] = False,
+    order: Annotated[
+        str,
+        typer.Option("--order", metavar="RULE", help="Who is served first of those that wait: arrival or deadline."),
+    ] = _DEFAULTS.order,
     timeout: Annotated[str, typer.Option("--timeout", metavar="60s", help="For functions that say none.")] = "60s",
     drain: Annotated[str, typer.Option("--drain", metavar="10s", help="How long a stop waits for what runs.")] = "10s",
     memory: Annotated[str, typer.Option("--memory", metavar="512M", help="Of one worker.")] = "512M",
@@ -171,6 +181,8 @@ def serve(
         keep_alive_s=units.seconds(keep_alive),
         linger_s=units.seconds(linger),
         pause=pause,
+        wait_for_busy=not no_wait_for_busy,
+        order=order,
         timeout_s=units.seconds(timeout),
         drain_s=units.seconds(drain),
         memory_bytes=units.size(memory),
@@ -425,6 +437,7 @@ def _policy(node: Node) -> list[tuple[str, str]]:
     return [
         ("idle workers", kept),
         ("their memory", used + budget),
+        *([("waiting", _waiting(node))] if node.order else []),
         *(
             (
                 "pool",
@@ -436,6 +449,11 @@ def _policy(node: Node) -> list[tuple[str, str]]:
             for pool in node.pools
         ),
     ]
+
+
+def _waiting(node: Node) -> str:
+    order = "first whose time runs out first" if node.order == "deadline" else "first come, first served"
+    return order + (", for workers in use where these are free sooner" if node.wait_for_busy else "")
 
 
 def _portrait(node: Node) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from mee6.errors import InvalidInput
 from mee6tui.cli import units
 
-CHANGEABLE: Final = ("pause", "keep-alive", "linger", "memory-budget", "prewarm", "ceiling")
+CHANGEABLE: Final = ("pause", "keep-alive", "linger", "memory-budget", "prewarm", "ceiling", "wait-for-busy", "order")
 
 MOST_WORKERS: Final = 100_000
 
@@ -27,6 +27,12 @@ def _count(option: str, text: str) -> tuple[str, int]:
     return runtime, int(count)
 
 
+def _switch(text: str) -> bool:
+    if text not in {"on", "off"}:
+        raise InvalidInput(f"wait-for-busy is on or off, not {text!r}")
+    return text == "on"
+
+
 def changes(given: list[str]) -> dict[str, Any]:
     """What `mee6 agent set` was given, as arguments of `Client.configure`.
 
@@ -38,6 +44,8 @@ def changes(given: list[str]) -> dict[str, Any]:
         "keep-alive": ("keep_alive_s", units.seconds),
         "linger": ("linger_s", units.seconds),
         "memory-budget": ("memory_budget_bytes", units.size),
+        "wait-for-busy": ("wait_for_busy", _switch),
+        "order": ("order", str),
     }
     found: dict[str, Any] = {}
     for text in given:

@@ -81,8 +81,19 @@ function createBox(act, current) {
     /** Writes a line to standard error, and so to the invocation's log. */
     log: (...parts) => void process.stderr.write(`${format(...parts)}\n`),
 
+    /**
+     * An `AbortSignal` of the invocation's, as for `fetch(url, { signal: Box.signal })`: aborted when it is called off, or its
+     * time is up, where others run in the same process. What does not end then is ended with the process.
+     */
+    get signal() {
+      return running().signal;
+    },
+
     /** The folder that all steps of the running workflow share. */
     get flow() {
+      if (current()?.isOneOfMany) {
+        throw refusal("conflict", "of several invocations at once none has Box.flow; Box.scratch is each one's own");
+      }
       return path.join(act(), "flow");
     },
 

@@ -41,8 +41,8 @@ function decodeFault(a) {
 }
 
 /** Function: One version of a function as a worker needs it. */
-function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {}, packages = "", storeBytes = 0 }) {
-  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env, packages, int(storeBytes)];
+function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {}, packages = "", concurrency = 1, storeBytes = 0 }) {
+  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env, packages, int(concurrency), int(storeBytes)];
 }
 
 function decodeFunction(a) {
@@ -56,7 +56,8 @@ function decodeFunction(a) {
     timeoutS: a.length > 6 ? a[6] : 60.0,
     env: a.length > 7 ? a[7] : {},
     packages: a.length > 8 ? a[8] : "",
-    storeBytes: a.length > 9 ? a[9] : 0,
+    concurrency: a.length > 9 ? a[9] : 1,
+    storeBytes: a.length > 10 ? a[10] : 0,
   };
 }
 
@@ -163,8 +164,8 @@ function decodeResponse(a) {
 }
 
 /** Hello: proxy or runtime -> server, first frame on a lane: who I am. */
-function encodeHello({ token, role, runtime, pid = 0, protocol = 1, direct = false, store = false }) {
-  return ["hello", token, role, runtime, int(pid), int(protocol), direct, store];
+function encodeHello({ token, role, runtime, pid = 0, protocol = 1, direct = false, many = false, store = false }) {
+  return ["hello", token, role, runtime, int(pid), int(protocol), direct, many, store];
 }
 
 function decodeHello(a) {
@@ -176,7 +177,8 @@ function decodeHello(a) {
     pid: a.length > 4 ? a[4] : 0,
     protocol: a.length > 5 ? a[5] : 1,
     direct: a.length > 6 ? a[6] : false,
-    store: a.length > 7 ? a[7] : false,
+    many: a.length > 7 ? a[7] : false,
+    store: a.length > 8 ? a[8] : false,
   };
 }
 
@@ -412,6 +414,18 @@ function decodeHops(a) {
   };
 }
 
+/** Cancel: agent -> runtime, one of several that run: end this `Invoke`. Answered by its `Report`, whatever it says. */
+function encodeCancel({ id }) {
+  return ["cancel", id];
+}
+
+function decodeCancel(a) {
+  return {
+    type: "cancel",
+    id: a[1],
+  };
+}
+
 /** AskHandover: proxy -> agent, once after a `Load`: my runtime could be yours. Answered by `Handover`, granted or refused. */
 function encodeAskHandover() {
   return ["askhandover"];
@@ -465,6 +479,7 @@ const ENCODERS = {
   introduce: encodeIntroduce,
   introduced: encodeIntroduced,
   hops: encodeHops,
+  cancel: encodeCancel,
   askhandover: encodeAskHandover,
   handover: encodeHandover,
   goodbye: encodeGoodbye,
@@ -488,6 +503,7 @@ const DECODERS = {
   introduce: decodeIntroduce,
   introduced: decodeIntroduced,
   hops: decodeHops,
+  cancel: decodeCancel,
   askhandover: decodeAskHandover,
   handover: decodeHandover,
   goodbye: decodeGoodbye,

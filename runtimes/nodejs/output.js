@@ -14,12 +14,13 @@ const FLUSH_MS = 20;
 const FLUSH_CHARS = 16 << 10;
 const STREAMS = { out: "stdout", err: "stderr" };
 
-class Output {
-  limit;
-  preface = () => {}; // sends what has to go before output
-  #lane = null;
-  #invocation = ""; // empty: nothing is taken over
-  #room = 0;
+/** What one invocation, or a load, prints. */
+class Writer {
+  isOver = false;
+  #lane;
+  #invocation;
+  #preface;
+  #room;
   #dropped = 0;
   #chunks = []; // { stream, text, atNs }, in the order written
   #chars = 0;
@@ -27,40 +28,19 @@ class Output {
   #timer = null;
 
   /**
-   * @param {number} limit bytes carried of one invocation.
+   * @param {string} invocation the id of a run or of a load.
+   * @param {Lane} lane where it goes out.
+   * @param {number} limit bytes carried.
+   * @param {function(): void} preface sends what has to go before.
    */
-  constructor(limit) {
-    this.limit = limit;
-  }
-
-  /** Takes the two streams over, once for the process; each is opened only when something is printed. */
-  install() {
-    for (const [stream, name] of Object.entries(STREAMS)) {
-      const { get, enumerable } = Object.getOwnPropertyDescriptor(process, name);
-      const opened = () => {
-        const target = get.call(process);
-        this.#takeOver(target, stream);
-        Object.defineProperty(process, name, { value: target, configurable: true, enumerable, writable: true });
-        return target;
-      };
-      Object.defineProperty(process, name, { get: opened, configurable: true, enumerable });
-    }
-  }
-
-  /** What is printed from now on belongs to `invocation`, the id of a run or of a load, and goes out on `lane`. */
-  begin(invocation, lane) {
+  constructor(invocation, lane, limit, preface) {
     this.#invocation = invocation;
     this.#lane = lane;
-    this.#room = this.limit;
+    this.#room = limit;
+    this.#preface = preface;
   }
 
-  /** Sends the rest; what is printed from now on belongs to no invocation. */
-  end() {
-    this.flush(true);
-    this.#invocation = "";
-  }
-
-  /** Takes `text`, printed to `stream`, for the invocation that runs. */
+  /** Takes `text`, printed to `stream`. */
   write(stream, text) {
     const size = Buffer.byteLength(text);
     const kept = size <= this.#room ? text : cut(text, this.#room);
@@ -78,7 +58,7 @@ class Output {
     if (this.#chunks.length === 0 && this.#dropped === 0) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    this.preface();
+    this.#preface();
     const chunks = this.#chunks;
     this.#chunks = [];
     this.#chars = 0;
@@ -108,14 +88,60 @@ class Output {
     if (this.#chars > FLUSH_CHARS) this.flush(!text.includes("\n"));
     else if (performance.now() - this.#firstMs > FLUSH_MS) this.flush();
   }
+}
+
+class Output {
+  limit;
+  preface = () => {}; // sends what has to go before output
+  /** The writer of whoever runs; null for nobody. */
+  current = () => this.#writer;
+  #writer = null;
+
+  /**
+   * @param {number} limit bytes carried of one invocation.
+   */
+  constructor(limit) {
+    this.limit = limit;
+  }
+
+  /** Takes the two streams over, once for the process; each is opened only when something is printed. */
+  install() {
+    for (const [stream, name] of Object.entries(STREAMS)) {
+      const { get, enumerable } = Object.getOwnPropertyDescriptor(process, name);
+      const opened = () => {
+        const target = get.call(process);
+        this.#takeOver(target, stream);
+        Object.defineProperty(process, name, { value: target, configurable: true, enumerable, writable: true });
+        return target;
+      };
+      Object.defineProperty(process, name, { get: opened, configurable: true, enumerable });
+    }
+  }
+
+  /**
+   * What is printed from now on, where one runs at a time, belongs to `invocation`, the id of a run or of a load, and
+   * goes out on `lane`.
+   */
+  begin(invocation, lane) {
+    this.#writer = new Writer(invocation, lane, this.limit, () => this.preface());
+    return this.#writer;
+  }
+
+  /** Sends the rest of what a writer has; what is printed from now on belongs to no invocation of its. */
+  end(writer) {
+    writer.flush(true);
+    writer.isOver = true;
+    if (this.#writer === writer) this.#writer = null;
+  }
 
   #takeOver(target, stream) {
     const original = target.write;
     const decoder = new StringDecoder("utf8");
     target.write = (chunk, encoding, callback) => {
-      if (this.#invocation === "") return original.call(target, chunk, encoding, callback);
+      const writer = this.current();
+      if (writer === null || writer.isOver) return original.call(target, chunk, encoding, callback);
       const done = typeof encoding === "function" ? encoding : callback;
-      this.write(stream, typeof chunk === "string" ? chunk : decoder.write(chunk));
+      writer.write(stream, typeof chunk === "string" ? chunk : decoder.write(chunk));
       if (typeof done === "function") process.nextTick(done);
       return true;
     };

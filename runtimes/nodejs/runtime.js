@@ -2,20 +2,22 @@
  * The Node.js runtime: `node runtime.js` with its lane on descriptor 3.
  *
  * Says `Hello`, then does as it is told: loads one function, runs it once for each `Invoke`, and carries the calls
- * it makes. On a `Handover` it connects to the agent and serves there from then on. It ends with its lane. An error
+ * it makes. Of a function with more `concurrency` than one it runs as many invocations at once, told apart by an
+ * `AsyncLocalStorage`. On a `Handover` it connects to the agent and serves there from then on. It ends with its lane. An error
  * that no promise and no `try` of the function's caught ends the process, after a report: its state is unknown.
  */
 
 "use strict";
 
+const { AsyncLocalStorage } = require("node:async_hooks");
 const { Lane, MAX_PAYLOAD_BYTES } = require("./lane.js");
-const { createBox } = require("./box.js");
+const { createBox, RemoteError } = require("./box.js");
 const { pack, unpack } = require("./content.js");
 const { LoadError, raised, notLoaded, lineOf, tracebackOf } = require("./faults.js");
 const { Edges, Untold, nowNs } = require("./direct.js");
 const { load, provide } = require("./loader.js");
 const { Output } = require("./output.js");
-const { Scratch } = require("./scratch.js");
+const { OwnScratch, Scratch } = require("./scratch.js");
 const { Store } = require("./store.js");
 const { Streams, gathered } = require("./streams.js");
 const { Response, isStream } = require("./http.js");
@@ -36,14 +38,16 @@ class Invocation {
   #calls = 0;
   #waiting = new Map(); // call id -> resolve
   #idle = null; // what waits for the last call to end
+  #controller = null;
 
   /**
    * @param {Lane} lane to the server.
    * @param {Edges} edges to those who can be called directly.
    * @param {Store} store for what is too large to travel well.
    * @param {Lane|null} caller a direct lane that the invocation came on.
+   * @param {Writer} writer of its output.
    */
-  constructor({ id, chain, arg, above, request, window, room }, loaded, lane, scratch, edges, store, caller) {
+  constructor({ id, chain, arg, above, request, window, room }, loaded, lane, scratch, edges, store, caller, writer) {
     this.#scratch = scratch;
     this.#store = store;
     store.begin();
@@ -54,6 +58,8 @@ class Invocation {
     this.chain = chain;
     this.loaded = loaded;
     this.caller = caller;
+    this.writer = writer;
+    this.isOneOfMany = loaded.concurrency > 1;
     this.isOver = false; // it has returned, and may call nothing any more
     const hops = caller === null ? [] : [...above, { lane: caller.number, id, startNs: nowNs() }];
     this.untold = new Untold((told) => lane.send("hops", told), hops);
@@ -67,6 +73,31 @@ class Invocation {
   /** The path of the invocation's own folder. */
   get scratch() {
     return this.#scratch.named(this.id);
+  }
+
+  /** Aborted when it is called off. */
+  get signal() {
+    this.#controller ??= new AbortController();
+    return this.#controller.signal;
+  }
+
+  /** Lets it know that it is called off: its signal is aborted, and nothing that it called is waited for. */
+  callOff() {
+    const why = { code: "cancelled", message: "the invocation was called off", function: this.loaded.name };
+    void this.signal;
+    this.#controller.abort(new RemoteError(why));
+    for (const resolve of this.#waiting.values()) resolve({ value: null, fault: why });
+    this.#waiting.clear();
+  }
+
+  /** Points `cur` at its folder, where it has one. */
+  enter() {
+    this.#scratch.enter();
+  }
+
+  /** Gives its folder up; for after the report. */
+  leave() {
+    this.#scratch.leave();
   }
 
   /** Sends a call; resolved with `{ value, fault }`. */
@@ -150,11 +181,12 @@ class Runtime {
   #lane = null;
   #output = null;
   #edges = null;
-  #store = new Store();
+  #shared = new Store();
   #loaded = null; // the `Function`, with its `main`
   #load = null; // { id, lane, reported }
   #grant = null; // a `Handover` that came before the function was ready
-  #invocation = null;
+  #running = new Map(); // id -> Invocation
+  #store = new AsyncLocalStorage(); // whose code runs, where several do
   #ending = false;
 
   /** Connects and serves until the lane ends. */
@@ -164,7 +196,8 @@ class Runtime {
     process.on("uncaughtException", (error) => this.#die(error));
     process.on("unhandledRejection", (reason) => this.#die(reason));
     process.on("exit", () => {
-      this.#output?.flush(true);
+      for (const { writer } of this.#running.values()) writer.flush(true);
+      this.#output?.current()?.flush(true);
       this.#lane.flush();
     });
     provide(createBox(() => this.#act, () => (this.#invocation?.isOver ? null : this.#invocation)));
@@ -178,6 +211,13 @@ class Runtime {
     );
   }
 
+  /** The one that runs, or that the code that asks belongs to; null for none. */
+  get #invocation() {
+    if (this.#loaded?.concurrency > 1) return this.#store.getStore() ?? null;
+    for (const invocation of this.#running.values()) return invocation;
+    return null;
+  }
+
   #handlers() {
     return {
       received: (message, lane) => this.#received(message, lane),
@@ -188,7 +228,9 @@ class Runtime {
   }
 
   #hello(lane, token) {
-    lane.send("hello", { token, role: "runtime", runtime: NAME, pid: process.pid, direct: true, store: true });
+    lane.send("hello", {
+      token, role: "runtime", runtime: NAME, pid: process.pid, direct: true, many: true, store: true,
+    });
     lane.flush();
   }
 
@@ -201,12 +243,14 @@ class Runtime {
       case "invoke":
         return this.#invoke(message, lane, null);
       case "result":
-        return this.#invocation?.answered(message, message.putBack);
+        return this.#running.get(message.id.slice(0, message.id.lastIndexOf(".")))?.answered(message, message.putBack);
       case "introduce":
         return this.#edges.introduced(message);
       case "chunk":
       case "credit":
-        return this.#invocation?.streams.took(message);
+        return this.#running.get(message.id)?.streams.took(message);
+      case "cancel":
+        return this.#callOff(this.#running.get(message.id));
       case "handover":
         return void this.#handedOver(message);
       case "goodbye":
@@ -218,7 +262,7 @@ class Runtime {
 
   #welcomed({ limits, act, worker }) {
     this.#limits = limits;
-    this.#store.welcomed(worker, act);
+    this.#shared.welcomed(worker, act);
     if (act !== this.#act) this.#scratch = new Scratch(act);
     this.#act = act;
     if (this.#output !== null) {
@@ -233,16 +277,17 @@ class Runtime {
   async #loadFunction({ id, function: record }, lane) {
     const loading = { id, lane, name: record.name, reported: false };
     this.#load = loading;
-    this.#output.begin(id, lane);
+    loading.writer = this.#output.begin(id, lane);
     let fault = null;
     try {
       this.#loaded = { ...record, main: await load(record) };
-      this.#store.quota = record.storeBytes;
+      this.#shared.quota = record.storeBytes;
     } catch (error) {
       fault = error instanceof LoadError ? error.fault : notLoaded(error, record.name, "main.js", "");
     }
     if (loading.reported) return; // by an error that nobody caught
-    this.#output.end();
+    this.#output.end(loading.writer);
+    if (this.#loaded?.concurrency > 1) this.#output.current = () => this.#store.getStore()?.writer ?? null;
     if (fault === null && this.#grant !== null) await this.#takeOver(this.#grant);
     else this.#reportLoad(fault, false);
   }
@@ -300,21 +345,22 @@ class Runtime {
   }
 
   #invoke(message, lane, caller) {
-    if (this.#loaded === null || this.#invocation !== null) {
+    if (this.#loaded === null || this.#running.size >= this.#loaded.concurrency) {
       const why = this.#loaded === null ? "no function is loaded" : `'${this.#loaded.name}' is running already`;
       (caller ?? lane).send("report", { id: message.id, fault: { code: "conflict", message: why } });
       return;
     }
     const { name, main } = this.#loaded;
+    const scratch = this.#loaded.concurrency > 1 ? new OwnScratch(this.#act, this.#scratch) : this.#scratch;
+    const writer = this.#output.begin(message.id, lane);
     const invocation = new Invocation(
-      message, this.#loaded, lane, this.#scratch, this.#edges, this.#store, caller,
+      message, this.#loaded, lane, scratch, this.#edges, this.#shared, caller, writer,
     );
-    this.#invocation = invocation;
-    this.#output.begin(invocation.id, lane);
+    this.#running.set(invocation.id, invocation);
     let arg;
     try {
-      this.#scratch.enter();
-      if (message.stored !== null) invocation.arg = this.#store.argument(message.stored);
+      invocation.enter();
+      if (message.stored !== null) invocation.arg = this.#shared.argument(message.stored);
       else if (message.arg.length > 0) invocation.arg = Buffer.from(message.arg); // the lane reads on into its own
       arg = unpack(invocation.arg, message.contentType, message.stored !== null);
     } catch (error) {
@@ -322,6 +368,16 @@ class Runtime {
       this.#report(invocation, { fault: { code, message: `cannot run '${name}': ${error.message}`, function: name } });
       return;
     }
+    if (invocation.isOneOfMany) this.#store.run(invocation, () => this.#call(invocation, main, arg));
+    else this.#call(invocation, main, arg);
+  }
+
+  #callOff(invocation) {
+    if (invocation !== undefined) this.#store.run(invocation, () => invocation.callOff());
+  }
+
+  #call(invocation, main, arg) {
+    const { name } = invocation.loaded;
     let outcome;
     try {
       outcome = main(arg);
@@ -377,7 +433,7 @@ class Runtime {
       return;
     }
     const [result, contentType] = packed;
-    const stored = this.#store.put(invocation.room, result);
+    const stored = this.#shared.put(invocation.room, result);
     if (stored > 0) {
       this.#report(invocation, { stored, contentType: type || contentType, response });
       return;
@@ -393,17 +449,18 @@ class Runtime {
   }
 
   #report(invocation, outcome) {
-    if (this.#invocation !== invocation || invocation.isOver) return; // reported, by an error that nobody caught
-    this.#output.end();
+    if (invocation.isOver) return; // reported, by an error that nobody caught
+    this.#output.end(invocation.writer);
     invocation.isOver = true;
     if (invocation.mustWait) invocation.whenIdle(() => this.#send(invocation, outcome));
     else this.#send(invocation, outcome);
   }
 
-  #send({ id, caller, untold, streams }, outcome) {
-    this.#invocation = null;
+  #send(invocation, outcome) {
+    const { id, caller, untold, streams } = invocation;
+    this.#running.delete(id);
     untold.close();
-    const passed = this.#store.told(id);
+    const passed = this.#shared.told(id);
     if (passed !== null) {
       untold.preface();
       this.#lane.send("stored", passed);
@@ -419,7 +476,7 @@ class Runtime {
       caller.flush();
     }
     streams.end();
-    this.#scratch.leave();
+    invocation.leave();
   }
 
   #raised(thrown, name) {
@@ -429,11 +486,13 @@ class Runtime {
   /** Reports an error that nobody caught as the outcome of what runs, and ends the process. */
   #die(thrown) {
     if (this.#ending) return;
-    const invocation = this.#invocation;
-    if (invocation !== null) {
+    // Whose error it is of several is not always known; those that are not told of it are lost with the process.
+    const only = this.#running.size === 1 ? this.#running.values().next().value : null;
+    const invocation = this.#invocation ?? only;
+    if (invocation !== null && !(invocation.isOneOfMany && invocation.isOver)) {
       this.#report(invocation, { fault: this.#raised(thrown, invocation.loaded.name) });
     } else if (this.#load !== null && !this.#load.reported) {
-      this.#output.end();
+      this.#output.end(this.#load.writer);
       this.#reportLoad(notLoaded(thrown, this.#load.name, "main.js", ""), false);
     } else {
       process.stderr.write(`${tracebackOf(thrown) || lineOf(thrown)}\n`);

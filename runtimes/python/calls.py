@@ -16,13 +16,15 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from mee6.content import packed
+from mee6.content import pack
+from mee6.content import packed as looked_at
 from mee6.errors import CallRefused, ProtocolError, TooLarge
 from mee6.faults import bounded
 from mee6.http import Body, Request
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
 from mee6.lane.messages import (
+    AnyMessage,
     Block,
     Call,
     Function,
@@ -141,6 +143,12 @@ class LaneBackend(Receiver):
             with self._lock:
                 self._tell()
 
+    def rest(self) -> list[AnyMessage]:
+        """What has come and was not taken; for whoever reads the lane from now on."""
+        messages = [message for message, _edge in self._tasks]
+        self._tasks.clear()
+        return messages
+
     def close(self) -> None:
         """Closes all direct lanes; for a fork."""
         for edge in self._edges.values():
@@ -238,7 +246,7 @@ class LaneBackend(Receiver):
         messages: list[Call] = []
         group = f"{invocation.id}.{self._count + 1}" if together else ""
         for name, arg, view in calls:
-            data, kind = packed(arg)
+            data, kind = looked_at(arg)
             self._count += 1
             number = f"{invocation.id}.{self._count}"
             stored, room = self.store.offer(name, number, data, view=view)
@@ -264,7 +272,7 @@ class LaneBackend(Receiver):
         invocation = self._invocation
         if invocation is None or self._open or name in invocation.chain or len(invocation.chain) >= MAX_DEPTH:
             return ""
-        data, kind = packed(arg)
+        data, kind = looked_at(arg)
         self._count += 1
         number = f"{invocation.id}.{self._count}"
         stored, room = self.store.offer(name, number, data, view=view)
@@ -447,3 +455,20 @@ class LaneBackend(Receiver):
 def _settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
     if not future.done():
         future.set_result(outcome)
+
+
+def packed(name: str, arg: Any) -> tuple[bytes, str]:
+    """A call's argument as it travels, and its content type.
+
+    Raises:
+        TooLarge: it is over the limit.
+        InvalidInput: there is no form in which it could travel.
+    """
+    data, kind = pack(arg)
+    if len(data) > MAX_ARG_BYTES:
+        raise _too_large(name, data)
+    return data, kind
+
+
+def _too_large(name: str, data: bytes) -> TooLarge:
+    return TooLarge(f"the argument for {name!r} is {len(data)} bytes, over the limit of {MAX_ARG_BYTES}")

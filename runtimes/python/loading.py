@@ -57,6 +57,12 @@ def load(function: Function) -> Callable[[Any], Any]:
         raise LoadFailed(
             f"cannot load {function.name!r}: {MAIN} {found}; define: def main(arg)", function=function.name
         )
+    if function.concurrency > 1 and not _is_async(main):
+        raise LoadFailed(
+            f"cannot load {function.name!r}: its concurrency is {function.concurrency}, but its main is not async: it "
+            "would take one at a time; define: async def main(arg), or leave concurrency out",
+            function=function.name,
+        )
     if _takes_nothing(main):
         return lambda _arg: main()
     return main  # type: ignore[no-any-return] # what a stranger's module holds
@@ -69,6 +75,13 @@ def takes_view(main: Callable[[Any], Any]) -> bool:
     except (TypeError, ValueError):  # of something built in
         return False
     return first is not None and first.annotation in (memoryview, "memoryview")
+
+
+def _is_async(main: Callable[..., Any]) -> bool:
+    called = main if inspect.isroutine(main) else getattr(main, "__call__", main)  # noqa: B004 - its kind is asked for
+    return any(
+        inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in (main, inspect.unwrap(called))
+    )
 
 
 def _takes_nothing(main: Callable[..., Any]) -> bool:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from mee6.content import unpack
 from mee6.errors import InvalidInput, ProtocolError
 from mee6.faults import error_of
 from mee6.lane.blocking import BlockingLane
@@ -169,3 +170,13 @@ class Receiver:
             return Outcome(self.store.result(result))
         except InvalidInput as error:
             return Outcome(error=error)
+
+
+def outcome_of(result: Result | Report, fault: Fault | None) -> Outcome:
+    """The outcome of a call whose result came along, from the message that brought it."""
+    if fault is not None:
+        return Outcome(error=error_of(fault))
+    try:
+        return Outcome(unpack(result.result, result.content_type))
+    except InvalidInput as error:
+        return Outcome(error=error)

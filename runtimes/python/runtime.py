@@ -1,4 +1,4 @@
-"""The Python runtime: one process, one function, one invocation after the other.
+"""The Python runtime: one process, one function, one invocation after the other; of several at once, see `many`.
 
 `serve` runs in a fork of the worker's first process, which has imported this module and all it needs. It
 speaks the lane with whoever holds the other end, the proxy at first and the agent after a handover, and ends
@@ -18,7 +18,7 @@ from mee6 import aio as _aio  # noqa: F401 - so that the fork has it, and import
 from mee6 import sdk
 from mee6.content import packed
 from mee6.errors import InvalidInput, LoadFailed, ProtocolError
-from mee6.http import Response, is_stream
+from mee6.http import is_stream
 from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
 from mee6.lane.messages import (
@@ -34,9 +34,12 @@ from mee6.lane.messages import (
     Welcome,
 )
 from runtimes.python import faults, loading
+from runtimes.python.answers import parts, refused
+from runtimes.python.attributed import WRITER, Writer
 from runtimes.python.calls import LaneBackend
 from runtimes.python.direct import Edge
 from runtimes.python.isolation import isolate
+from runtimes.python.many import Many
 from runtimes.python.output import Output
 from runtimes.python.scratch import Scratch
 from runtimes.python.streams import Unsendable
@@ -72,6 +75,8 @@ class _Runtime:
         """Its argument is wanted as a view, where it is bytes."""
         self._loaded_as = ""
         self._scratch: Scratch | None = None
+        self._many: Many | None = None
+        """Of a function that takes several invocations at once."""
         self._watched_fd = -1
         sdk.install(self._backend)
         self._output.install()
@@ -79,7 +84,7 @@ class _Runtime:
 
     def run(self) -> NoReturn:
         """Serves until the lane ends."""
-        self._lane.send(Hello("", "runtime", "python", os.getpid(), direct=True, store=True))
+        self._lane.send(Hello("", "runtime", "python", os.getpid(), direct=True, many=True, store=True))
         receive = self._backend.receive
         while True:
             message, edge = receive() or (None, None)
@@ -113,19 +118,45 @@ class _Runtime:
 
     def _load(self, message: Load) -> None:
         function = message.function
+        if function.concurrency > 1:
+            self._load_for_many(message)
+            return
         self._output.begin(message.id)
-        fault: Fault | None = None
-        try:
-            self._main = loading.load(function)
-            self._function = function
-            self._takes_view = loading.takes_view(self._main)
+        fault, main = self._loaded(function)
+        if main is not None:
+            self._main, self._function, self._loaded_as = main, function, message.id
+            self._takes_view = loading.takes_view(main)
             self._backend.store.quota = function.store_bytes
-            self._loaded_as = message.id
-        except LoadFailed as error:
-            fault = Fault(error.code, error.message, function=function.name)
-        except BaseException as error:
-            fault = faults.of_load(error, function.name)
         self._lane.send(*self._output.end(), Report(message.id, fault=fault))
+
+    def _load_for_many(self, message: Load) -> None:
+        """Loads a function that takes several at once, and serves it; returns where it could not be loaded."""
+        many = self._many = Many(
+            self._lane,
+            Limits(self._result_bytes, self._output.limit),
+            self._scratch.act if self._scratch is not None else "/act",
+            lambda: self._scratch.full() if self._scratch is not None else "",
+            self._hand_over,
+            self._leave,
+        )
+        many.output.install()
+        writer = Writer(message.id)
+        WRITER.set(writer)
+        fault, main = self._loaded(message.function)
+        WRITER.set(None)
+        self._lane.send(*many.output.end(writer), Report(message.id, fault=fault))
+        if main is not None:
+            self._loaded_as = message.id
+            sdk.install(many)
+            many.serve(message.function, main, self._backend.rest())
+
+    def _loaded(self, function: Function) -> tuple[Fault | None, Callable[[Any], Any] | None]:
+        try:
+            return None, loading.load(function)
+        except LoadFailed as error:
+            return Fault(error.code, error.message, function=function.name), None
+        except BaseException as error:
+            return faults.of_load(error, function.name), None
 
     def _invoke(self, message: Invoke, edge: Edge | None) -> None:
         function, main = self._function, self._main
@@ -160,30 +191,28 @@ class _Runtime:
             self._scratch.leave()
 
     def _answer(self, message: Invoke, name: str, value: Any) -> Report:
-        number, response, content_type = message.id, None, ""
-        if isinstance(value, Response):
-            response, content_type, value = value.on_the_lane(), value.content_type, value.body
+        number = message.id
+        value, content_type, response = parts(value)
         if type(value) not in PLAIN and is_stream(value):
             streams = self._backend.streams
             if message.window:
                 try:
                     streams.send(value, content_type, response, self._awaited)
                 except Unsendable as error:
-                    return Report(number, fault=_refused(name, f"{name!r} gave what cannot be sent: {error}"))
+                    return refused(number, name, f"{name!r} gave what cannot be sent: {error}")
                 return Report(number)
             value = streams.gathered(value, self._awaited)
         try:
             data, kind = packed(value)
         except InvalidInput as error:
-            return Report(number, fault=_refused(name, f"{name!r} returned what cannot be sent: {error.message}"))
+            return refused(number, name, f"{name!r} returned what cannot be sent: {error.message}")
         if stored := self._backend.store.put(message.room, data):
             return Report(number, b"", content_type or kind, response=response, stored=stored)
-        limit = self._result_bytes
-        if len(data) > limit:
-            why = f"the result of {name!r} is {len(data)} bytes, over the limit of {limit}"
+        if len(data) > self._result_bytes:
+            why = f"the result of {name!r} is {len(data)} bytes, over the limit of {self._result_bytes}"
             if message.room is not None:
                 why += f", and its caller's store has no room for more than {message.room.size}"
-            return Report(number, fault=_refused(name, why))
+            return refused(number, name, why)
         return Report(number, bytes(data), content_type or kind, response=response)
 
     def _awaited(self, value: Any) -> Any:
@@ -210,6 +239,8 @@ class _Runtime:
             self._loop.remove_reader(self._watched_fd)
             self._watched_fd = -1
         self._lane = self._backend.lane = self._output.lane = new
+        if self._many is not None:
+            self._many.lane = new
         if self._scratch is not None:
             self._scratch.alone = True
         old.close()
@@ -220,7 +251,7 @@ class _Runtime:
             sock.settimeout(HANDOVER_S)
             sock.connect(message.address)
             lane = BlockingLane(sock)
-            lane.send(Hello(message.token, "runtime", "python", os.getpid(), store=True))
+            lane.send(Hello(message.token, "runtime", "python", os.getpid(), many=True, store=True))
             welcome = lane.receive(HANDOVER_S)
         except (OSError, ProtocolError):
             sock.close()
@@ -230,10 +261,6 @@ class _Runtime:
             return None
         self._welcomed(welcome)
         return lane
-
-
-def _refused(function: str, message: str) -> Fault:
-    return Fault("result_refused", message, function=function)
 
 
 async def _await(value: Any) -> Any:

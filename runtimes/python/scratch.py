@@ -32,7 +32,7 @@ class Scratch:
     """
 
     def __init__(self, act: str) -> None:
-        self._act = act
+        self.act = act
         self._cur = f"{act}/cur"
         self._name = f".scratch-{os.getpid()}"
         self._folder = f"{act}/{self._name}"
@@ -96,7 +96,7 @@ class Scratch:
 
     def named(self, invocation: str) -> Path:
         """The folder's path by the id of the invocation that runs."""
-        link = f"{self._act}/{invocation}"
+        link = f"{self.act}/{invocation}"
         if not self._named:
             os.symlink(self._name, link)  # noqa: PTH211 - as above
             self._named = link
@@ -139,7 +139,7 @@ class Scratch:
 
     def full(self) -> str:
         """Which of the worker's folders has no room left, for people; empty for none."""
-        for place in (str(self.flow()), self._act, os.environ.get("TMPDIR", "/tmp")):  # noqa: S108 - where it is by default
+        for place in (str(self.flow()), self.act, os.environ.get("TMPDIR", "/tmp")):  # noqa: S108 - where it is by default
             with suppress(OSError):
                 found = os.statvfs(place)
                 if not found.f_bavail:
@@ -150,4 +150,4 @@ class Scratch:
 
     def flow(self) -> Path:
         """The workflow's folder."""
-        return Path(self._act, "flow")
+        return Path(self.act, "flow")

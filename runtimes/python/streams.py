@@ -1,7 +1,7 @@
 """A result that goes out in pieces, and a request's body that comes in pieces, with back-pressure both ways.
 
-Belongs to `LaneBackend`, whose lock guards what is here and whose readers bring what comes. Of one invocation at a
-time. Who sends waits for credit; who takes gives it back as the function uses the pieces up.
+Belongs to `LaneBackend`, whose lock guards what is here and whose readers bring what comes, or to one of `Many`'s. Of
+one invocation at a time. Who sends waits for credit; who takes gives it back as the function uses the pieces up.
 """
 
 from __future__ import annotations
@@ -9,16 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mee6.http import piece_of, whole_of
 from mee6.lane.messages import CHUNK_BYTES, Chunk, Credit, Head, Invoke, Response
 
 if TYPE_CHECKING:
-    from runtimes.python.calls import LaneBackend
+    from mee6.lane.blocking import BlockingLane
 
 Run = Callable[[Awaitable[Any]], Any]
 """Runs something on the process's event loop to its end."""
+
+
+class Carrier(Protocol):
+    """What streams go over."""
+
+    lane: BlockingLane
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Waits until something holds that the lane brings about; for code that is not async."""
+        ...
 
 
 class Unsendable(Exception):
@@ -28,7 +38,7 @@ class Unsendable(Exception):
 class Streams:
     """Both streams of the invocation that runs."""
 
-    def __init__(self, backend: LaneBackend) -> None:
+    def __init__(self, backend: Carrier) -> None:
         self._backend = backend
         self._id = ""
         self.is_used = False
@@ -117,7 +127,7 @@ class Streams:
             Exception: what the iterator raises.
         """
         if hasattr(items, "__anext__"):
-            run(self._send_async(items, content_type, response))
+            run(self.send_async(items, content_type, response))
             return
         begun = False
         for item in items:
@@ -131,7 +141,8 @@ class Streams:
         if not begun:
             self._backend.lane.send(Head(self._id, content_type or "text/plain", response))
 
-    async def _send_async(self, items: Any, content_type: str, response: Response | None) -> None:
+    async def send_async(self, items: Any, content_type: str, response: Response | None) -> None:
+        """Sends what an async iterator gives, as it gives it; raises as `send`."""
         begun = False
         async for item in items:
             data, kind = self._piece(item)

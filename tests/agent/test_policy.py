@@ -66,6 +66,7 @@ def test_changes_leave_alone_what_they_do_not_name(tmp_path: Path) -> None:
         (policy.Changes(prewarm={"cobol": 1}), "no runtime 'cobol'"),
         (policy.Changes(ceiling={"python": 1}), "less than the 2 to keep ready"),
         (policy.Changes(linger_s=-1.0), "cannot be negative"),
+        (policy.Changes(order="alphabet"), "no order 'alphabet'; use one of: arrival, deadline"),
     ],
 )
 def test_a_change_that_cannot_be_is_refused(tmp_path: Path, changes: policy.Changes, said: str) -> None:

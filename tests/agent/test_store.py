@@ -51,8 +51,9 @@ def test_all_parts_together_are_no_more_than_the_quota(
         assert sum(shares(root, callees, uses).values()) <= quota(uses.values())
 
 
-def a_job(block: Block | None, room: Block | None) -> Job:
-    job: Any = SimpleNamespace(id="i.1", name="g", flow_of="w1", stored=block, room=room)
+def a_job(block: Block | None, room: Block | None, concurrency: int = 1) -> Job:
+    plan = SimpleNamespace(root=SimpleNamespace(manifest=SimpleNamespace(concurrency=concurrency)))
+    job: Any = SimpleNamespace(id="i.1", name="g", flow_of="w1", stored=block, room=room, plan=plan)
     return cast("Job", job)
 
 
@@ -80,6 +81,9 @@ def test_a_peer_that_knows_no_store_is_sent_the_bytes_and_no_room(stores: Stores
     assert isinstance(told, Invoke)
     assert (told.arg, told.stored, told.room) == (b"3456", None, None)
     assert job.room is None, "nothing that it says lies there is believed"
+    many = stores.referring(a_seat(has_store=True), a_job(block, room, concurrency=2), INVOKE)
+    assert isinstance(many, Invoke)
+    assert (many.arg, many.stored, many.room) == (b"3456", None, None), "nor is one that runs several at once"
 
 
 def test_what_is_not_there_or_too_much_is_a_fault(stores: Stores) -> None:

@@ -211,11 +211,14 @@ def test_a_serving_agent_is_told_how_to_keep_its_workers(mee6: Run, serving: Pat
     assert "paused (always) after 1 s" in before
     assert "no budget" in before
     changed = mee6(
-        "agent", "set", *at, "pause=never", "memory-budget=2G", "linger=250ms", "prewarm=python=1", "ceiling=python=3"
-    )
+        "agent", "set", *at, "pause=never", "memory-budget=2G", "linger=250ms", "prewarm=python=1", "ceiling=python=3",
+        "wait-for-busy=off", "order=deadline",
+    )  # fmt: skip
     assert changed.exit_code == 0, changed.stderr
     assert "never paused" in changed.stdout
     assert "of 2048 MiB" in changed.stdout
+    assert "first come, first served, for workers in use where these are free sooner" in before
+    assert "first whose time runs out first\n" in changed.stdout
     (node,) = json.loads(mee6("agent", "status", *at, "--json").stdout)
     assert (node["pause_policy"], node["linger_s"], node["keep_alive_s"]) == ("never", 0.25, 600.0)
     (python,) = [pool for pool in node["pools"] if pool["name"] == "python"]
@@ -228,6 +231,7 @@ def test_a_serving_agent_is_told_how_to_keep_its_workers(mee6: Run, serving: Pat
         ("pause=sometimes", "always, after-use, never"),
         ("prewarm=cobol=1", "no runtime 'cobol'"),
         ("colour=blue", "no setting 'colour'"),
+        ("wait-for-busy=maybe", "on or off, not 'maybe'"),
         ("pause", "is not NAME=VALUE"),
     ],
 )

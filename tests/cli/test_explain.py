@@ -133,6 +133,8 @@ CASES = [
          "all 8 workers that may run at its depth were in use; 3 others", "mee6 agent serve --max-workers 16"),
     Case("queued, starts", queued(hindered="starts"), "queued", "f", "longer", "as many as this driver makes",
          "mee6 agent set prewarm=python=3"),
+    Case("queued, one in use free sooner", queued(hindered="busy", ahead=1), "queued", "f", "longer",
+         "a worker in use was to be free before another would have been ready; 1 other", "wait-for-busy=off"),
     Case("queued, failing", queued(hindered="failing"), "queued", "f", "longer", "could not be started", "mee6 doctor"),
     Case("queued, nothing free", queued(), "queued", "f", "longer", "8 workers in use, none free", "prewarm"),
     Case("queued, its worker was lost", queued(lost=1), "queued", "f", "longer", "1 worker it was given", "mee6 agent"),

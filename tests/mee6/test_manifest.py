@@ -73,6 +73,15 @@ def test_a_function_with_dependencies_is_a_workflow() -> None:
         (F + '"dependencies": {\n"g": null}}', ", line 3: dependencies.g is null, but must be an object: {...}, as in"),
         (F + '"dependencies": {"g": {"outflow": "some"}}}', ", line 2: dependency 'g' has outflow 'some'; use 'no', "),
         (F + '"dependencies": {"g": {"outflow": "optional:"}}}', "use 'no', 'always'"),
+        (
+            F + '"concurrency": 0}',
+            ", line 2: concurrency is the number 0, but must be a whole number from 1 and up to 1000",
+        ),
+        (F + '"concurrency": 1001}', ", line 2: concurrency is the number 1001, but must be a whole number from 1"),
+        (
+            F + '"dependencies": {"g": {"outflow": "optional:1"}},\n"concurrency": 2}',
+            ", line 3: concurrency is 2, but 'g' may run in its caller's worker, which runs one at a time; give 'g'",
+        ),
         (F + '"maxParallelism": -1}', ": maxParallelism is the number -1, but must be a whole number from 0 and up to"),
         (F + '"maxParallelism": 1' + 30 * "0" + "}", "but must be a whole number from 0 and up to 10000"),
         (

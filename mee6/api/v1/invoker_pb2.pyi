@@ -225,7 +225,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., show_env: _Optional[bool] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages", "requirements", "url")
+    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages", "requirements", "url", "demand")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -242,6 +242,7 @@ class DescribeResponse(_message.Message):
     PACKAGES_FIELD_NUMBER: _ClassVar[int]
     REQUIREMENTS_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
+    DEMAND_FIELD_NUMBER: _ClassVar[int]
     activity: Activity
     versions: _containers.RepeatedCompositeFieldContainer[Activity]
     missing: _containers.RepeatedScalarFieldContainer[str]
@@ -251,7 +252,22 @@ class DescribeResponse(_message.Message):
     packages: str
     requirements: _containers.RepeatedCompositeFieldContainer[Package]
     url: str
-    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[Package, _Mapping]]] = ..., url: _Optional[str] = ...) -> None: ...
+    demand: Demand
+    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[Package, _Mapping]]] = ..., url: _Optional[str] = ..., demand: _Optional[_Union[Demand, _Mapping]] = ...) -> None: ...
+
+class Demand(_message.Message):
+    __slots__ = ("rate", "time_s", "tau", "samples", "executing")
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    TIME_S_FIELD_NUMBER: _ClassVar[int]
+    TAU_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    EXECUTING_FIELD_NUMBER: _ClassVar[int]
+    rate: float
+    time_s: float
+    tau: float
+    samples: int
+    executing: int
+    def __init__(self, rate: _Optional[float] = ..., time_s: _Optional[float] = ..., tau: _Optional[float] = ..., samples: _Optional[int] = ..., executing: _Optional[int] = ...) -> None: ...
 
 class Package(_message.Message):
     __slots__ = ("name", "version", "asked")

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.core import events as ev
+from agent.core.concurrency import MIN_SAMPLES
 from agent.core.invariants import check
 from agent.core.invocation import InvocationState
 from agent.core.scheduler import MAX_ATTEMPTS, Scheduler
-from agent.core.settings import PausePolicy, Settings
+from agent.core.settings import Order, PausePolicy, Settings
 from agent.core.worker import AWAKE, WorkerState
 from agent.drivers.base import PoolKey
 from mee6.lane.messages import Fault
@@ -28,6 +29,7 @@ from tests.agent.core.play import NODE, PYTHON, SECOND
 MAX_DEPTH = 16
 FOR_EVER = 1 << 60
 FUNCTIONS = {"f": PYTHON, "g": PYTHON, "h": NODE}
+CONCURRENCY = {"f": 1, "g": 1, "h": 3}
 
 
 @dataclass
@@ -39,7 +41,12 @@ class ModelWorker:
     frozen: bool = False
     function: str = ""
     running: str = ""
-    """The invocation whose function is being loaded or has been called."""
+    """The invocation whose function is being loaded."""
+    slots: int = 1
+    calls: list[str] = field(default_factory=list)
+    """Invocations whose function has been called."""
+    called_off: list[str] = field(default_factory=list)
+    """Those that are to end."""
     offered: bool = False
     granted: bool = False
     runtime_came: bool = False
@@ -47,7 +54,7 @@ class ModelWorker:
     freezer: list[ev.Command] = field(default_factory=list)
     """Pauses and resumes, carried out in order."""
     work: list[ev.Command] = field(default_factory=list)
-    """A start, a load, a call: one at a time."""
+    """A start, a load: one at a time."""
     leaving: bool = False
     """Its proxy has been sent away."""
 
@@ -89,6 +96,9 @@ class RandomLives(RuleBasedStateMachine):
         start_interval=st.sampled_from([0, 0, SECOND // 5]),
         queue_limit=st.sampled_from([2, 100]),
         keep_alive=st.sampled_from([5 * SECOND, FOR_EVER]),
+        wait_for_busy=st.booleans(),
+        order=st.sampled_from(Order),
+        known=st.sampled_from([0, SECOND // 1000, SECOND]),
     )
     def begin(
         self,
@@ -101,6 +111,9 @@ class RandomLives(RuleBasedStateMachine):
         start_interval: int,
         queue_limit: int,
         keep_alive: int,
+        wait_for_busy: bool,
+        order: Order,
+        known: int,
     ) -> None:
         self.core = Scheduler(
             Settings(
@@ -113,11 +126,17 @@ class RandomLives(RuleBasedStateMachine):
                 start_interval=start_interval,
                 queue_limit=queue_limit,
                 keep_alive=keep_alive,
+                wait_for_busy=wait_for_busy,
+                order=order,
                 linger=SECOND // 10,
                 start_timeout=3 * SECOND,
                 load_timeout=4 * SECOND,
             )
         )
+        for name in FUNCTIONS if known else ():  # as after some runs
+            for _ in range(MIN_SAMPLES):
+                self.core.estimates.of(f"{name}1").ran(known)
+            self.core.estimates.of(f"{name}1").loaded(SECOND // 10)
         self.tell(ev.Tick())
 
     # -- the shell
@@ -142,7 +161,7 @@ class RandomLives(RuleBasedStateMachine):
                 pause = self.core.settings.pause
                 due = pause is PausePolicy.ALWAYS or (pause is PausePolicy.AFTER_USE and one.function)
                 assert due or name == self.pause_asked
-                assert not one.running, "what works is not paused"
+                assert not self.works(one), "what works is not paused"
                 assert not one.frozen
                 assert not one.freezer
                 one.freezer.append(command)
@@ -161,10 +180,16 @@ class RandomLives(RuleBasedStateMachine):
                 one = self.workers[name]
                 assert one.running in ("", invocation)
                 one.running = ""
-                self.expect_ready(one)
+                self.expect_awake(one)
                 assert one.function == self.invocations[invocation].digest
-                one.running = invocation
-                one.work.append(command)
+                one.calls.append(invocation)
+                assert len(one.calls) + len(one.called_off) <= one.slots
+                assert len({self.invocations[call].depth for call in one.calls}) == 1
+            case ev.CallOff(name, invocation):
+                one = self.workers[name]
+                assert one.slots > 1
+                one.calls.remove(invocation)
+                one.called_off.append(invocation)
             case ev.GrantHandover(name):
                 self.workers[name].granted = True
             case ev.UndoHandover(name):
@@ -181,12 +206,19 @@ class RandomLives(RuleBasedStateMachine):
             case _:
                 raise AssertionError(command)
 
-    def expect_ready(self, one: ModelWorker) -> None:
+    def expect_awake(self, one: ModelWorker) -> None:
         assert one.connected
         assert not one.frozen, "a frozen worker cannot work"
         assert not one.freezer
         assert not one.work
         assert not one.running
+
+    def expect_ready(self, one: ModelWorker) -> None:
+        self.expect_awake(one)
+        assert not self.works(one)
+
+    def works(self, one: ModelWorker) -> bool:
+        return bool(one.running or one.calls or one.called_off)
 
     def pool_of(self, invocation: str) -> PoolKey:
         return FUNCTIONS[self.invocations[invocation].digest[0]]
@@ -195,7 +227,7 @@ class RandomLives(RuleBasedStateMachine):
         return [name for name, one in self.invocations.items() if not one.outcome]
 
     def running(self) -> list[str]:
-        return [w.work[0].invocation for w in self.workers.values() if w.work and isinstance(w.work[0], ev.Call)]
+        return [call for one in self.workers.values() for call in one.calls]
 
     # -- what people do
 
@@ -203,7 +235,8 @@ class RandomLives(RuleBasedStateMachine):
         name = f"i{len(self.invocations) + 1}"
         pressed = limit < FOR_EVER
         self.invocations[name] = ModelInvocation(digest, depth, caller, pressed)
-        self.tell(ev.Submitted(name, digest, FUNCTIONS[digest[0]], depth, self.now + limit, caller))
+        pool, takes = FUNCTIONS[digest[0]], CONCURRENCY[digest[0]]
+        self.tell(ev.Submitted(name, digest, pool, depth, self.now + limit, caller, takes))
 
     @rule(function=st.sampled_from("fgh"), limit=st.sampled_from([SECOND, FOR_EVER, FOR_EVER, FOR_EVER]))
     def invoke(self, function: str, limit: int) -> None:
@@ -322,14 +355,32 @@ class RandomLives(RuleBasedStateMachine):
             case ev.Load(_, invocation):
                 one.function = self.invocations[invocation].digest
                 fault = None if well else Fault("load_failed", "no such module")
+                if not one.offered or one.runtime_came:  # what its proxy serves takes one at a time
+                    one.slots = CONCURRENCY[one.function[0]]
                 # A proxy that could not load, or whose runtime did not come, has not handed it over.
-                self.tell(ev.FunctionLoaded(name, invocation, fault, handed_over=well and one.runtime_came))
-            case ev.Call(_, invocation):
-                one.running = ""
-                self.invocations[invocation].outcome = "answered"
-                self.tell(ev.Finished(name, invocation, ok=well))
+                self.tell(ev.FunctionLoaded(name, invocation, fault, well and one.runtime_came, one.slots))
             case other:
                 raise AssertionError(other)
+
+    @precondition(lambda self: self.running())
+    @rule(data=st.data(), ok=st.booleans())
+    def finish(self, data: st.DataObject, ok: bool) -> None:
+        self.do_finish(data.draw(st.sampled_from(self.running())), ok)
+
+    def do_finish(self, invocation: str, ok: bool) -> None:
+        name = next(name for name, one in self.workers.items() if invocation in one.calls)
+        self.workers[name].calls.remove(invocation)
+        self.invocations[invocation].outcome = "answered"
+        self.tell(ev.Finished(name, invocation, ok))
+
+    @precondition(lambda self: any(one.called_off for one in self.workers.values()))
+    @rule(data=st.data())
+    def end_what_was_called_off(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from([name for name, one in self.workers.items() if one.called_off]))
+        self.do_end(name)
+
+    def do_end(self, name: str) -> None:
+        self.tell(ev.CalledOff(name, self.workers[name].called_off.pop(0)))
 
     @precondition(lambda self: any(one.freezer for one in self.workers.values()))
     @rule(data=st.data(), error=st.sampled_from(["", "", "", "no freezer"]))
@@ -384,17 +435,16 @@ class RandomLives(RuleBasedStateMachine):
     @rule(data=st.data(), code=st.sampled_from(["worker_lost", "worker_lost", "function_exited"]))
     def lose(self, data: st.DataObject, code: str) -> None:
         name = data.draw(st.sampled_from(list(self.workers)))
-        invocation = self.core.invocations.get(self.core.fleet.workers[name].lease)
-        again = (
-            code == "worker_lost"
-            and invocation is not None
-            and invocation.state is InvocationState.STARTING
-            and invocation.attempts + 1 < MAX_ATTEMPTS
-        )
+        had = list(self.core.fleet.workers[name].leases.values())
+        again = {
+            one.id: code == "worker_lost" and one.state is InvocationState.STARTING and one.attempts + 1 < MAX_ATTEMPTS
+            for one in had
+        }
         self.tell(ev.WorkerLost(name, Fault(code, "killed")))
         assert name not in self.workers
-        if invocation is not None:
-            assert bool(self.invocations[invocation.id].outcome) != again
+        for invocation, is_put_back in again.items():
+            assert bool(self.invocations[invocation].outcome) != is_put_back
+            assert not is_put_back or invocation in self.core.invocations
 
     @precondition(lambda self: self.gone)
     @rule(data=st.data())
@@ -408,6 +458,7 @@ class RandomLives(RuleBasedStateMachine):
             ev.WorkerLost(name, Fault("worker_lost", "late")),
             ev.FunctionLoaded(name, invocation, None, handed_over=True),
             ev.Finished(name, invocation, ok=True),
+            ev.CalledOff(name, invocation),
             ev.PauseEnded(name),
             ev.ResumeEnded(name),
             ev.HandoverAsked(name),
@@ -491,14 +542,16 @@ class RandomLives(RuleBasedStateMachine):
             if one.freezer:
                 self.do_freezer(name, "")
                 return True
-            match one.work:
-                case [ev.Call(_, invocation)] if not calls or invocation in waits_for_callees:
-                    continue
-                case [_]:
-                    self.do_work(name, well=True)
+            if one.called_off:
+                self.do_end(name)
+                return True
+            if one.work:
+                self.do_work(name, well=True)
+                return True
+            for invocation in one.calls if calls else ():
+                if invocation not in waits_for_callees:
+                    self.do_finish(invocation, ok=True)
                     return True
-                case _:
-                    continue
         return False
 
     def stuck(self) -> str:
