@@ -22,6 +22,7 @@ import msgspec
 
 from agent import policy
 from agent.acts import Acts
+from agent.ahead import LookAhead, Mode
 from agent.chronicle import Chronicle
 from agent.config import AgentConfig
 from agent.core import events as ev
@@ -90,7 +91,8 @@ class Node:
         self._capabilities = Capabilities(driver="", isolation="", pause="", limits="")
         self._started_ns = time.monotonic_ns()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._chronicle = Chronicle(self.feed, self.history, self.stats)
+        self.ahead = LookAhead(Mode(config.look_ahead), config.ahead_loads, self.history, substrate.patterns)
+        self._chronicle = Chronicle(self.feed, self.history, self.stats, self.ahead)
         self._shell = Shell(
             Scheduler(policy.settings(config, self._capabilities, self._available())),
             driver,
@@ -105,6 +107,8 @@ class Node:
             config.direct_lanes,
             config.one_core,
             config.store,
+            self.ahead.expect,
+            self.ahead.leaving,
         )
         self._acts = Acts(self._shell, driver, lambda: self._capabilities)
         shown = NodeView(self.id, VERSION, API_LEVEL)
@@ -122,6 +126,7 @@ class Node:
         """
         await self._dependencies.open()
         await self.functions_of.load()
+        await self.ahead.open()
         async with LaneServer(lane_path, self._shell):
             self._capabilities = await self._driver.open(self._shell.hooks())
             writer = asyncio.create_task(self._write_canonical_lines())
@@ -132,6 +137,8 @@ class Node:
             finally:
                 writer.cancel()
                 self._chronicle.write()
+                self.ahead.digest()
+                await self.ahead.keep(at_once=True)
                 await self._dependencies.close()
                 await self._shell.close()
                 await self._driver.close()
@@ -301,6 +308,7 @@ class Node:
         record = self.functions_of.of(user).get(name)
         await self.functions_of.remove(user, name)
         self._retire_replaced(user)
+        self.ahead.forget(user, name)
         if record is not None:
             self.feed.publish(time.monotonic_ns(), _function_view(record, removed=True))
         await self.functions_of.forget_code(self._running)
@@ -340,7 +348,18 @@ class Node:
             stored_over=passed.over,
         )
         demand = self._demand(plan.digest)
-        return Described(plan.root, versions, plan.missing, tuple(workers), stats, packages, url, demand)
+        return Described(
+            plan.root,
+            versions,
+            plan.missing,
+            tuple(workers),
+            stats,
+            packages,
+            url,
+            tuple(self.ahead.foreseen(plan.root, plan)),
+            self.ahead.mode is not Mode.OFF,
+            demand,
+        )
 
     def _demand(self, digest: str) -> Demand:
         found, now = self._shell.core.estimates.known(digest), time.monotonic_ns()
@@ -429,6 +448,10 @@ class Node:
             p50_ms=p50_ms,
             p99_ms=p99_ms,
             stopping=self._stopping,
+            look_ahead=str(self.ahead.mode),
+            ahead_hits=self.ahead.totals.hits,
+            ahead_misses=self.ahead.totals.misses,
+            ahead_saved_ns=self.ahead.totals.saved_ns,
             stored_blocks=passed.blocks,
             stored_bytes=passed.size,
             stored_over=passed.over,
@@ -439,6 +462,8 @@ class Node:
         """Changes what may change while it serves; see `NodeApi.configure`."""
         self.config = policy.changed(self.config, changes, self._runtimes)
         self._shell.tell(ev.Configured(policy.settings(self.config, self._capabilities, self._available())))
+        self.ahead.mode = Mode(self.config.look_ahead)
+        self._shell.expect_anew()
         self._sampling.publish_node()
         return self.info()
 
@@ -488,6 +513,9 @@ class Node:
             self._sampling.meter.late(time.monotonic() - due)
             self._chronicle.write()
             self.stats.count()
+            if self.ahead.digest():
+                self._shell.expect_anew()
+            await self.ahead.keep()
             self._sampling.publish_changed_node()
 
 

@@ -16,7 +16,7 @@ from agent.peers import Peer
 from agent.plan import Plan
 from agent.streams import Pipe
 from agent.substrate.base import FunctionRecord
-from mee6.lane.messages import Block, Fault, Function, Limits, Request, Response
+from mee6.lane.messages import Block, Expect, Fault, Function, Limits, Request, Response
 from mee6.outflow import Gate
 
 
@@ -159,6 +159,8 @@ class Seat:
     stopped: bool = False
     stages: list[tuple[str, int]] = field(default_factory=list)
     """How far its handover got when (ns, monotonic); the names stand in the proto."""
+    expected: Expect | None = None
+    """What its proxy was told to expect; None while that is nothing."""
     used: Used = field(default_factory=Used)
     """As measured last."""
 

@@ -11,20 +11,24 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from agent.ahead import Leaving
 from agent.bindings import Bindings
 from agent.calls import Calls
 from agent.core import events as ev
 from agent.core.invocation import InvocationState
 from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
+from agent.core.waking import asleep
+from agent.core.worker import WorkerState
 from agent.drivers.base import Driver, Hooks, WorkerLimits, WorkerSpec
 from agent.observer import Observer
 from agent.peers import Peer
+from agent.plan import Plan
 from agent.presence import Connected, Presence
 from agent.seats import Answer, Job, Seat, told
 from agent.store import Stores
@@ -39,8 +43,10 @@ from mee6.lane.messages import (
     Cancel,
     Chunk,
     Credit,
+    Expect,
     Fault,
     Goodbye,
+    Guessed,
     Handover,
     Head,
     Hello,
@@ -56,6 +62,8 @@ from mee6.lane.messages import (
 
 EXIT_PATIENCE_S: Final = 2.0
 """How long a cut lane waits for the driver to say how its process ended; on a busy machine that takes a while."""
+USED: Final = frozenset({WorkerState.BUSY, WorkerState.WARM})
+"""States in which a proxy that serves a workflow reads what it is told."""
 TICK_NS: Final = 50_000_000
 """The grain of time limits, lingers and keep-alives."""
 
@@ -73,6 +81,8 @@ class Shell:
         packages: the folder of what a version depends on; None for nothing.
         timeout_s: of functions that do not say.
         parallel_calls: of one workflow, in other workers at once, at each depth.
+        expect: what a proxy shall load ahead of its calls; None for nothing.
+        leaving: the calls that a function will make in other workers.
     """
 
     def __init__(
@@ -90,6 +100,8 @@ class Shell:
         direct_lanes: bool,
         one_core: bool,
         store: bool,
+        expect: Callable[[Plan], Expect | None] = lambda _plan: None,
+        leaving: Callable[[Plan], Sequence[Leaving]] = lambda _plan: (),
     ) -> None:
         self.core = scheduler
         self._driver = driver
@@ -99,6 +111,8 @@ class Shell:
         self._lane_limits = lane_limits
         self._direct_lanes = direct_lanes
         self._one_core = one_core
+        self._expect = expect
+        self._leaving = leaving
         self.seats: dict[str, Seat] = {}
         self.jobs: dict[str, Job] = {}
         self._presence = Presence(driver.owns)
@@ -252,7 +266,29 @@ class Shell:
         seat, job = self._seat_and_job(command)
         if not self._bind(seat, job):
             return
+        if not seat.is_direct:
+            self._tell_expected(seat, job.plan)
         self._send(seat, self._bindings.load(seat, job))
+
+    def _tell_expected(self, seat: Seat, plan: Plan) -> None:
+        """Tells a proxy what to load ahead, where that is not what it was told."""
+        self._hand_expected(seat, self._expect(plan))
+
+    def _hand_expected(self, seat: Seat, expected: Expect | None) -> None:
+        if expected != seat.expected:
+            seat.expected = expected
+            self._send(seat, expected or Expect([], 0))
+
+    def expect_anew(self) -> None:
+        """Tells the proxies that are awake what has changed of what they shall expect."""
+        found: dict[str, Expect | None] = {}
+        for seat in self.seats.values():
+            worker, plan = self.core.fleet.workers.get(seat.worker), seat.plan
+            if plan is None or seat.is_direct or worker is None or worker.state not in USED:
+                continue
+            if plan.digest not in found:
+                found[plan.digest] = self._expect(plan)
+            self._hand_expected(seat, found[plan.digest])
 
     def _call(self, command: ev.Call) -> None:
         seat, job = self._seat_and_job(command)
@@ -274,6 +310,18 @@ class Shell:
             peer.send(task)
         if pipe is not None:
             pipe.called()
+        if job.plan.root.manifest.dependencies:
+            for calls in self._leaving(job.plan):
+                if calls.after_s:
+                    asyncio.get_running_loop().call_later(calls.after_s, self._wake_for, job, calls)
+                else:
+                    self._wake_for(job, calls)
+
+    def _wake_for(self, job: Job, calls: Leaving) -> None:
+        """Has workers thawed for calls that a job is expected to make now."""
+        if job.id in self.jobs:
+            for worker in asleep(self.core.fleet, calls.plan.digest, calls.plan.pool, calls.width):
+                self.tell(ev.ResumeAsked(worker))
 
     def _seat_and_job(self, command: ev.Load | ev.Call) -> tuple[Seat, Job]:
         seat, job = self.seats[command.worker], self.jobs[command.invocation]
@@ -394,12 +442,13 @@ class Shell:
                 if len(message.text) > self._lane_limits.log_bytes:
                     raise ProtocolError(f"worker {seat.worker} sent more output at once than an invocation may write")
                 self._observer.logged(seat, seat.writer(message.invocation), message)
-            case Stored():
-                if seat.job is not None and peer is seat.peer:
-                    self.stores.told(seat.job, message)
+            case Stored() if peer is seat.peer:
+                self.stores.told(seat.job, message)
             case Steps() if peer is seat.proxy:
                 if seat.job is not None:
                     self._steps_reported(seat, seat.job, message)
+            case Guessed() if peer is seat.proxy:
+                self._observer.guessed(seat, message.guesses)
             case AskHandover() if peer is seat.proxy:
                 self.tell(ev.HandoverAsked(seat.worker))
             case _:

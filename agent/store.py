@@ -163,8 +163,10 @@ class Stores:
                 return
             remove_files(folder, file_prefix(seat.worker))
 
-    def told(self, job: Job, stored: Stored) -> None:
-        """Counts what an invocation passed."""
+    def told(self, job: Job | None, stored: Stored) -> None:
+        """Counts what an invocation passed; None for one that has been called off."""
+        if job is None:
+            return
         key = job.user, job.chain[0]
         for passed in (self.passed, self.of_function.setdefault(key, Passed())):
             passed.blocks = _added(passed.blocks, stored.blocks)

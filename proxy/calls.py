@@ -13,6 +13,7 @@ from msgspec import structs
 
 from mee6.lane.messages import Call, Chunk, Credit, Fault, Head, Hop, Invoke, Report, Result
 from mee6.outflow import Gate, Place, refusal
+from proxy.ahead import Ahead
 from proxy.crew import MAX_IDLE, Crew
 from proxy.events import Command, SendAgent, SendRuntime
 from proxy.plan import Plan
@@ -29,13 +30,14 @@ class Calls:
         do: takes the commands.
     """
 
-    def __init__(self, plan: Plan, crew: Crew, trace: Trace, do: Callable[[Command], None]) -> None:
+    def __init__(self, plan: Plan, crew: Crew, ahead: Ahead, trace: Trace, do: Callable[[Command], None]) -> None:
         self.steps: dict[str, LocalStep] = {}
         self._open: dict[str, tuple[LocalStep, Call, int]] = {}
         """Calls that have not ended: who makes it, what it is, when it came (ns)."""
         self._plan = plan
         self._crew = crew
         self._runtimes = crew.runtimes
+        self._ahead = ahead
         self._trace = trace
         self._do = do
         self.on_branch: Callable[[int], None] = lambda _now: None
@@ -153,15 +155,21 @@ class Calls:
         """Begins a step in the best runtime there is: one that holds its function, a spare, or the next one."""
         self.steps[step.id] = step
         runtime = self._crew.find(step.function)
-        if runtime is None:
-            step.start = "cold"
+        if runtime is not None and runtime.state is _S.IDLE:
+            step.start = "warm"
+            if runtime.ahead:
+                step.start = "ahead"
+                self._ahead.used(runtime)
+            self._run(step, runtime, now_ns)
+            return
+        if (joined := self._ahead.join(step, now_ns)) is not None:
+            self.loading(step, joined, now_ns)
+        elif runtime is None:
+            step.start = step.start or "cold"
             step.state = "starting"
             step.enter("start", now_ns)
             self._trace.note(step, now_ns)
             self._crew.wait(step)
-        elif runtime.state is _S.IDLE:
-            step.start = "warm"
-            self._run(step, runtime, now_ns)
         else:
             step.start = "prewarmed"
             self._crew.give(runtime, step)
@@ -181,6 +189,8 @@ class Calls:
             self.fail(step, fault, now_ns)
         else:
             runtime.take(_E.LOADED)
+            if runtime.joined:
+                self._ahead.arrived(runtime, now_ns)
             self._run(step, runtime, now_ns)
 
     def _run(self, step: LocalStep, runtime: Runtime, now_ns: int) -> None:
@@ -214,6 +224,7 @@ class Calls:
         step.state = "running"
         step.enter("run", started_ns)
         self._trace.note(step, now_ns)
+        self._ahead.began(step.function, now_ns)
 
     def reported(self, step: LocalStep, runtime: Runtime, report: Report, now_ns: int) -> None:
         """Takes a step's outcome from its runtime; it is held while calls of it are under way."""
@@ -291,6 +302,7 @@ class Calls:
         else:
             self._trace.flush()
             self._do(SendAgent(report))
+            self._ahead.ended()
 
     def end_overdue(self, now_ns: int) -> None:
         """Ends the calls that took longer than their functions may, with their runtimes."""

@@ -151,6 +151,7 @@ class Invoker(InvokerServicer):
                 failures=stats.failures,
                 cold=stats.cold,
                 prewarmed=stats.prewarmed,
+                ahead=stats.ahead,
                 warm=stats.warm,
                 p50_ms=stats.p50_ms,
                 p99_ms=stats.p99_ms,
@@ -165,6 +166,19 @@ class Invoker(InvokerServicer):
                 for package in found.requirements
             ],
             url=found.url,
+            foreseen=[
+                pb.Foreseen(
+                    function=one.function,
+                    chance=one.chance,
+                    after_ns=one.after_ns,
+                    lead_ns=one.lead_ns,
+                    runs=one.runs,
+                    hits=one.hits,
+                    misses=one.misses,
+                    is_loaded_ahead=one.is_worth_it and found.looks_ahead,
+                )
+                for one in found.foreseen
+            ],
             demand=pb.Demand(**asdict(found.demand)),
         )
 

@@ -25,8 +25,9 @@ CHUNK_BYTES: Final = 64 << 10
 
 Role = Literal["proxy", "runtime"]
 Stream = Literal["out", "err"]
-Start = Literal["cold", "prewarmed", "warm"]
-"""How a step found its runtime: started for it, waiting without a function, or holding the function."""
+Start = Literal["cold", "prewarmed", "ahead", "warm"]
+"""How a step found its runtime: started for it, waiting without a function, with the function loaded or being loaded
+ahead of its call, or holding the function from a call before."""
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -110,7 +111,7 @@ class Step(Frame, frozen=True, gc=False):
     version: int
     worker: str
     start: str
-    """`cold`, `prewarmed` or `warm`; empty until a runtime was found."""
+    """`cold`, `prewarmed`, `ahead` or `warm`; empty until a runtime was found."""
     via: str
     """`proxy`, `direct` (agent to runtime, after a handover) or `lane` (runtime to runtime); empty until known."""
     state: str
@@ -134,6 +135,32 @@ class Hop(Frame, frozen=True, gc=False):
     code: str = ""
     """Of its fault; empty where it went well, or goes on."""
     error: str = ""
+
+
+class Next(Frame, frozen=True, gc=False):
+    """A call that a run of a function is expected to make."""
+
+    caller: str
+    function: str
+    chance: float
+    """That a run makes it at all: 0 to 1."""
+    after_ns: int = 0
+    """When it comes at the earliest, from the beginning of the run; 0 = at once, or not known."""
+    lead_ns: int = 0
+    """What it takes to have a runtime start and load it."""
+
+
+class Guess(Frame, frozen=True, gc=False):
+    """A function that was loaded ahead of its call, and what became of it."""
+
+    caller: str
+    function: str
+    used: bool
+    """It was called before its invocation ended."""
+    took_ns: int = 0
+    """To start its runtime and load it; 0 = not known: it was called before, or could not be loaded."""
+    saved_ns: int = 0
+    """Of that, what its caller did not wait for."""
 
 
 class Header(Frame, frozen=True, gc=False):
@@ -359,6 +386,20 @@ class Hops(Message, frozen=True, gc=False):
     """The lane of the last has ended and brought no outcome: it comes as the call's `Result`."""
 
 
+class Expect(Message, frozen=True, gc=False):
+    """agent -> proxy: what the functions of a workflow will call, to load it ahead. Replaces what was said before."""
+
+    calls: list[Next]
+    at_once: int
+    """Loads ahead that may be under way; 0 = none at all."""
+
+
+class Guessed(Message, frozen=True, gc=False):
+    """proxy -> agent, after a `Report`: what was loaded ahead during that invocation."""
+
+    guesses: list[Guess]
+
+
 class Cancel(Message, frozen=True, gc=False):
     """agent -> runtime, one of several that run: end this `Invoke`. Answered by its `Report`, whatever it says.
 
@@ -407,6 +448,8 @@ AnyMessage = (
     | Introduce
     | Introduced
     | Hops
+    | Expect
+    | Guessed
     | Cancel
     | AskHandover
     | Handover

@@ -124,6 +124,36 @@ function decodeHop(a) {
   };
 }
 
+/** Next: A call that a run of a function is expected to make. */
+function encodeNext({ caller, function: function_, chance, afterNs = 0, leadNs = 0 }) {
+  return [caller, function_, chance, int(afterNs), int(leadNs)];
+}
+
+function decodeNext(a) {
+  return {
+    caller: a[0],
+    function: a[1],
+    chance: a[2],
+    afterNs: a.length > 3 ? a[3] : 0,
+    leadNs: a.length > 4 ? a[4] : 0,
+  };
+}
+
+/** Guess: A function that was loaded ahead of its call, and what became of it. */
+function encodeGuess({ caller, function: function_, used, tookNs = 0, savedNs = 0 }) {
+  return [caller, function_, used, int(tookNs), int(savedNs)];
+}
+
+function decodeGuess(a) {
+  return {
+    caller: a[0],
+    function: a[1],
+    used: a[2],
+    tookNs: a.length > 3 ? a[3] : 0,
+    savedNs: a.length > 4 ? a[4] : 0,
+  };
+}
+
 /** Header: One field of an HTTP message's head. */
 function encodeHeader({ name, value }) {
   return [name, value];
@@ -414,6 +444,31 @@ function decodeHops(a) {
   };
 }
 
+/** Expect: agent -> proxy: what the functions of a workflow will call, to load it ahead. Replaces what was said before. */
+function encodeExpect({ calls, atOnce }) {
+  return ["expect", calls.map(encodeNext), int(atOnce)];
+}
+
+function decodeExpect(a) {
+  return {
+    type: "expect",
+    calls: a[1].map(decodeNext),
+    atOnce: a[2],
+  };
+}
+
+/** Guessed: proxy -> agent, after a `Report`: what was loaded ahead during that invocation. */
+function encodeGuessed({ guesses }) {
+  return ["guessed", guesses.map(encodeGuess)];
+}
+
+function decodeGuessed(a) {
+  return {
+    type: "guessed",
+    guesses: a[1].map(decodeGuess),
+  };
+}
+
 /** Cancel: agent -> runtime, one of several that run: end this `Invoke`. Answered by its `Report`, whatever it says. */
 function encodeCancel({ id }) {
   return ["cancel", id];
@@ -479,6 +534,8 @@ const ENCODERS = {
   introduce: encodeIntroduce,
   introduced: encodeIntroduced,
   hops: encodeHops,
+  expect: encodeExpect,
+  guessed: encodeGuessed,
   cancel: encodeCancel,
   askhandover: encodeAskHandover,
   handover: encodeHandover,
@@ -503,6 +560,8 @@ const DECODERS = {
   introduce: decodeIntroduce,
   introduced: decodeIntroduced,
   hops: decodeHops,
+  expect: decodeExpect,
+  guessed: decodeGuessed,
   cancel: decodeCancel,
   askhandover: decodeAskHandover,
   handover: decodeHandover,

@@ -14,7 +14,7 @@ from agent.drivers.base import WorkerSpec
 from agent.drivers.fake import FakeDriver
 from agent.node import Node
 from agent.substrate.local import LocalSubstrate
-from mee6.lane.messages import AnyMessage, Call, Hello, Invoke, Load, Report, Role
+from mee6.lane.messages import AnyMessage, Call, Expect, Hello, Invoke, Load, Report, Role
 from runtimes.catalog import RUNTIMES
 
 M = TypeVar("M", bound=AnyMessage)
@@ -27,10 +27,15 @@ class PlayedPeer:
     def __init__(self) -> None:
         self.inbox: asyncio.Queue[AnyMessage] = asyncio.Queue()
         self.closed = False
+        self.expected: list[Expect] = []
+        """What it was told to load ahead; it comes when it comes, beside what is waited for."""
 
     def send(self, *messages: AnyMessage) -> None:
         for message in messages:
-            self.inbox.put_nowait(message)
+            if isinstance(message, Expect):
+                self.expected.append(message)
+            else:
+                self.inbox.put_nowait(message)
 
     def close(self) -> None:
         self.closed = True
