@@ -77,6 +77,8 @@ class AgentConfig:
     """Of one invocation's output."""
     direct_lanes: bool = True
     """Whether a worker's runtimes call each other without the proxy, after the first call."""
+    store: bool = True
+    """Whether large arguments and results within a workflow pass by memory that its workers share."""
     one_core: bool = True
     """Whether runtimes that call each other in quick turns are put on one core while they do."""
     look_ahead: str = "learnt"
