@@ -81,6 +81,8 @@ class AgentConfig:
     """Of one invocation's output."""
     direct_lanes: bool = True
     """Whether a worker's runtimes call each other without the proxy, after the first call."""
+    store: bool = True
+    """Whether large arguments and results within a workflow pass by memory that its workers share."""
     schedule: Schedule = "worker"
     """Who runs declared workflows: see `agent.flows`."""
     one_core: bool = True

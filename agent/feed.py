@@ -195,6 +195,9 @@ class NodeView(View, frozen=True):
     ahead_hits: int = 0
     ahead_misses: int = 0
     ahead_saved_ns: int = 0
+    stored_blocks: int = 0
+    stored_bytes: int = 0
+    stored_over: int = 0
 
 
 Event = WorkerView | InvocationView | Step | LogLine | HandoverView | FunctionView | NodeView | FiguresView

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import re
@@ -42,6 +43,7 @@ from agent.seats import Answer, Job
 from agent.services.api import NO_ENV, Added, Demand, Described, Ticket, silent
 from agent.shell import Shell
 from agent.stats import Stats
+from agent.store import Passed
 from agent.streams import Pipe
 from agent.substrate.base import FunctionRecord
 from agent.substrate.local import LocalSubstrate
@@ -104,6 +106,7 @@ class Node:
             policy.parallel_calls(config),
             config.direct_lanes,
             config.one_core,
+            config.store,
             self.ahead.expect,
             self.ahead.leaving,
         )
@@ -352,7 +355,13 @@ class Node:
         versions = await self.functions_of.versions(user, name)
         packages = await self.functions_of.requirements(plan.root)
         url = f"http://{self.http}{path_of(user, name)}" if self.http else ""
-        stats = self.stats.of(user, name)
+        passed = self._shell.stores.of_function.get((user, name), Passed())
+        stats = dataclasses.replace(
+            self.stats.of(user, name),
+            stored_blocks=passed.blocks,
+            stored_bytes=passed.size,
+            stored_over=passed.over,
+        )
         demand, known = self._demand(plan.digest), self._shell.measured.known(plan)
         return Described(
             plan.root,
@@ -403,6 +412,7 @@ class Node:
         can = self._capabilities
         trouble = self._driver.what_is_wrong() if isinstance(self._driver, KnowsTrouble) else ""
         rate, p50_ms, p99_ms = self._sampling.overall
+        passed = self._shell.stores.passed
         return NodeView(
             id=self.id,
             version=VERSION,
@@ -458,6 +468,9 @@ class Node:
             ahead_hits=self.ahead.totals.hits,
             ahead_misses=self.ahead.totals.misses,
             ahead_saved_ns=self.ahead.totals.saved_ns,
+            stored_blocks=passed.blocks,
+            stored_bytes=passed.size,
+            stored_over=passed.over,
             **msgspec.structs.asdict(self._sampling.meter.reading),
         )
 

@@ -35,6 +35,7 @@ from agent.peers import Peer
 from agent.plan import Plan
 from agent.presence import Connected, Presence
 from agent.seats import Answer, Job, Seat, told
+from agent.store import Stores
 from agent.substrate.base import FunctionRecord
 from agent.verdict import KNOWN_TYPES, believed, is_content_type, loss
 from agent.views import step_of
@@ -59,6 +60,7 @@ from mee6.lane.messages import (
     Log,
     Report,
     Steps,
+    Stored,
     Stream,
     Welcome,
 )
@@ -102,6 +104,7 @@ class Shell:
         parallel_calls: int,
         direct_lanes: bool,
         one_core: bool,
+        store: bool,
         expect: Callable[[Plan], Expect | None] = lambda _plan: None,
         leaving: Callable[[Plan], Sequence[Leaving]] = lambda _plan: (),
     ) -> None:
@@ -118,7 +121,8 @@ class Shell:
         self.seats: dict[str, Seat] = {}
         self.jobs: dict[str, Job] = {}
         self._presence = Presence(driver.owns)
-        self._bindings = Bindings(driver, code, packages, timeout_s)
+        self.stores = Stores(driver.store_path, enabled=store)
+        self._bindings = Bindings(driver, code, packages, timeout_s, self.stores)
         self._calls = Calls(self.jobs, self.submit, timeout_s, parallel_calls)
         graphs = Graphs()
         self.measured = Measured(graphs, spawn, lambda limits: worker_limits.narrowed(limits).memory_bytes)
@@ -226,6 +230,7 @@ class Shell:
             return
         seat.stopped = True
         self._presence.end(seat)
+        self.stores.left(seat)
         _log.info("worker %s ends: %s", seat.worker, command.reason)
         self._observer.worker_gone(seat, command.reason)
         task = self._spawn(self._end(seat))
@@ -306,10 +311,17 @@ class Shell:
         pipe, peer = job.pipe, seat.peer
         window = 0 if pipe is None else pipe.open(job.id, partial(self._send, seat))
         if peer is not None:  # else its end is on the way
-            invoke = Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window)
+            task = Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window)
             if job.groups or job.part:
-                invoke = msgspec.structs.replace(invoke, groups=job.groups, part=job.part)
-            peer.send(invoke)
+                task = msgspec.structs.replace(task, groups=job.groups, part=job.part)
+            if job.room is not None or job.stored is not None:
+                found = self.stores.referring(seat, job, task)
+                if isinstance(found, Fault):
+                    report = Report(job.id, fault=found)
+                    asyncio.get_running_loop().call_soon(self._reported, seat, peer, report)
+                    return
+                task = found
+            peer.send(task)
         if pipe is not None:
             pipe.called()
         if job.plan.root.manifest.dependencies:
@@ -450,6 +462,8 @@ class Shell:
                 if len(message.text) > self._lane_limits.log_bytes:
                     raise ProtocolError(f"worker {seat.worker} sent more output at once than an invocation may write")
                 self._observer.logged(seat, seat.writer(message.invocation), message)
+            case Stored() if peer is seat.peer:
+                self.stores.told(seat.job, message)
             case Steps() if peer is seat.proxy:
                 if seat.job is not None:
                     self._steps_reported(seat, seat.job, message)
@@ -487,6 +501,7 @@ class Shell:
             report.fault is not None
             or report.content_type not in KNOWN_TYPES
             or len(report.result) > seat.limits.result_bytes
+            or report.stored
         ):
             report = believed(report, seat, job)
         if report.id == f"load/{job.id}":
@@ -504,7 +519,7 @@ class Shell:
 
     def _answered(self, seat: Seat, job: Job, report: Report) -> None:
         """Ends a job with what its function, or the run of its declared steps, came to."""
-        answer = Answer(report.result, report.content_type, report.fault, report.response)
+        answer = Answer(report.result, report.content_type, report.fault, report.response, report.stored)
         del seat.jobs[job.id]
         job.gate = None
         if not job.parent:  # who asked from outside is told before what only the next one needs is done

@@ -70,6 +70,11 @@ class FunctionStats(msgspec.Struct, frozen=True):
     p50_ms: float
     p99_ms: float
     ahead: int = 0
+    stored_blocks: int = 0
+    """Arguments and results that passed by the stores of workflows that it began, and their bytes."""
+    stored_bytes: int = 0
+    stored_over: int = 0
+    """Those for which a store had no room, and which went over sockets."""
 
 
 class Foreseen(msgspec.Struct, frozen=True):
@@ -207,6 +212,11 @@ class Node(msgspec.Struct, frozen=True):
     """Invocations wait for a worker in use that will be free before another would be ready."""
     order: str = ""
     """Who is served first of those that wait: `arrival` or `deadline`."""
+    stored_blocks: int = 0
+    """Arguments and results that passed by the stores of workflows since it started, and their bytes."""
+    stored_bytes: int = 0
+    stored_over: int = 0
+    """Those for which a store had no room, and which went over sockets."""
 
 
 class Pool(msgspec.Struct, frozen=True):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import structs
+
 from mee6.lane.messages import Call, Chunk, Credit, Fault, Head, Hop, Invoke, Report, Result
 from mee6.outflow import Gate, Place, refusal
 from proxy.ahead import Ahead
@@ -73,13 +75,11 @@ class Calls:
             caller, call, asked_ns = self._open[number]
             if place is Place.ELSEWHERE:
                 self.on_branch(now_ns)
-                chain, group = caller.chain, call.group
-                self._do(
-                    SendAgent(Call(call.id, call.invocation, call.name, call.arg, call.content_type, chain, group))
-                )
+                self._do(SendAgent(structs.replace(call, chain=caller.chain)))
                 continue
             function, chain = self._plan.functions[call.name], [*caller.chain, call.name]
             step = LocalStep(call.id, caller.id, function, call.arg, call.content_type, chain)
+            step.stored, step.room = call.stored, call.room
             if asked_ns != now_ns:
                 step.spans.append(("queued", asked_ns, now_ns))
             step.deadline_ns = now_ns + int(function.timeout_s * 1e9)
@@ -195,7 +195,19 @@ class Calls:
 
     def _run(self, step: LocalStep, runtime: Runtime, now_ns: int) -> None:
         self._do(
-            SendRuntime(runtime.id, Invoke(step.id, step.arg, step.content_type, step.chain, step.request, step.window))
+            SendRuntime(
+                runtime.id,
+                Invoke(
+                    step.id,
+                    step.arg,
+                    step.content_type,
+                    step.chain,
+                    step.request,
+                    step.window,
+                    stored=step.stored,
+                    room=step.room,
+                ),
+            )
         )
         step.arg, step.request = b"", None
         for message in step.early:
@@ -294,7 +306,9 @@ class Calls:
             if step.over:
                 self._close(caller, step.id, now_ns)
             else:
-                result = Result(step.id, report.result, report.content_type, report.fault, report.put_back)
+                result = Result(
+                    step.id, report.result, report.content_type, report.fault, report.put_back, report.stored
+                )
                 self._answer(caller, result, now_ns)
         else:
             self._trace.flush()

@@ -30,6 +30,7 @@ from mee6.lane.messages import (
     Log,
     Report,
     Result,
+    Stored,
     Welcome,
 )
 from proxy.affinity import Affinity
@@ -210,6 +211,7 @@ class Proxy:
             return
         step = LocalStep(message.id, "", root, message.arg, message.content_type, chain)
         step.request, step.window = message.request, message.window
+        step.stored, step.room = message.stored, message.room
         self._calls.begin(step, now_ns)
 
     # Loads ----------------------------------------------------------------------------------------------
@@ -312,6 +314,8 @@ class Proxy:
             self._calls.streamed(runtime, message)
         elif isinstance(message, Log):
             self._trace.flush()  # whose output it is, the agent must know by then
+            self._do(SendAgent(message))
+        elif isinstance(message, Stored):
             self._do(SendAgent(message))
         elif isinstance(message, Hops):
             self._lanes.told(runtime, message, now_ns)

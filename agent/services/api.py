@@ -85,6 +85,11 @@ class FunctionStats:
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     ahead: int = 0
+    stored_blocks: int = 0
+    """Arguments and results that passed by the stores of workflows that it began, and their bytes."""
+    stored_bytes: int = 0
+    stored_over: int = 0
+    """Those for which a store had no room, and which went over sockets."""
 
 
 @dataclass(frozen=True, slots=True)

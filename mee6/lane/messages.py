@@ -79,8 +79,19 @@ class Function(Frame, frozen=True, gc=False):
     """The folder of what it depends on, as seen from inside the worker; empty for nothing."""
     concurrency: int = 1
     """`Invoke`s that may come before each other's `Report`: to a runtime that is `many`, on the agent's own lane."""
+    store_bytes: int = 0
+    """Of the store that one process of it may have for what it passes to those it calls; 0 = none."""
     declaration: bytes = b""
     """Of a declared workflow, which has no code: its `mee6.declared.graph.Declaration`, as JSON."""
+
+
+class Block(Frame, frozen=True, gc=False):
+    """A part of a workflow's store, for bytes that a message tells of and does not carry; see `mee6.lane.store`."""
+
+    file: str
+    """Its name in the folder of the workflow's store."""
+    offset: int
+    size: int
 
 
 class Span(Frame, frozen=True, gc=False):
@@ -198,6 +209,8 @@ class Hello(Message, frozen=True, gc=False):
     """A runtime that understands `Introduce`."""
     many: bool = False
     """A runtime that takes as many `Invoke`s at once as `Function.concurrency` says, and understands `Cancel`."""
+    store: bool = False
+    """Understands `Block`s: a runtime, or a proxy all of whose runtimes do."""
 
 
 class Welcome(Message, frozen=True, gc=False):
@@ -236,6 +249,10 @@ class Invoke(Message, frozen=True, gc=False):
     """Bytes that may be under way of a result in pieces, and of a body in pieces; 0 = the result comes as a whole."""
     above: list[Hop] = []
     """On a direct lane: the direct calls above this one, outermost first; the proxy may not have been told of them."""
+    stored: Block | None = None
+    """The argument lies there, until the `Report`; `arg` is empty."""
+    room: Block | None = None
+    """The result may be put there, if it is too large to travel well."""
     groups: dict[str, int] = {}
     """For a declared workflow: which steps share a worker, see `mee6.declared.parts`."""
     part: bool = False
@@ -259,6 +276,8 @@ class Report(Message, frozen=True, gc=False):
     """On a direct lane: the proxy knows of this call, and must be told at once that it has ended."""
     put_back: bool = False
     """`cur` is what it was before: the caller's again."""
+    stored: int = 0
+    """Bytes of the result, which lies at the beginning of `Invoke.room`; `result` is empty. 0 = it is not there."""
 
 
 class Head(Message, frozen=True, gc=False):
@@ -302,6 +321,9 @@ class Call(Message, frozen=True, gc=False):
     """Filled in by the proxy when it passes the call on to the agent: the caller's chain."""
     group: str = ""
     """The id of the first of those calls without all of whose results the caller waits on; empty for one alone."""
+    stored: Block | None = None
+    """As in `Invoke`, and so is the next."""
+    room: Block | None = None
     step: str = ""
     """By the proxy: the step of a declared workflow that this is a call of."""
     part: bool = False
@@ -319,6 +341,8 @@ class Result(Message, frozen=True, gc=False):
     fault: Fault | None = None
     put_back: bool = False
     """As in the `Report`."""
+    stored: int = 0
+    """As in `Report`, of `Call.room`."""
 
 
 class Log(Message, frozen=True, gc=False):
@@ -330,6 +354,17 @@ class Log(Message, frozen=True, gc=False):
     at_ns: int = 0
     dropped_bytes: int = 0
     """Bytes not carried since the last `Log`, because of `Limits.log_bytes`."""
+
+
+class Stored(Message, frozen=True, gc=False):
+    """peer -> server: what an invocation has passed to those it called by its store, before its `Report`."""
+
+    invocation: str
+    blocks: int
+    size: int
+    """Bytes."""
+    over: int = 0
+    """Arguments and results that would have gone there, had there been room."""
 
 
 class Steps(Message, frozen=True, gc=False):
@@ -423,6 +458,7 @@ AnyMessage = (
     | Call
     | Result
     | Log
+    | Stored
     | Steps
     | Introduce
     | Introduced

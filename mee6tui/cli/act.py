@@ -262,6 +262,7 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
             ),
             ("demand", _demand(found.demand) if found.demand and found.demand.samples else ""),
             ("latency", f"p50 {stats.p50_ms:.3g} ms, p99 {stats.p99_ms:.3g} ms" if stats.invocations else ""),
+            ("store", units.stored(stats.stored_blocks, stats.stored_bytes, stats.stored_over)),
         ]
     )
     if found.foreseen:

@@ -140,6 +140,9 @@ def serve(
     no_direct_lanes: Annotated[
         bool, typer.Option("--no-direct-lanes", help="Have all calls within a worker go through its proxy.")
     ] = False,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Have large arguments and results within a workflow go over sockets.")
+    ] = False,
     schedule: Annotated[
         Literal["worker", "master"],
         typer.Option("--schedule", help="Who runs declared workflows: the worker that holds one, or the agent."),
@@ -202,6 +205,7 @@ def serve(
         direct_lanes=not no_direct_lanes,
         schedule=schedule,
         one_core=not no_one_core,
+        store=not no_store,
         look_ahead=look_ahead,
         ahead_loads=ahead_loads,
         bundle_limit_bytes=units.size(bundle_limit),
@@ -503,5 +507,6 @@ def _portrait(node: Node) -> list[str]:
             ("waiting", str(node.queued)),
             ("invocations", f"{node.invocations}, of which failed {node.failures}"),
             ("memory", f"{node.rss_bytes / (1 << 20):.0f} MiB"),
+            ("store", units.stored(node.stored_blocks, node.stored_bytes, node.stored_over)),
         ]
     )

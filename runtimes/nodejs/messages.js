@@ -41,8 +41,8 @@ function decodeFault(a) {
 }
 
 /** Function: One version of a function as a worker needs it. */
-function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {}, packages = "", concurrency = 1, declaration = Buffer.from("") }) {
-  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env, packages, int(concurrency), declaration];
+function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {}, packages = "", concurrency = 1, storeBytes = 0, declaration = Buffer.from("") }) {
+  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env, packages, int(concurrency), int(storeBytes), declaration];
 }
 
 function decodeFunction(a) {
@@ -57,7 +57,21 @@ function decodeFunction(a) {
     env: a.length > 7 ? a[7] : {},
     packages: a.length > 8 ? a[8] : "",
     concurrency: a.length > 9 ? a[9] : 1,
-    declaration: a.length > 10 ? a[10] : Buffer.from(""),
+    storeBytes: a.length > 10 ? a[10] : 0,
+    declaration: a.length > 11 ? a[11] : Buffer.from(""),
+  };
+}
+
+/** Block: A part of a workflow's store, for bytes that a message tells of and does not carry; see `mee6.lane.store`. */
+function encodeBlock({ file, offset, size }) {
+  return [file, int(offset), int(size)];
+}
+
+function decodeBlock(a) {
+  return {
+    file: a[0],
+    offset: a[1],
+    size: a[2],
   };
 }
 
@@ -183,8 +197,8 @@ function decodeResponse(a) {
 }
 
 /** Hello: proxy or runtime -> server, first frame on a lane: who I am. */
-function encodeHello({ token, role, runtime, pid = 0, protocol = 1, direct = false, many = false }) {
-  return ["hello", token, role, runtime, int(pid), int(protocol), direct, many];
+function encodeHello({ token, role, runtime, pid = 0, protocol = 1, direct = false, many = false, store = false }) {
+  return ["hello", token, role, runtime, int(pid), int(protocol), direct, many, store];
 }
 
 function decodeHello(a) {
@@ -197,6 +211,7 @@ function decodeHello(a) {
     protocol: a.length > 5 ? a[5] : 1,
     direct: a.length > 6 ? a[6] : false,
     many: a.length > 7 ? a[7] : false,
+    store: a.length > 8 ? a[8] : false,
   };
 }
 
@@ -231,8 +246,8 @@ function decodeLoad(a) {
 }
 
 /** Invoke: server -> peer: run the loaded function once. Answered by `Report` with the same id. */
-function encodeInvoke({ id, arg, contentType, chain, request = null, window = 0, above = [], groups = {}, part = false }) {
-  return ["invoke", id, arg, contentType, chain, request && encodeRequest(request), int(window), above.map(encodeHop), groups, part];
+function encodeInvoke({ id, arg, contentType, chain, request = null, window = 0, above = [], stored = null, room = null, groups = {}, part = false }) {
+  return ["invoke", id, arg, contentType, chain, request && encodeRequest(request), int(window), above.map(encodeHop), stored && encodeBlock(stored), room && encodeBlock(room), groups, part];
 }
 
 function decodeInvoke(a) {
@@ -245,14 +260,16 @@ function decodeInvoke(a) {
     request: a.length > 5 ? a[5] && decodeRequest(a[5]) : null,
     window: a.length > 6 ? a[6] : 0,
     above: a.length > 7 ? a[7].map(decodeHop) : [],
-    groups: a.length > 8 ? a[8] : {},
-    part: a.length > 9 ? a[9] : false,
+    stored: a.length > 8 ? a[8] && decodeBlock(a[8]) : null,
+    room: a.length > 9 ? a[9] && decodeBlock(a[9]) : null,
+    groups: a.length > 10 ? a[10] : {},
+    part: a.length > 11 ? a[11] : false,
   };
 }
 
 /** Report: peer -> server: the outcome of the `Load` or `Invoke` with this id; `fault` is None when it went well. */
-function encodeReport({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, handedOver = false, response = null, below = [], told = false, putBack = false }) {
-  return ["report", id, result, contentType, fault && encodeFault(fault), handedOver, response && encodeResponse(response), below.map(encodeHop), told, putBack];
+function encodeReport({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, handedOver = false, response = null, below = [], told = false, putBack = false, stored = 0 }) {
+  return ["report", id, result, contentType, fault && encodeFault(fault), handedOver, response && encodeResponse(response), below.map(encodeHop), told, putBack, int(stored)];
 }
 
 function decodeReport(a) {
@@ -267,6 +284,7 @@ function decodeReport(a) {
     below: a.length > 7 ? a[7].map(decodeHop) : [],
     told: a.length > 8 ? a[8] : false,
     putBack: a.length > 9 ? a[9] : false,
+    stored: a.length > 10 ? a[10] : 0,
   };
 }
 
@@ -312,8 +330,8 @@ function decodeCredit(a) {
 }
 
 /** Call: peer -> server: a running function calls another. Answered by `Result` with the same id. */
-function encodeCall({ id, invocation, name, arg, contentType, chain = [], group = "", step = "", part = false, timeoutS = 0.0 }) {
-  return ["call", id, invocation, name, arg, contentType, chain, group, step, part, timeoutS];
+function encodeCall({ id, invocation, name, arg, contentType, chain = [], group = "", stored = null, room = null, step = "", part = false, timeoutS = 0.0 }) {
+  return ["call", id, invocation, name, arg, contentType, chain, group, stored && encodeBlock(stored), room && encodeBlock(room), step, part, timeoutS];
 }
 
 function decodeCall(a) {
@@ -326,15 +344,17 @@ function decodeCall(a) {
     contentType: a[5],
     chain: a.length > 6 ? a[6] : [],
     group: a.length > 7 ? a[7] : "",
-    step: a.length > 8 ? a[8] : "",
-    part: a.length > 9 ? a[9] : false,
-    timeoutS: a.length > 10 ? a[10] : 0.0,
+    stored: a.length > 8 ? a[8] && decodeBlock(a[8]) : null,
+    room: a.length > 9 ? a[9] && decodeBlock(a[9]) : null,
+    step: a.length > 10 ? a[10] : "",
+    part: a.length > 11 ? a[11] : false,
+    timeoutS: a.length > 12 ? a[12] : 0.0,
   };
 }
 
 /** Result: server -> peer: the outcome of the `Call` with this id. */
-function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, putBack = false }) {
-  return ["result", id, result, contentType, fault && encodeFault(fault), putBack];
+function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, putBack = false, stored = 0 }) {
+  return ["result", id, result, contentType, fault && encodeFault(fault), putBack, int(stored)];
 }
 
 function decodeResult(a) {
@@ -345,6 +365,7 @@ function decodeResult(a) {
     contentType: a.length > 3 ? a[3] : "text/plain",
     fault: a.length > 4 ? a[4] && decodeFault(a[4]) : null,
     putBack: a.length > 5 ? a[5] : false,
+    stored: a.length > 6 ? a[6] : 0,
   };
 }
 
@@ -361,6 +382,21 @@ function decodeLog(a) {
     text: a[3],
     atNs: a.length > 4 ? a[4] : 0,
     droppedBytes: a.length > 5 ? a[5] : 0,
+  };
+}
+
+/** Stored: peer -> server: what an invocation has passed to those it called by its store, before its `Report`. */
+function encodeStored({ invocation, blocks, size, over = 0 }) {
+  return ["stored", invocation, int(blocks), int(size), int(over)];
+}
+
+function decodeStored(a) {
+  return {
+    type: "stored",
+    invocation: a[1],
+    blocks: a[2],
+    size: a[3],
+    over: a.length > 4 ? a[4] : 0,
   };
 }
 
@@ -501,6 +537,7 @@ const ENCODERS = {
   call: encodeCall,
   result: encodeResult,
   log: encodeLog,
+  stored: encodeStored,
   steps: encodeSteps,
   introduce: encodeIntroduce,
   introduced: encodeIntroduced,
@@ -526,6 +563,7 @@ const DECODERS = {
   call: decodeCall,
   result: decodeResult,
   log: decodeLog,
+  stored: decodeStored,
   steps: decodeSteps,
   introduce: decodeIntroduce,
   introduced: decodeIntroduced,

@@ -67,10 +67,10 @@ class PlayedNode:
         async with asyncio.timeout(PATIENCE_S):
             return await self.specs.get()
 
-    async def connected(self, role: Role = "proxy") -> PlayedPeer:
+    async def connected(self, role: Role = "proxy", *, store: bool = False) -> PlayedPeer:
         """The next worker's proxy (or runtime), connected."""
         spec, peer = await self.worker(), PlayedPeer()
-        self.node.attach(peer, Hello(spec.token, role, "python", pid=7), None)
+        self.node.attach(peer, Hello(spec.token, role, "python", pid=7, store=store), None)
         return peer
 
     def begin(self, name: str, arg: str = "x", timeout_s: float | None = None) -> asyncio.Future[Any]:

@@ -306,7 +306,7 @@ class Package(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., asked: _Optional[bool] = ...) -> None: ...
 
 class FunctionStats(_message.Message):
-    __slots__ = ("invocations", "failures", "cold", "prewarmed", "warm", "p50_ms", "p99_ms", "ahead")
+    __slots__ = ("invocations", "failures", "cold", "prewarmed", "warm", "p50_ms", "p99_ms", "ahead", "stored_blocks", "stored_bytes", "stored_over")
     INVOCATIONS_FIELD_NUMBER: _ClassVar[int]
     FAILURES_FIELD_NUMBER: _ClassVar[int]
     COLD_FIELD_NUMBER: _ClassVar[int]
@@ -315,6 +315,9 @@ class FunctionStats(_message.Message):
     P50_MS_FIELD_NUMBER: _ClassVar[int]
     P99_MS_FIELD_NUMBER: _ClassVar[int]
     AHEAD_FIELD_NUMBER: _ClassVar[int]
+    STORED_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STORED_OVER_FIELD_NUMBER: _ClassVar[int]
     invocations: int
     failures: int
     cold: int
@@ -323,7 +326,10 @@ class FunctionStats(_message.Message):
     p50_ms: float
     p99_ms: float
     ahead: int
-    def __init__(self, invocations: _Optional[int] = ..., failures: _Optional[int] = ..., cold: _Optional[int] = ..., prewarmed: _Optional[int] = ..., warm: _Optional[int] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., ahead: _Optional[int] = ...) -> None: ...
+    stored_blocks: int
+    stored_bytes: int
+    stored_over: int
+    def __init__(self, invocations: _Optional[int] = ..., failures: _Optional[int] = ..., cold: _Optional[int] = ..., prewarmed: _Optional[int] = ..., warm: _Optional[int] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., ahead: _Optional[int] = ..., stored_blocks: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., stored_over: _Optional[int] = ...) -> None: ...
 
 class CancelRequest(_message.Message):
     __slots__ = ("id",)
