@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.drivers.base import Driver, packages_name
 from agent.seats import Job, Seat
+from agent.store import Stores
 from agent.substrate.base import FunctionRecord
 from mee6.lane.messages import Load
 
@@ -26,11 +27,13 @@ class Bindings:
         code: Mapping[str, Path],
         packages: Callable[[FunctionRecord], Path | None],
         timeout_s: float,
+        stores: Stores,
     ) -> None:
         self._driver = driver
         self._code = code
         self._packages = packages
         self._timeout_s = timeout_s
+        self._stores = stores
 
     def bind(self, seat: Seat, job: Job) -> None:
         """Shows a job's code and storage in a worker.
@@ -39,6 +42,8 @@ class Bindings:
             Mee6Error, OSError: that worker is gone, or a function spoilt its folders.
         """
         flow = job.flow_of or seat.worker
+        if flow != seat.bound_flow:
+            self._stores.left(seat)
         seat.plan = job.plan
         seat.bound_flow = flow
         code = {name: self._code[record.sha256] for name, record in job.plan.functions.items()}
@@ -57,5 +62,5 @@ class Bindings:
             folder = self._packages(record)
             return self._driver.code_path(seat.worker, packages_name(record.name), folder) if folder else ""
 
-        functions = seat.functions(code, packages, self._timeout_s)
+        functions = seat.functions(code, packages, self._timeout_s, self._stores.allowed(job.plan, seat))
         return Load(f"load/{job.id}", functions[job.name], functions)

@@ -89,6 +89,8 @@ class Calls:
             # Of several invocations in one worker none has its storage for itself: what they call brings its own.
             flow_of=seat.bound_flow if job.plan.root.manifest.concurrency == 1 else "",
             answer=lambda answer: self._answered(send, job, nested, answer, group),
+            stored=call.stored,
+            room=call.room,
             parent=call.invocation,
             caller=job.id,
             step=call.step,
@@ -141,7 +143,8 @@ class Calls:
         self._submit(nested)
 
     def _answered(self, send: Callable[..., None], job: Job, nested: Job, answer: Answer, group: str) -> None:
-        results = [Result(nested.id, answer.result, answer.content_type, answer.fault, put_back=True)]
+        result, kind = answer.result, answer.content_type
+        results = [Result(nested.id, result, kind, answer.fault, put_back=True, stored=answer.stored)]
         fan_out = self.fan_outs.get(job.root)
         if fan_out is not None:
             if (size := job.open_calls.pop(nested.id, None)) is not None:

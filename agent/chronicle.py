@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Sequence
 from typing import Final
 
+from agent.ahead import LookAhead
 from agent.core.worker import Worker
 from agent.feed import Feed, InvocationView, LogLine, WorkerView
 from agent.history import History
 from agent.seats import Job, Seat
 from agent.stats import Stats
 from agent.views import Remembered, circumstances_of, handover_view, invocation_view, state_of, step_of, worker_view
-from mee6.lane.messages import Log, Step, Steps
+from mee6.lane.messages import Guess, Log, Step, Steps
 from mee6.visible import visible
 
 _log: Final = logging.getLogger("mee6.agent")
@@ -25,10 +27,11 @@ LINES: Final = 32
 class Chronicle:
     """See `agent.observer.Observer`."""
 
-    def __init__(self, feed: Feed, history: History, stats: Stats) -> None:
+    def __init__(self, feed: Feed, history: History, stats: Stats, ahead: LookAhead) -> None:
         self._feed = feed
         self._history = history
         self._stats = stats
+        self._ahead = ahead
         self._unwritten: list[Job] = []
 
     @property
@@ -90,6 +93,8 @@ class Chronicle:
                 story = fault.traceback.rstrip("\n") + "\n"
                 self._note(LogLine(job.ended_ns, job.id, job.name, worker, "err", story))
             self._history.closed(job.id, len(fault.message) + len(fault.traceback))
+        if job.plan.root.manifest.dependencies:
+            self._ahead.ended(job)
         if self._feed.watched:
             self._feed.publish(job.ended_ns, invocation_view(job))
         if _canonical.isEnabledFor(logging.INFO):
@@ -112,6 +117,11 @@ class Chronicle:
                 if self._history.step(step) and step.function in job.plan.functions:
                     self._stats.add_step(job.user, step)
                 self._feed.publish(now, step)
+
+    def guessed(self, seat: Seat, guesses: Sequence[Guess]) -> None:
+        """Learns from it."""
+        if seat.plan is not None:
+            self._ahead.guessed(seat.plan, guesses)
 
     def logged(self, seat: Seat, job: Job | None, log: Log) -> None:
         """Remembers and publishes it."""

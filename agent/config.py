@@ -81,10 +81,16 @@ class AgentConfig:
     """Of one invocation's output."""
     direct_lanes: bool = True
     """Whether a worker's runtimes call each other without the proxy, after the first call."""
+    store: bool = True
+    """Whether large arguments and results within a workflow pass by memory that its workers share."""
     schedule: Schedule = "worker"
     """Who runs declared workflows: see `agent.flows`."""
     one_core: bool = True
     """Whether runtimes that call each other in quick turns are put on one core while they do."""
+    look_ahead: str = "learnt"
+    """What functions are loaded ahead of their calls by: `off`, `declared` (manifests) or `learnt` (and their runs)."""
+    ahead_loads: int = 2
+    """Loads ahead of one worker that may be under way."""
     kept_invocations: int = 2000
     """Whose trace, logs and result are remembered."""
     kept_bytes: int = 64 << 20

@@ -103,6 +103,7 @@ class FiguresView(View, frozen=True, gc=False):
     warm: int = 0
     queued: int = 0
     running: int = 0
+    ahead: int = 0
 
 
 class FunctionView(View, frozen=True, gc=False):
@@ -190,6 +191,13 @@ class NodeView(View, frozen=True):
     p99_ms: float = 0.0
     stopping: bool = False
     http: str = ""
+    look_ahead: str = ""
+    ahead_hits: int = 0
+    ahead_misses: int = 0
+    ahead_saved_ns: int = 0
+    stored_blocks: int = 0
+    stored_bytes: int = 0
+    stored_over: int = 0
 
 
 Event = WorkerView | InvocationView | Step | LogLine | HandoverView | FunctionView | NodeView | FiguresView

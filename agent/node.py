@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import re
@@ -21,6 +22,7 @@ import msgspec
 
 from agent import policy
 from agent.acts import Acts
+from agent.ahead import LookAhead, Mode
 from agent.chronicle import Chronicle
 from agent.config import AgentConfig
 from agent.core import events as ev
@@ -41,6 +43,7 @@ from agent.seats import Answer, Job
 from agent.services.api import NO_ENV, Added, Demand, Described, Ticket, silent
 from agent.shell import Shell
 from agent.stats import Stats
+from agent.store import Passed
 from agent.streams import Pipe
 from agent.substrate.base import FunctionRecord
 from agent.substrate.local import LocalSubstrate
@@ -88,7 +91,8 @@ class Node:
         self._capabilities = Capabilities(driver="", isolation="", pause="", limits="")
         self._started_ns = time.monotonic_ns()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._chronicle = Chronicle(self.feed, self.history, self.stats)
+        self.ahead = LookAhead(Mode(config.look_ahead), config.ahead_loads, self.history, substrate.patterns)
+        self._chronicle = Chronicle(self.feed, self.history, self.stats, self.ahead)
         self._shell = Shell(
             Scheduler(policy.settings(config, self._capabilities, self._available())),
             driver,
@@ -102,6 +106,9 @@ class Node:
             policy.parallel_calls(config),
             config.direct_lanes,
             config.one_core,
+            config.store,
+            self.ahead.expect,
+            self.ahead.leaving,
         )
         self._acts = Acts(self._shell, driver, lambda: self._capabilities)
         shown = NodeView(self.id, VERSION, API_LEVEL)
@@ -119,6 +126,7 @@ class Node:
         """
         await self._dependencies.open()
         await self.functions_of.load()
+        await self.ahead.open()
         async with LaneServer(lane_path, self._shell):
             self._capabilities = await self._driver.open(self._shell.hooks())
             writer = asyncio.create_task(self._write_canonical_lines())
@@ -129,6 +137,8 @@ class Node:
             finally:
                 writer.cancel()
                 self._chronicle.write()
+                self.ahead.digest()
+                await self.ahead.keep(at_once=True)
                 await self._dependencies.close()
                 await self._shell.close()
                 await self._driver.close()
@@ -313,6 +323,7 @@ class Node:
         record = self.functions_of.of(user).get(name)
         await self.functions_of.remove(user, name)
         self._retire_replaced(user)
+        self.ahead.forget(user, name)
         if record is not None:
             self.feed.publish(time.monotonic_ns(), _function_view(record, removed=True))
         await self.functions_of.forget_code(self._running)
@@ -344,9 +355,27 @@ class Node:
         versions = await self.functions_of.versions(user, name)
         packages = await self.functions_of.requirements(plan.root)
         url = f"http://{self.http}{path_of(user, name)}" if self.http else ""
-        stats = self.stats.of(user, name)
+        passed = self._shell.stores.of_function.get((user, name), Passed())
+        stats = dataclasses.replace(
+            self.stats.of(user, name),
+            stored_blocks=passed.blocks,
+            stored_bytes=passed.size,
+            stored_over=passed.over,
+        )
         demand, known = self._demand(plan.digest), self._shell.measured.known(plan)
-        return Described(plan.root, versions, plan.missing, tuple(workers), stats, packages, url, demand, known)
+        return Described(
+            plan.root,
+            versions,
+            plan.missing,
+            tuple(workers),
+            stats,
+            packages,
+            url,
+            tuple(self.ahead.foreseen(plan.root, plan)),
+            self.ahead.mode is not Mode.OFF,
+            demand,
+            known,
+        )
 
     def _demand(self, digest: str) -> Demand:
         found, now = self._shell.core.estimates.known(digest), time.monotonic_ns()
@@ -383,6 +412,7 @@ class Node:
         can = self._capabilities
         trouble = self._driver.what_is_wrong() if isinstance(self._driver, KnowsTrouble) else ""
         rate, p50_ms, p99_ms = self._sampling.overall
+        passed = self._shell.stores.passed
         return NodeView(
             id=self.id,
             version=VERSION,
@@ -434,6 +464,13 @@ class Node:
             p50_ms=p50_ms,
             p99_ms=p99_ms,
             stopping=self._stopping,
+            look_ahead=str(self.ahead.mode),
+            ahead_hits=self.ahead.totals.hits,
+            ahead_misses=self.ahead.totals.misses,
+            ahead_saved_ns=self.ahead.totals.saved_ns,
+            stored_blocks=passed.blocks,
+            stored_bytes=passed.size,
+            stored_over=passed.over,
             **msgspec.structs.asdict(self._sampling.meter.reading),
         )
 
@@ -441,6 +478,8 @@ class Node:
         """Changes what may change while it serves; see `NodeApi.configure`."""
         self.config = policy.changed(self.config, changes, self._runtimes)
         self._shell.tell(ev.Configured(policy.settings(self.config, self._capabilities, self._available())))
+        self.ahead.mode = Mode(self.config.look_ahead)
+        self._shell.expect_anew()
         self._sampling.publish_node()
         return self.info()
 
@@ -490,6 +529,9 @@ class Node:
             self._sampling.meter.late(time.monotonic() - due)
             self._chronicle.write()
             self.stats.count()
+            if self.ahead.digest():
+                self._shell.expect_anew()
+            await self.ahead.keep()
             self._sampling.publish_changed_node()
 
 

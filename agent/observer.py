@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from agent.core.worker import Worker
 from agent.seats import Job, Seat
-from mee6.lane.messages import Log, Steps
+from mee6.lane.messages import Guess, Log, Steps
 
 
 class Observer(Protocol):
@@ -39,6 +40,10 @@ class Observer(Protocol):
 
     def steps_reported(self, job: Job, steps: Steps) -> None:
         """A proxy told of steps inside its worker."""
+        ...
+
+    def guessed(self, seat: Seat, guesses: Sequence[Guess]) -> None:
+        """A proxy told what came of what it loaded ahead."""
         ...
 
     def logged(self, seat: Seat, job: Job | None, log: Log) -> None:

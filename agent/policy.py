@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from agent.ahead import Mode
 from agent.config import AgentConfig
 from agent.core.settings import Order, PausePolicy, Settings
 from agent.drivers.base import Capabilities, PoolKey
@@ -29,6 +30,7 @@ class Changes:
     pause: str | None = None
     keep_alive_s: float | None = None
     linger_s: float | None = None
+    look_ahead: str | None = None
     memory_budget_bytes: int | None = None
     prewarm: Mapping[str, int] = field(default_factory=dict)
     """Runtime -> workers kept ready; those not named stay as they are."""
@@ -62,6 +64,8 @@ def check(config: AgentConfig, runtimes: Collection[str]) -> None:
     Raises:
         InvalidInput: it contradicts itself or names what is not there.
     """
+    if config.look_ahead not in set(Mode):
+        raise InvalidInput(f"no way to look ahead {config.look_ahead!r}; use one of: {', '.join(Mode)}")
     if config.pause:
         pause_policy(config.pause, Capabilities("", "", "signals", ""))
     if config.order not in set(Order):
@@ -92,7 +96,7 @@ def changed(config: AgentConfig, changes: Changes, runtimes: Collection[str]) ->
     Raises:
         InvalidInput: see `check`.
     """
-    scalars = ("pause", "keep_alive_s", "linger_s", "memory_budget_bytes", "wait_for_busy", "order")
+    scalars = ("pause", "keep_alive_s", "linger_s", "look_ahead", "memory_budget_bytes", "wait_for_busy", "order")
     given = {name: value for name in scalars if (value := getattr(changes, name)) is not None}
     ceiling = {name: count for name, count in {**config.ceiling, **changes.ceiling}.items() if count}
     after = replace(config, **given, prewarm={**config.prewarm, **changes.prewarm}, ceiling=ceiling)

@@ -52,6 +52,7 @@ class Presence:
         del self._tokens[hello.token]
         seat.token = ""
         self._peers[peer] = seat
+        seat.has_store = hello.store
         if seat.proxy is not None:
             seat.runtime, seat.runtime_pid, seat.takes_many = peer, hello.pid, hello.many
             return seat, ev.RuntimeConnected(seat.worker)

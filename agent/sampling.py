@@ -68,6 +68,7 @@ class Sampling:
             return False
         before = seat.used
         seat.used = used(self._driver.usage(seat.worker), before, time.monotonic_ns())
+        self._shell.stores.measured(seat)
         return replace(before, at_ns=0) != replace(seat.used, at_ns=0)
 
     def _sample(self, changed: list[Seat]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -16,7 +16,7 @@ from agent.peers import Peer
 from agent.plan import Plan
 from agent.streams import Pipe
 from agent.substrate.base import FunctionRecord
-from mee6.lane.messages import Fault, Function, Limits, Request, Response
+from mee6.lane.messages import Block, Expect, Fault, Function, Limits, Request, Response
 from mee6.outflow import Gate
 
 
@@ -28,6 +28,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     fault: Fault | None = None
     response: Response | None = None
     """What the function said of its answer over HTTP."""
+    stored: int = 0
+    """Bytes of the result, if it lies in the room that its caller gave it."""
 
 
 class Job(msgspec.Struct, eq=False):
@@ -50,6 +52,10 @@ class Job(msgspec.Struct, eq=False):
     """The worker whose storage the workflow shares; empty for a workflow's first, which brings its own."""
     answer: Callable[[Answer], None]
     """Called once, at its end; where nobody asked from inside, before its worker is free, so that it begins nothing."""
+    stored: Block | None = None
+    """Where the argument lies in the workflow's store, if it is not `arg`."""
+    room: Block | None = None
+    """Where there is room for the result."""
     parent: str = ""
     """The step that made the call; empty for a workflow's first."""
     caller: str = ""
@@ -141,6 +147,8 @@ class Seat:
     runtime: Peer | None = None
     """The runtime's own lane, after a handover or on the way to one."""
     is_direct: bool = False
+    has_store: bool = False
+    """Whoever takes its tasks knows what a `Block` is."""
     runtime_pid: int = 0
     proxy_pid: int = 0
     plan: Plan | None = None
@@ -165,6 +173,8 @@ class Seat:
     stopped: bool = False
     stages: list[tuple[str, int]] = field(default_factory=list)
     """How far its handover got when (ns, monotonic); the names stand in the proto."""
+    expected: Expect | None = None
+    """What its proxy was told to expect; None while that is nothing."""
     used: Used = field(default_factory=Used)
     """As measured last."""
 
@@ -197,6 +207,7 @@ class Seat:
         code_path: Callable[[FunctionRecord], str],
         packages_path: Callable[[FunctionRecord], str],
         timeout_s: float,
+        store_bytes: Mapping[str, int],
     ) -> dict[str, Function]:
         """All that its plan reaches, as the worker needs them.
 
@@ -204,6 +215,7 @@ class Seat:
             code_path: the folder of its code, as seen from inside.
             packages_path: that of what it depends on; empty for nothing.
             timeout_s: of functions that do not say.
+            store_bytes: of those that may have a part of the workflow's store.
         """
         assert self.plan is not None
         return {
@@ -217,6 +229,7 @@ class Seat:
                 timeout_s=record.manifest.timeout_s or timeout_s,
                 env=record.manifest.env | record.env,
                 packages=packages_path(record),
+                store_bytes=store_bytes.get(name, 0),
                 concurrency=record.manifest.concurrency if record is self.plan.root else 1,
                 declaration=declared(record),
             )

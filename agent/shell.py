@@ -11,26 +11,31 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from agent.ahead import Leaving
 from agent.bindings import Bindings
 from agent.calls import Calls
 from agent.core import events as ev
 from agent.core.invocation import InvocationState
 from agent.core.machine import InvalidTransition
 from agent.core.scheduler import Scheduler
+from agent.core.waking import asleep
+from agent.core.worker import WorkerState
 from agent.drivers.base import Driver, Hooks, WorkerLimits, WorkerSpec
 from agent.flows import Graphs, Masters
 from agent.measured import Measured
 from agent.observer import Observer
 from agent.peers import Peer
+from agent.plan import Plan
 from agent.presence import Connected, Presence
 from agent.seats import Answer, Job, Seat, told
+from agent.store import Stores
 from agent.substrate.base import FunctionRecord
 from agent.verdict import KNOWN_TYPES, believed, is_content_type, loss
 from agent.views import step_of
@@ -43,8 +48,10 @@ from mee6.lane.messages import (
     Cancel,
     Chunk,
     Credit,
+    Expect,
     Fault,
     Goodbye,
+    Guessed,
     Handover,
     Head,
     Hello,
@@ -53,12 +60,15 @@ from mee6.lane.messages import (
     Log,
     Report,
     Steps,
+    Stored,
     Stream,
     Welcome,
 )
 
 EXIT_PATIENCE_S: Final = 2.0
 """How long a cut lane waits for the driver to say how its process ended; on a busy machine that takes a while."""
+USED: Final = frozenset({WorkerState.BUSY, WorkerState.WARM})
+"""States in which a proxy that serves a workflow reads what it is told."""
 TICK_NS: Final = 50_000_000
 """The grain of time limits, lingers and keep-alives."""
 
@@ -76,6 +86,8 @@ class Shell:
         packages: the folder of what a version depends on; None for nothing.
         timeout_s: of functions that do not say.
         parallel_calls: of one workflow, in other workers at once, at each depth.
+        expect: what a proxy shall load ahead of its calls; None for nothing.
+        leaving: the calls that a function will make in other workers.
     """
 
     def __init__(
@@ -92,6 +104,9 @@ class Shell:
         parallel_calls: int,
         direct_lanes: bool,
         one_core: bool,
+        store: bool,
+        expect: Callable[[Plan], Expect | None] = lambda _plan: None,
+        leaving: Callable[[Plan], Sequence[Leaving]] = lambda _plan: (),
     ) -> None:
         self.core = scheduler
         self._driver = driver
@@ -101,10 +116,13 @@ class Shell:
         self._lane_limits = lane_limits
         self._direct_lanes = direct_lanes
         self._one_core = one_core
+        self._expect = expect
+        self._leaving = leaving
         self.seats: dict[str, Seat] = {}
         self.jobs: dict[str, Job] = {}
         self._presence = Presence(driver.owns)
-        self._bindings = Bindings(driver, code, packages, timeout_s)
+        self.stores = Stores(driver.store_path, enabled=store)
+        self._bindings = Bindings(driver, code, packages, timeout_s, self.stores)
         self._calls = Calls(self.jobs, self.submit, timeout_s, parallel_calls)
         graphs = Graphs()
         self.measured = Measured(graphs, spawn, lambda limits: worker_limits.narrowed(limits).memory_bytes)
@@ -212,6 +230,7 @@ class Shell:
             return
         seat.stopped = True
         self._presence.end(seat)
+        self.stores.left(seat)
         _log.info("worker %s ends: %s", seat.worker, command.reason)
         self._observer.worker_gone(seat, command.reason)
         task = self._spawn(self._end(seat))
@@ -255,7 +274,29 @@ class Shell:
         seat, job = self._seat_and_job(command)
         if not self._bind(seat, job):
             return
+        if not seat.is_direct:
+            self._tell_expected(seat, job.plan)
         self._send(seat, self._bindings.load(seat, job))
+
+    def _tell_expected(self, seat: Seat, plan: Plan) -> None:
+        """Tells a proxy what to load ahead, where that is not what it was told."""
+        self._hand_expected(seat, self._expect(plan))
+
+    def _hand_expected(self, seat: Seat, expected: Expect | None) -> None:
+        if expected != seat.expected:
+            seat.expected = expected
+            self._send(seat, expected or Expect([], 0))
+
+    def expect_anew(self) -> None:
+        """Tells the proxies that are awake what has changed of what they shall expect."""
+        found: dict[str, Expect | None] = {}
+        for seat in self.seats.values():
+            worker, plan = self.core.fleet.workers.get(seat.worker), seat.plan
+            if plan is None or seat.is_direct or worker is None or worker.state not in USED:
+                continue
+            if plan.digest not in found:
+                found[plan.digest] = self._expect(plan)
+            self._hand_expected(seat, found[plan.digest])
 
     def _call(self, command: ev.Call) -> None:
         seat, job = self._seat_and_job(command)
@@ -270,12 +311,31 @@ class Shell:
         pipe, peer = job.pipe, seat.peer
         window = 0 if pipe is None else pipe.open(job.id, partial(self._send, seat))
         if peer is not None:  # else its end is on the way
-            invoke = Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window)
+            task = Invoke(job.id, job.arg, job.content_type, job.chain, job.request, window)
             if job.groups or job.part:
-                invoke = msgspec.structs.replace(invoke, groups=job.groups, part=job.part)
-            peer.send(invoke)
+                task = msgspec.structs.replace(task, groups=job.groups, part=job.part)
+            if job.room is not None or job.stored is not None:
+                found = self.stores.referring(seat, job, task)
+                if isinstance(found, Fault):
+                    report = Report(job.id, fault=found)
+                    asyncio.get_running_loop().call_soon(self._reported, seat, peer, report)
+                    return
+                task = found
+            peer.send(task)
         if pipe is not None:
             pipe.called()
+        if job.plan.root.manifest.dependencies:
+            for calls in self._leaving(job.plan):
+                if calls.after_s:
+                    asyncio.get_running_loop().call_later(calls.after_s, self._wake_for, job, calls)
+                else:
+                    self._wake_for(job, calls)
+
+    def _wake_for(self, job: Job, calls: Leaving) -> None:
+        """Has workers thawed for calls that a job is expected to make now."""
+        if job.id in self.jobs:
+            for worker in asleep(self.core.fleet, calls.plan.digest, calls.plan.pool, calls.width):
+                self.tell(ev.ResumeAsked(worker))
 
     def _seat_and_job(self, command: ev.Load | ev.Call) -> tuple[Seat, Job]:
         seat, job = self.seats[command.worker], self.jobs[command.invocation]
@@ -402,9 +462,13 @@ class Shell:
                 if len(message.text) > self._lane_limits.log_bytes:
                     raise ProtocolError(f"worker {seat.worker} sent more output at once than an invocation may write")
                 self._observer.logged(seat, seat.writer(message.invocation), message)
+            case Stored() if peer is seat.peer:
+                self.stores.told(seat.job, message)
             case Steps() if peer is seat.proxy:
                 if seat.job is not None:
                     self._steps_reported(seat, seat.job, message)
+            case Guessed() if peer is seat.proxy:
+                self._observer.guessed(seat, message.guesses)
             case AskHandover() if peer is seat.proxy:
                 self.tell(ev.HandoverAsked(seat.worker))
             case _:
@@ -437,6 +501,7 @@ class Shell:
             report.fault is not None
             or report.content_type not in KNOWN_TYPES
             or len(report.result) > seat.limits.result_bytes
+            or report.stored
         ):
             report = believed(report, seat, job)
         if report.id == f"load/{job.id}":
@@ -454,7 +519,7 @@ class Shell:
 
     def _answered(self, seat: Seat, job: Job, report: Report) -> None:
         """Ends a job with what its function, or the run of its declared steps, came to."""
-        answer = Answer(report.result, report.content_type, report.fault, report.response)
+        answer = Answer(report.result, report.content_type, report.fault, report.response, report.stored)
         del seat.jobs[job.id]
         job.gate = None
         if not job.parent:  # who asked from outside is told before what only the next one needs is done

@@ -6,13 +6,13 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, get_args
 
 from agent.core.invocation import InvocationState
 from agent.feed import FiguresView
 from agent.seats import Job
 from agent.services.api import FunctionStats
-from mee6.lane.messages import Step
+from mee6.lane.messages import Start, Step
 
 WINDOW: Final = 1024
 """Invocations that the percentiles are taken over."""
@@ -59,7 +59,7 @@ class Counts:
 
     invocations: int = 0
     failures: int = 0
-    starts: dict[str, int] = field(default_factory=lambda: {"cold": 0, "prewarmed": 0, "warm": 0})
+    starts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(get_args(Start), 0))
     took_ns: deque[int] = field(default_factory=lambda: deque(maxlen=WINDOW))
     rate: Rate = field(default_factory=Rate)
     total_ns: int = 0
@@ -149,6 +149,7 @@ class Stats:
             failures=counts.failures,
             cold=counts.starts["cold"],
             prewarmed=counts.starts["prewarmed"],
+            ahead=counts.starts["ahead"],
             warm=counts.starts["warm"],
             p50_ms=p50_ms,
             p99_ms=p99_ms,
@@ -190,6 +191,7 @@ class Stats:
             failures=counts.failures,
             cold=counts.starts["cold"],
             prewarmed=counts.starts["prewarmed"],
+            ahead=counts.starts["ahead"],
             warm=counts.starts["warm"],
             queued=queued,
             running=running,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import structs
+
 from agent.seats import Job, Seat
 from mee6.faults import FROM_PROXIES, FROM_RUNTIMES, bounded, exit_fault
 from mee6.lane.messages import BINARY, JSON, TEXT, Fault, Report
@@ -21,12 +23,15 @@ def believed(report: Report, seat: Seat, job: Job) -> Report:
         if fault.function not in job.plan.functions:
             fault = Fault(fault.code, fault.message, job.name, fault.error_type, fault.traceback)
         return Report(report.id, fault=fault, handed_over=report.handed_over)
+    if report.stored and (job.room is None or not 0 < report.stored <= job.room.size):
+        fault = Fault("result_refused", f"the result of {job.name!r} is where there is no room for it", job.name)
+        return Report(report.id, fault=fault)
     if len(report.result) > seat.limits.result_bytes:
         why = f"the result of {job.name!r} is {len(report.result)} bytes, over the limit"
         fault = Fault("result_refused", f"{why} of {seat.limits.result_bytes}", function=job.name)
         return Report(report.id, fault=fault)
     if not is_content_type(report.content_type):
-        return Report(report.id, report.result, BINARY, handed_over=report.handed_over, response=report.response)
+        return structs.replace(report, content_type=BINARY)
     return report
 
 

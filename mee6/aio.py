@@ -12,9 +12,9 @@ from mee6.sdk import CallTo, backend, call, calls_of, collected
 __all__ = ["call", "gather", "invoke"]
 
 
-async def invoke(name: str, arg: Any = None) -> Any:
-    """Calls a function and waits for its value; raises as `mee6.invoke`."""
-    return (await backend().start((CallTo(name, arg),))[0]).unwrap()
+async def invoke(name: str, arg: Any = None, *, view: bool = False) -> Any:
+    """Calls a function and waits for its value; arguments and errors as of `mee6.invoke`."""
+    return (await backend().start((CallTo(name, arg, view),))[0]).unwrap()
 
 
 @overload

@@ -307,6 +307,7 @@ class Client:
         pause: str | None = None,
         keep_alive_s: float | None = None,
         linger_s: float | None = None,
+        look_ahead: str | None = None,
         memory_budget_bytes: int | None = None,
         prewarm: Mapping[str, int] | None = None,
         ceiling: Mapping[str, int] | None = None,
@@ -317,6 +318,7 @@ class Client:
 
         Args:
             pause: `always`, `after-use` or `never`.
+            look_ahead: `off`, `declared` or `learnt`.
             memory_budget_bytes: of all workers together; 0 = none.
             prewarm: runtime -> workers kept ready.
             ceiling: runtime -> workers at most; 0 = no ceiling.
@@ -327,6 +329,7 @@ class Client:
             pause=pause,
             keep_alive_s=keep_alive_s,
             linger_s=linger_s,
+            look_ahead=look_ahead,
             memory_budget_bytes=memory_budget_bytes,
             prewarm=prewarm,
             ceiling=ceiling,

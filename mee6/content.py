@@ -29,6 +29,19 @@ def pack(value: Any) -> tuple[bytes, str]:
         raise InvalidInput(f"cannot send a value of type {type(value).__name__!r} as JSON: {error}") from error
 
 
+def packed(value: Any) -> tuple[bytes | memoryview, str]:
+    """As `pack`, but bytes of another's are looked at and not copied.
+
+    Raises:
+        InvalidInput: as `pack`.
+    """
+    if isinstance(value, memoryview | bytearray):
+        view = memoryview(value)
+        if view.nbytes and view.c_contiguous:
+            return view.cast("B"), BINARY
+    return pack(value)
+
+
 def unpack(data: bytes, content_type: str) -> Any:
     """The value that `pack` made these bytes of; bytes for a content type that is not text or JSON.
 

@@ -103,6 +103,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Of its workers. A workflow's steps run within those of its first function, where they run in its worker."""
     env: dict[str, str] = {}
     http: Http = BY_HTTP
+    look_ahead: bool = True
+    """Whether its code may be loaded before it is called, and though it may not be."""
     description: str = ""
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     """Invocations that one worker's runtime takes at once; more than one needs an async function, whose calls, if it
@@ -121,6 +123,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     def is_workflow(self) -> bool:
         """Whether it calls other functions."""
         return bool(self.dependencies)
+
+    @property
+    def leaves(self) -> list[str]:
+        """The dependencies whose calls may run in other workers."""
+        return [name for name, dependency in self.dependencies.items() if dependency.outflow not in ("", "no")]
 
     @property
     def outflows(self) -> dict[str, str]:

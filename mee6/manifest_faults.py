@@ -42,6 +42,7 @@ _HINTS: Final[Mapping[Path, str]] = {
     ("http", "methods"): '"methods": ["GET", "POST"]',
     ("http", "cors"): '"cors": ["https://app.example.org"]',
     ("http", "body"): '"body": "stream"',
+    ("lookAhead",): '"lookAhead": false',
     ("env",): '"env": {"KEY": "value"}',
     ("env", "*"): '"KEY": "value"; a number too is written in quotes',
     ("concurrency",): '"concurrency": 100',

@@ -69,6 +69,29 @@ class FunctionStats(msgspec.Struct, frozen=True):
     warm: int
     p50_ms: float
     p99_ms: float
+    ahead: int = 0
+    stored_blocks: int = 0
+    """Arguments and results that passed by the stores of workflows that it began, and their bytes."""
+    stored_bytes: int = 0
+    stored_over: int = 0
+    """Those for which a store had no room, and which went over sockets."""
+
+
+class Foreseen(msgspec.Struct, frozen=True):
+    """A function that another is expected to call."""
+
+    function: str
+    chance: float
+    """0 to 1."""
+    after_ns: int
+    """When the first call comes, early rather than late; 0 = at once, or not known."""
+    lead_ns: int
+    """What it takes to start a runtime and load it."""
+    runs: float
+    """That this was learnt from, old ones counting less; 0 = it is only declared."""
+    hits: float
+    misses: float
+    is_loaded_ahead: bool
 
 
 class Demand(msgspec.Struct, frozen=True):
@@ -112,6 +135,8 @@ class Description(msgspec.Struct, frozen=True):
     """What they are; those asked for first."""
     url: str = ""
     """Where it is reached over HTTP; empty where the agent does not serve that."""
+    foreseen: tuple[Foreseen, ...] = ()
+    """What it is expected to call."""
     demand: Demand | None = None
     """None from an older agent."""
     known: str = ""
@@ -176,10 +201,22 @@ class Node(msgspec.Struct, frozen=True):
     stopping: bool = False
     http: str = ""
     """Where it serves HTTP, as host:port; empty for nowhere."""
+    look_ahead: str = ""
+    """By what functions are loaded ahead of their calls: `off`, `declared`, `learnt`; empty from an older agent."""
+    ahead_hits: int = 0
+    """Functions loaded ahead and called before their invocation ended; since the agent started."""
+    ahead_misses: int = 0
+    ahead_saved_ns: int = 0
+    """That callers did not wait for starts and loads."""
     wait_for_busy: bool = False
     """Invocations wait for a worker in use that will be free before another would be ready."""
     order: str = ""
     """Who is served first of those that wait: `arrival` or `deadline`."""
+    stored_blocks: int = 0
+    """Arguments and results that passed by the stores of workflows since it started, and their bytes."""
+    stored_bytes: int = 0
+    stored_over: int = 0
+    """Those for which a store had no room, and which went over sockets."""
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -392,6 +429,8 @@ class Figures(msgspec.Struct, frozen=True):
     """Now."""
     running: int
     """Now."""
+    ahead: int = 0
+    """As `cold`."""
 
 
 class FunctionChange(msgspec.Struct, frozen=True):

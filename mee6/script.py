@@ -21,9 +21,9 @@ PARALLEL: Final = 32
 class ClientBackend:
     """Calls through `mee6.client`; no surroundings."""
 
-    def invoke(self, name: str, arg: Any) -> Any:
+    def invoke(self, name: str, arg: Any, view: bool) -> Any:
         """Makes the call and waits for it."""
-        return self.run((CallTo(name, arg),))[0].unwrap()
+        return self.run((CallTo(name, arg, view),))[0].unwrap()
 
     def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         """Makes the calls through one connection, at most `PARALLEL` at once, and waits for them."""
@@ -70,7 +70,8 @@ async def _all(calls: Sequence[CallTo]) -> list[Outcome]:
         async def outcome(one: CallTo) -> Outcome:
             async with places:
                 try:
-                    return Outcome(await client.invoke(one.name, one.arg))
+                    value = await client.invoke(one.name, one.arg)
+                    return Outcome(memoryview(value) if one.view and isinstance(value, bytes) else value)
                 except Mee6Error as error:
                     return Outcome(error=error)
 

@@ -24,6 +24,8 @@ class CallTo(NamedTuple):
 
     name: str
     arg: Any = None
+    view: bool = False
+    """Its value, where it is bytes, is wanted as a `memoryview`."""
 
 
 class Outcome(NamedTuple):
@@ -56,7 +58,7 @@ class Context:
 class Backend(Protocol):
     """What carries calls out and knows the surroundings."""
 
-    def invoke(self, name: str, arg: Any) -> Any:
+    def invoke(self, name: str, arg: Any, view: bool) -> Any:
         """Makes one call and blocks until it has ended: its value, or raises its error."""
         ...
 
@@ -104,20 +106,24 @@ def backend() -> Backend:
     return _backend
 
 
-def call(name: str, arg: Any = None) -> CallTo:
-    """A call for `gather`."""
-    return CallTo(name, arg)
+def call(name: str, arg: Any = None, *, view: bool = False) -> CallTo:
+    """A call for `gather`; `view` as in `invoke`."""
+    return CallTo(name, arg, view)
 
 
-def invoke(name: str, arg: Any = None) -> Any:
+def invoke(name: str, arg: Any = None, *, view: bool = False) -> Any:
     """Calls a function and waits for its value.
+
+    Args:
+        view: a value that is bytes comes as a read-only `memoryview` of them where they lie, in the workflow's store,
+            and without a copy. It is good until the function that called has returned.
 
     Raises:
         FunctionRaised: it raised; with `.function`, `.error_type` and the remote `.traceback`.
         CallRefused: it is not among the caller's dependencies, or the calls are too deep.
         Mee6Error: it could not be run; see `mee6.errors`.
     """
-    return (_backend or backend()).invoke(name, arg)
+    return (_backend or backend()).invoke(name, arg, view)
 
 
 @overload
@@ -147,6 +153,8 @@ def calls_of(calls: Iterable[Any]) -> list[CallTo]:
     for one in calls:
         if isinstance(one, str):
             taken.append(CallTo(one))
+        elif isinstance(one, CallTo):
+            taken.append(one)
         elif isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str):
             taken.append(CallTo(*one))
         else:

@@ -23,6 +23,8 @@ NAMES: Final = {
     "agent": "the agent",
 }
 
+_LOOK_AHEAD: Final = "mee6 agent set look-ahead=learnt"
+
 Told = tuple[str, str]
 """(cause, remedy)."""
 
@@ -128,8 +130,12 @@ def _queued(scene: Scene) -> Told:
 
 def _start(scene: Scene) -> Told:
     found, step = scene.found, scene.step
+    if step.start == "ahead":
+        return f"a process was being started ahead for {step.function} when {_caller(scene)} called it", ""
     if scene.stayed and scene.caller is not None:
         worker = step.worker
+        if scene.node.look_ahead == "off":
+            return f"cold because {worker} had no spare {scene.kind}process, and nothing is loaded ahead", _LOOK_AHEAD
         why = (
             f"cold because {worker} had no spare {scene.kind}process: one was made, and stays as long as {worker} does"
         )
@@ -154,6 +160,8 @@ def _resume(scene: Scene) -> Told:
 
 def _load(scene: Scene) -> Told:
     found, step = scene.found, scene.step
+    if step.start == "ahead":
+        return f"{step.function} was being loaded ahead when {_caller(scene)} called it: this is what was left", ""
     code = "its code"
     if scene.packages:
         code += f" with {', '.join(scene.packages[:3])}{' and others' if len(scene.packages) > 3 else ''}"
@@ -176,6 +184,10 @@ def _run(scene: Scene) -> Told:
     step = scene.step
     own = f"{step.function}'s own code" + (", without the steps it called" if scene.calls else "")
     return f"it was {own}; what it wrote then: mee6 act logs --id {step.id}", ""
+
+
+def _caller(scene: Scene) -> str:
+    return scene.caller.function if scene.caller is not None else "somebody"
 
 
 def _more(scene: Scene) -> str:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import structs
+
 from mee6.lane.messages import Call, Chunk, Credit, Fault, Head, Hop, Invoke, Report, Result
 from mee6.outflow import Gate, Place, refusal
+from proxy.ahead import Ahead
 from proxy.crew import MAX_IDLE, Crew
 from proxy.events import Command, SendAgent, SendRuntime
 from proxy.plan import Plan
@@ -27,13 +30,14 @@ class Calls:
         do: takes the commands.
     """
 
-    def __init__(self, plan: Plan, crew: Crew, trace: Trace, do: Callable[[Command], None]) -> None:
+    def __init__(self, plan: Plan, crew: Crew, ahead: Ahead, trace: Trace, do: Callable[[Command], None]) -> None:
         self.steps: dict[str, LocalStep] = {}
         self._open: dict[str, tuple[LocalStep, Call, int]] = {}
         """Calls that have not ended: who makes it, what it is, when it came (ns)."""
         self._plan = plan
         self._crew = crew
         self._runtimes = crew.runtimes
+        self._ahead = ahead
         self._trace = trace
         self._do = do
         self.on_branch: Callable[[int], None] = lambda _now: None
@@ -71,13 +75,11 @@ class Calls:
             caller, call, asked_ns = self._open[number]
             if place is Place.ELSEWHERE:
                 self.on_branch(now_ns)
-                chain, group = caller.chain, call.group
-                self._do(
-                    SendAgent(Call(call.id, call.invocation, call.name, call.arg, call.content_type, chain, group))
-                )
+                self._do(SendAgent(structs.replace(call, chain=caller.chain)))
                 continue
             function, chain = self._plan.functions[call.name], [*caller.chain, call.name]
             step = LocalStep(call.id, caller.id, function, call.arg, call.content_type, chain)
+            step.stored, step.room = call.stored, call.room
             if asked_ns != now_ns:
                 step.spans.append(("queued", asked_ns, now_ns))
             step.deadline_ns = now_ns + int(function.timeout_s * 1e9)
@@ -153,15 +155,21 @@ class Calls:
         """Begins a step in the best runtime there is: one that holds its function, a spare, or the next one."""
         self.steps[step.id] = step
         runtime = self._crew.find(step.function)
-        if runtime is None:
-            step.start = "cold"
+        if runtime is not None and runtime.state is _S.IDLE:
+            step.start = "warm"
+            if runtime.ahead:
+                step.start = "ahead"
+                self._ahead.used(runtime)
+            self._run(step, runtime, now_ns)
+            return
+        if (joined := self._ahead.join(step, now_ns)) is not None:
+            self.loading(step, joined, now_ns)
+        elif runtime is None:
+            step.start = step.start or "cold"
             step.state = "starting"
             step.enter("start", now_ns)
             self._trace.note(step, now_ns)
             self._crew.wait(step)
-        elif runtime.state is _S.IDLE:
-            step.start = "warm"
-            self._run(step, runtime, now_ns)
         else:
             step.start = "prewarmed"
             self._crew.give(runtime, step)
@@ -181,11 +189,25 @@ class Calls:
             self.fail(step, fault, now_ns)
         else:
             runtime.take(_E.LOADED)
+            if runtime.joined:
+                self._ahead.arrived(runtime, now_ns)
             self._run(step, runtime, now_ns)
 
     def _run(self, step: LocalStep, runtime: Runtime, now_ns: int) -> None:
         self._do(
-            SendRuntime(runtime.id, Invoke(step.id, step.arg, step.content_type, step.chain, step.request, step.window))
+            SendRuntime(
+                runtime.id,
+                Invoke(
+                    step.id,
+                    step.arg,
+                    step.content_type,
+                    step.chain,
+                    step.request,
+                    step.window,
+                    stored=step.stored,
+                    room=step.room,
+                ),
+            )
         )
         step.arg, step.request = b"", None
         for message in step.early:
@@ -202,6 +224,7 @@ class Calls:
         step.state = "running"
         step.enter("run", started_ns)
         self._trace.note(step, now_ns)
+        self._ahead.began(step.function, now_ns)
 
     def reported(self, step: LocalStep, runtime: Runtime, report: Report, now_ns: int) -> None:
         """Takes a step's outcome from its runtime; it is held while calls of it are under way."""
@@ -283,11 +306,14 @@ class Calls:
             if step.over:
                 self._close(caller, step.id, now_ns)
             else:
-                result = Result(step.id, report.result, report.content_type, report.fault, report.put_back)
+                result = Result(
+                    step.id, report.result, report.content_type, report.fault, report.put_back, report.stored
+                )
                 self._answer(caller, result, now_ns)
         else:
             self._trace.flush()
             self._do(SendAgent(report))
+            self._ahead.ended()
 
     def end_overdue(self, now_ns: int) -> None:
         """Ends the calls that took longer than their functions may, with their runtimes."""

@@ -17,6 +17,7 @@ from mee6.lane.messages import (
     Call,
     Chunk,
     Credit,
+    Expect,
     Fault,
     Goodbye,
     Handover,
@@ -29,11 +30,13 @@ from mee6.lane.messages import (
     Log,
     Report,
     Result,
+    Stored,
     Welcome,
 )
 from proxy.affinity import Affinity
+from proxy.ahead import Ahead
 from proxy.calls import Calls
-from proxy.crew import MAX_FAILED_STARTS, Crew
+from proxy.crew import MAX_FAILED_STARTS, MAX_IDLE, Crew
 from proxy.events import (
     AgentClosed,
     AgentSaid,
@@ -79,14 +82,16 @@ class Proxy:
         self.plan = Plan(languages | {language})
         self._trace = Trace(self._do)
         self._crew = Crew(language, self.plan, self._do)
-        self._calls = Calls(self.plan, self._crew, self._trace, self._do)
+        self._ahead = Ahead(self.plan, self._crew, self._do)
+        self._calls = Calls(self.plan, self._crew, self._ahead, self._trace, self._do)
         self._affinity = Affinity(self._do)
         self._calls.on_branch = self._affinity.spread
-        self._flow = Flow(self.plan, self._calls, self._trace, self._affinity, self._do)
+        self._flow = Flow(self.plan, self._calls, self._ahead, self._trace, self._affinity, self._do)
         self._lanes = Lanes(self._crew, self._calls, self._trace, self._affinity, self._do)
         self._load: PendingLoad | None = None
         self._welcome: Welcome | None = None
         self._connected = False
+        self._now_ns = 0
         self.runtimes = self._crew.runtimes
 
     def start(self) -> list[Command]:
@@ -100,6 +105,7 @@ class Proxy:
         Args:
             now_ns: nanoseconds, monotonic; never less than before.
         """
+        self._now_ns = now_ns
         if isinstance(event, RuntimeSaid):
             runtime = self.runtimes.get(event.runtime)
             if runtime is not None:
@@ -130,8 +136,10 @@ class Proxy:
 
     def tick_after_ns(self) -> int:
         """How long the shell may wait for another event before it ticks; 0 = for ever."""
-        if self._flow.due_ns:
-            return 2_000_000
+        dues = [at for at in (self._ahead.due_ns(), self._flow.due_ns) if at]
+        if dues:
+            most_ns = 10_000_000 if self._trace.due_ns else 100_000_000
+            return min(max(min(dues) - self._now_ns, 1_000_000), most_ns)
         if self._trace.due_ns:
             return 10_000_000
         if self._load or self._is_busy or self._crew.waiting or any(r.due_ns for r in self.runtimes.values()):
@@ -142,6 +150,7 @@ class Proxy:
         """Asserts what must always hold; for tests."""
         self._crew.check()
         self._calls.check()
+        self._ahead.check()
         self._lanes.check()
         self._flow.check()
 
@@ -158,8 +167,7 @@ class Proxy:
 
     def _agent_said(self, message: AnyMessage, now_ns: int) -> None:
         if isinstance(message, Result):
-            if not self._flow.answered(message, now_ns):
-                self._calls.answered(message, now_ns)
+            self._answered(message, now_ns)
         elif isinstance(message, Invoke):
             self._invoked(message, now_ns)
         elif isinstance(message, Chunk | Credit):
@@ -179,8 +187,14 @@ class Proxy:
             for runtime in self.runtimes.values():
                 if runtime.state is not _S.SPAWNING:
                     self._do(SendRuntime(runtime.id, message))
+        elif isinstance(message, Expect):
+            self._ahead.expect(message)
         elif isinstance(message, Goodbye):
             self._do(Exit("the agent said goodbye"))
+
+    def _answered(self, result: Result, now_ns: int) -> None:
+        if not self._flow.answered(result, now_ns):
+            self._calls.answered(result, now_ns)
 
     def _invoked(self, message: Invoke, now_ns: int) -> None:
         root = self.plan.root
@@ -197,6 +211,7 @@ class Proxy:
             return
         step = LocalStep(message.id, "", root, message.arg, message.content_type, chain)
         step.request, step.window = message.request, message.window
+        step.stored, step.room = message.stored, message.room
         self._calls.begin(step, now_ns)
 
     # Loads ----------------------------------------------------------------------------------------------
@@ -207,6 +222,7 @@ class Proxy:
             return
         function = message.function
         self._crew.wants_spares = True
+        self._ahead.forget()
         self.plan.change(function, message.functions)
         self._crew.end_strangers()
         if function.declaration:
@@ -221,6 +237,7 @@ class Proxy:
             self._do(SendAgent(AskHandover()))
         else:
             self._begin(load)
+            self._ahead.began(function, now_ns, runs=False)
 
     def _begin(self, load: PendingLoad) -> None:
         runtime = self._crew.find(load.function)
@@ -266,7 +283,10 @@ class Proxy:
             self._crew.hand_over(runtime)
         else:
             runtime.step = None
+            runtime.used_ns = self._now_ns
             runtime.take(_E.LOADED)
+            if len(self.runtimes) > MAX_IDLE:
+                self._crew.evict()
 
     def _load_overdue(self, load: PendingLoad, now_ns: int) -> None:
         if load.state is not LoadState.OFFERED:
@@ -286,7 +306,7 @@ class Proxy:
         if isinstance(message, Call):
             self._calls.ask(runtime, message, now_ns)
         elif isinstance(message, Report):
-            if runtime.step == message.id:
+            if runtime.step == message.id or (runtime.joined and runtime.joined == message.id):
                 if message.fault is not None:
                     message = Report(message.id, fault=bounded(message.fault), handed_over=message.handed_over)
                 self._reported(runtime, message, now_ns)
@@ -294,6 +314,8 @@ class Proxy:
             self._calls.streamed(runtime, message)
         elif isinstance(message, Log):
             self._trace.flush()  # whose output it is, the agent must know by then
+            self._do(SendAgent(message))
+        elif isinstance(message, Stored):
             self._do(SendAgent(message))
         elif isinstance(message, Hops):
             self._lanes.told(runtime, message, now_ns)
@@ -322,12 +344,16 @@ class Proxy:
         if runtime.state is not _S.LOADING:
             self._calls.reported(self._calls.steps[report.id], runtime, report, now_ns)
             return
-        if load is not None and load.runtime == runtime.id:
+        if runtime.step is not None and self._ahead.is_loading(runtime):
+            if report.fault is None:
+                self._crew.failed_starts = 0
+            self._ahead.loaded(runtime, report.fault, now_ns)
+        elif load is not None and load.runtime == runtime.id:
             self._load_reported(load, report, now_ns)
         else:
             if report.fault is None:
                 self._crew.failed_starts = 0
-            self._calls.loaded(self._calls.steps[report.id], runtime, report.fault, now_ns)
+            self._calls.loaded(self._calls.steps[runtime.step or report.id], runtime, report.fault, now_ns)
         self._crew.supply()
 
     def _runtime_changed(
@@ -383,6 +409,7 @@ class Proxy:
         """Tells all who wait for a runtime that there will be none; without any, the worker is of no use."""
         if not self._connected:
             self._do(Exit(why))
+        self._ahead.drop_waiting()
         for job in list(self._crew.waiting):
             fault = Fault("worker_lost", why, function=job.function.name)
             if isinstance(job, LocalStep):
@@ -405,5 +432,6 @@ class Proxy:
             self._load_overdue(load, now_ns)
         self._calls.end_overdue(now_ns)
         self._flow.tick(now_ns)
+        self._ahead.go(now_ns)
         self._affinity.settle(now_ns)
         self._crew.supply()

@@ -46,11 +46,13 @@ class Crew:
         self.runtimes: dict[int, Runtime] = {}
         self.waiting: list[Job] = []
         """Those for whom no runtime was there."""
+        self.waiting_ahead: list[Job] = []
+        """Loads ahead for which none was there: after all others."""
         self.failed_starts = 0
         self.wants_spares = True
         """False once a runtime was handed over: then nothing is left to do here."""
-        self.on_gone: Callable[[Runtime, RuntimeState], None] = lambda _runtime, _was: None
-        """Is told of each runtime that is no more, and in what state it was."""
+        self.on_gone: list[Callable[[Runtime, RuntimeState], None]] = []
+        """Are told of each runtime that is no more, and in what state it was."""
         self.is_called: Callable[[int], bool] = lambda _runtime: False
         """Whether a runtime that is idle may be running all the same."""
         self._language = language
@@ -86,17 +88,24 @@ class Crew:
         self.waiting.append(job)
         self.supply()
 
+    def wait_ahead(self, job: Job) -> None:
+        """Has a load ahead wait for a runtime of its language that nobody else waits for."""
+        self.waiting_ahead.append(job)
+        self.supply()
+
     def stop_waiting(self, job: Job) -> None:
         """Forgets a job that may wait."""
-        if job in self.waiting:
-            self.waiting.remove(job)
+        for line in (self.waiting, self.waiting_ahead):
+            if job in line:
+                line.remove(job)
 
     def next_for(self, runtime: Runtime) -> Job | None:
         """The job that has waited longest for a runtime like this, which waits no longer."""
-        for job in self.waiting:
-            if job.function.runtime == runtime.language:
-                self.waiting.remove(job)
-                return job
+        for line in (self.waiting, self.waiting_ahead):
+            for job in line:
+                if job.function.runtime == runtime.language:
+                    line.remove(job)
+                    return job
         return None
 
     def hand_over(self, runtime: Runtime) -> None:
@@ -113,14 +122,16 @@ class Crew:
             self.failed_starts += 1
         runtime.take(_E.LOST)
         self._forget(runtime, Release(runtime.id))
-        self.on_gone(runtime, was)
+        for tell in self.on_gone:
+            tell(runtime, was)
 
     def end(self, runtime: Runtime) -> None:
         """Ends a runtime's process."""
         was = runtime.state
         runtime.take(_E.LOST)
         self._forget(runtime, Kill(runtime.id))
-        self.on_gone(runtime, was)
+        for tell in self.on_gone:
+            tell(runtime, was)
 
     def _forget(self, runtime: Runtime, command: Kill | Release) -> None:
         del self.runtimes[runtime.id]
@@ -141,7 +152,7 @@ class Crew:
     def supply(self) -> None:
         """Asks for runtimes: one for each job that waits, and a spare of each language still needed."""
         wanted: dict[str, int] = {}
-        for job in self.waiting:
+        for job in (*self.waiting, *self.waiting_ahead):
             wanted[job.function.runtime] = wanted.get(job.function.runtime, 0) + 1
         if self.failed_starts < MAX_FAILED_STARTS:
             for language in self._spares():
@@ -164,8 +175,9 @@ class Crew:
         if self._plan.root is None:
             return {self._language}
         held = {r.function.name for r in self.runtimes.values() if r.function is not None}
-        held.update(job.function.name for job in self.waiting)
-        return {language for name, language in self._plan.local.items() if name not in held}
+        held.update(job.function.name for job in (*self.waiting, *self.waiting_ahead))
+        coming = {job.function.runtime for job in self.waiting_ahead}  # whoever is called before that gets it
+        return {language for name, language in self._plan.local.items() if name not in held} - coming
 
     def check(self) -> None:
         """Asserts what must always hold; for tests."""
@@ -175,6 +187,7 @@ class Crew:
             assert working == (runtime.step is not None), f"{runtime.state} with step {runtime.step}"
             assert (runtime.function is None) == (runtime.state in (_S.SPAWNING, _S.SPARE)), runtime.state
         spares = {r.language for r in self.runtimes.values() if r.state is _S.SPARE and not r.due_ns}
-        assert not spares & {job.function.runtime for job in self.waiting}, "nobody waits beside a spare"
+        waiting = {job.function.runtime for job in (*self.waiting, *self.waiting_ahead)}
+        assert not spares & waiting, "nobody waits beside a spare"
         assert sum(r.state is _S.IDLE for r in self.runtimes.values()) <= MAX_IDLE
         assert sum(r.state is _S.BUSY for r in self.runtimes.values()) <= 1, "one step runs at a time"

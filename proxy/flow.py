@@ -19,6 +19,7 @@ from mee6.declared.values import Value
 from mee6.lane.messages import BINARY, Call, Fault, Function, Invoke, Report, Result
 from mee6.outflow import Gate, Place, refusal
 from proxy.affinity import Affinity
+from proxy.ahead import Ahead
 from proxy.calls import Calls
 from proxy.events import Command, SendAgent
 from proxy.lanes import LONG_NS
@@ -34,10 +35,11 @@ class Flow:
     """
 
     def __init__(
-        self, plan: Plan, calls: Calls, trace: Trace, affinity: Affinity, do: Callable[[Command], None]
+        self, plan: Plan, calls: Calls, ahead: Ahead, trace: Trace, affinity: Affinity, do: Callable[[Command], None]
     ) -> None:
         self._plan = plan
         self._calls = calls
+        self._ahead = ahead
         self._trace = trace
         self._affinity = affinity
         self._do = do
@@ -96,6 +98,8 @@ class Flow:
         self._id, self._chain = message.id, chain
         self._gate = Gate({}, root.max_parallelism, can_stay=True)
         self._handle(Begin(), now_ns)
+        if self.is_on and not message.part:
+            self._ahead.began(root, now_ns)
 
     def answered(self, result: Result, now_ns: int) -> bool:
         """Takes the outcome of a call that ran elsewhere; False where it is none of its own."""
@@ -231,6 +235,7 @@ class Flow:
         else:
             report = Report(self._id, msgspec.msgpack.encode(finish.outcomes), BINARY)
         self._do(SendAgent(report))
+        self._ahead.ended()
 
 
 def _demand_sound(graph: Graph, part: Part) -> None:

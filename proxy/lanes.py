@@ -75,7 +75,7 @@ class Lanes:
         self._trace = trace
         self._affinity = affinity
         self._do = do
-        crew.on_gone = self._gone
+        crew.on_gone.append(self._gone)
         crew.is_called = self.is_called
         calls.on_called = self._called
 

@@ -21,7 +21,8 @@ from typing import Final
 
 from mee6.errors import ProtocolError
 from mee6.lane.codec import Decoder, encode, room
-from mee6.lane.messages import AnyMessage, Hello
+from mee6.lane.messages import AnyMessage, Hello, Welcome
+from mee6.lane.store import FOLDER, file_prefix, remove_files
 from proxy import spawner as wire
 from proxy.core import Proxy
 from proxy.cores import Cores
@@ -150,6 +151,8 @@ class _Shell:
         self._corked: dict[int, bytearray] | None = None
         """Frames for each lane, while a read of several messages is handled."""
         self._leaving = False
+        self._store = self._worker = ""
+        """The folder of the workflow's store, and the worker's name; empty until they are known."""
         self._cores = Cores()
         self._buffer = room(_READ_BYTES)
         """For all reads: a buffer of this size for each costs more than the rest of a step."""
@@ -215,6 +218,8 @@ class _Shell:
         if len(messages) > 1:
             self._corked = {}
         for message in messages:
+            if isinstance(message, Welcome) and not number:
+                self._store, self._worker = f"{message.act}/{FOLDER}", message.worker
             if number and core.comes_last(number, message):
                 self._uncork()
                 self._hear_others(lane)
@@ -256,6 +261,8 @@ class _Shell:
             if number is not None:
                 self._pids.pop(number, None)
                 self._condemned.discard(number)
+                if self._store:  # what it called with is nobody's any more
+                    remove_files(self._store, file_prefix(self._worker, packet.pid))
                 self._carry_out(self._core.handle(RuntimeExited(number, packet.status), now))
 
     # Out ------------------------------------------------------------------------------------------------
@@ -360,7 +367,7 @@ class _Shell:
         sock.settimeout(CONNECT_S)
         sock.connect(self._lane_path)
         self._add(_Lane(AGENT, sock))
-        self._send(AGENT, Hello(self._token, "proxy", self._runtime, os.getpid()))
+        self._send(AGENT, Hello(self._token, "proxy", self._runtime, os.getpid(), store=True))
 
     def _add(self, lane: _Lane) -> None:
         self._lanes[lane.number] = lane

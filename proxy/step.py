@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from mee6.lane.messages import Chunk, Credit, Fault, Function, Report, Request, Span, Step, Steps
+from mee6.lane.messages import Block, Chunk, Credit, Fault, Function, Report, Request, Span, Step, Steps
 from mee6.outflow import Gate
 from proxy.events import SendAgent
 
@@ -41,10 +41,12 @@ class LocalStep:
         "pid",
         "request",
         "result_bytes",
+        "room",
         "runtime",
         "spans",
         "start",
         "state",
+        "stored",
         "window",
     )
 
@@ -61,6 +63,9 @@ class LocalStep:
         self.request: Request | None = None
         self.window = 0
         """Of streams; only the invocation's first has any."""
+        self.stored: Block | None = None
+        """Where its argument lies, if it is not `arg`; and the next, where its result may."""
+        self.room: Block | None = None
         self.early: list[Chunk | Credit] = []
         """What the agent streamed before it ran; the window bounds it."""
         self.runtime: int | None = None

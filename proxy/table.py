@@ -78,11 +78,13 @@ class Runtime:
     """One runtime process, as the core knows it."""
 
     __slots__ = (
+        "ahead",
         "closed",
         "direct",
         "due_ns",
         "function",
         "id",
+        "joined",
         "language",
         "pid",
         "state",
@@ -103,6 +105,10 @@ class Runtime:
         self.function: Function | None = None
         self.step: str | None = None
         """The id of the step or of the agent's load that it works for."""
+        self.ahead = False
+        """Its function was loaded ahead, and has not been called yet."""
+        self.joined = ""
+        """The id of the load ahead that its step waits for; empty for none."""
         self.used_ns = 0
         self.closed = False
         """Its lane has ended."""

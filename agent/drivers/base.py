@@ -251,6 +251,14 @@ class Driver(Protocol):
         """The agent's lane socket as seen from inside."""
         ...
 
+    def store_path(self, worker: str) -> str:
+        """The folder of the store that the worker's own workflows have, as the agent sees it.
+
+        It lies beside its `flow`, is shown with that as `.store` in the worker's storage, and is not emptied between
+        workflows: what is in it is memory that goes from one to the next of the same worker, as its processes do.
+        """
+        ...
+
     def clear_flow(self, worker: str) -> None:
         """Empties the worker's own `flow` folder; cheap when it is empty."""
         ...

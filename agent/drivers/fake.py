@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agent.drivers.base import Capabilities, Hooks, Usage, WorkerSpec
 from mee6.errors import Conflict, Mee6Error, WorkerLost
+from mee6.lane.store import FOLDER
 
 
 @dataclass(slots=True)
@@ -96,6 +97,8 @@ class FakeDriver:
         act = Path(self.act_path(spec.worker))
         (act / "rsc").mkdir(parents=True)
         (act.parent / "flow").mkdir()
+        (act.parent / "store").mkdir()
+        (act / FOLDER).symlink_to(act.parent / "store")
         (act / "flow").symlink_to(act.parent / "flow")
         if self._proxy is not None:
             worker.tasks.append(asyncio.create_task(self._play(spec, self._proxy)))
@@ -153,11 +156,12 @@ class FakeDriver:
         self.calls.append(("bind", worker))
         found = self._known(worker)
         act = Path(self.act_path(worker))
-        for link in (*(act / "rsc").iterdir(), act / "flow"):
+        for link in (*(act / "rsc").iterdir(), act / "flow", act / FOLDER):
             link.unlink()
         for name, bundle in code.items():
             (act / "rsc" / name).symlink_to(bundle)
         (act / "flow").symlink_to(self._base / flow_of / "flow")
+        (act / FOLDER).symlink_to(self._base / flow_of / "store")
         found.code, found.flow_of = dict(code), flow_of
 
     def code_path(self, worker: str, name: str, bundle: Path) -> str:  # noqa: ARG002  other drivers need it
@@ -171,6 +175,10 @@ class FakeDriver:
     def lane_path(self, worker: str) -> str:  # noqa: ARG002  the same for all here
         """See `Driver.lane_path`."""
         return str(self._lane)
+
+    def store_path(self, worker: str) -> str:
+        """See `Driver.store_path`."""
+        return str(self._base / worker / "store")
 
     def clear_flow(self, worker: str) -> None:
         """See `Driver.clear_flow`."""

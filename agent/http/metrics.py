@@ -72,6 +72,17 @@ class _Figures(Collector):
             ("mee6_watchers", "Watchers of events.", info.watchers),
         ):  # fmt: skip
             yield GaugeMetricFamily(name, help_, value=value)
+        guesses = CounterMetricFamily(
+            "mee6_ahead_loads", "Functions loaded ahead of their calls, by what came of it.", labels=["outcome"]
+        )
+        guesses.add_metric(["hit"], info.ahead_hits)
+        guesses.add_metric(["miss"], info.ahead_misses)
+        yield guesses
+        yield CounterMetricFamily(
+            "mee6_ahead_saved_seconds",
+            "That callers did not wait for starts and loads.",
+            value=info.ahead_saved_ns / 1e9,
+        )
         yield CounterMetricFamily("mee6_handovers", "Runtimes that came to the agent.", value=totals.handovers)
 
     def _functions(self) -> Iterator[Metric]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from agent.config import AgentConfig
+from agent.core.patterns import Foreseen
 from agent.dependencies.listing import Package
 from agent.drivers.base import WorkerLimits
 from agent.feed import Feed, NodeView, WorkerView
@@ -83,6 +84,12 @@ class FunctionStats:
     warm: int = 0
     p50_ms: float = 0.0
     p99_ms: float = 0.0
+    ahead: int = 0
+    stored_blocks: int = 0
+    """Arguments and results that passed by the stores of workflows that it began, and their bytes."""
+    stored_bytes: int = 0
+    stored_over: int = 0
+    """Those for which a store had no room, and which went over sockets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,10 @@ class Described:
     """The packages that the current version depends on."""
     url: str = ""
     """Where it is reached over HTTP; empty for nowhere."""
+    foreseen: tuple[Foreseen, ...] = ()
+    """What it is expected to call."""
+    looks_ahead: bool = True
+    """Whether that is loaded ahead, where it is worth it."""
     demand: Demand = field(default_factory=Demand)
     known: Known | None = None
     """Of a declared workflow: how its steps do, and which share a worker."""

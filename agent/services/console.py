@@ -142,7 +142,7 @@ class Console(ConsoleServicer):
 
     async def Configure(self, request: pb.ConfigureRequest, _context: Context) -> pb.ConfigureReply:
         """Changes how the node keeps its workers."""
-        scalars = ("pause", "keep_alive_s", "linger_s", "memory_budget_bytes", "wait_for_busy", "order")
+        scalars = ("pause", "keep_alive_s", "linger_s", "look_ahead", "memory_budget_bytes", "wait_for_busy", "order")
         given = {name: getattr(request, name) for name in scalars if request.HasField(name)}
         view = self._node.configure(Changes(**given, prewarm=dict(request.prewarm), ceiling=dict(request.ceiling)))
         return pb.ConfigureReply(node=_node(view))

@@ -151,9 +151,13 @@ class Invoker(InvokerServicer):
                 failures=stats.failures,
                 cold=stats.cold,
                 prewarmed=stats.prewarmed,
+                ahead=stats.ahead,
                 warm=stats.warm,
                 p50_ms=stats.p50_ms,
                 p99_ms=stats.p99_ms,
+                stored_blocks=stats.stored_blocks,
+                stored_bytes=stats.stored_bytes,
+                stored_over=stats.stored_over,
             ),
             env={name: value if request.show_env else "" for name, value in found.record.env.items()},
             packages=found.record.packages,
@@ -163,6 +167,19 @@ class Invoker(InvokerServicer):
             ],
             known=msgspec.json.encode(found.known).decode() if found.known is not None else "",
             url=found.url,
+            foreseen=[
+                pb.Foreseen(
+                    function=one.function,
+                    chance=one.chance,
+                    after_ns=one.after_ns,
+                    lead_ns=one.lead_ns,
+                    runs=one.runs,
+                    hits=one.hits,
+                    misses=one.misses,
+                    is_loaded_ahead=one.is_worth_it and found.looks_ahead,
+                )
+                for one in found.foreseen
+            ],
             demand=pb.Demand(**asdict(found.demand)),
         )
 

@@ -64,6 +64,22 @@ class Registry(Protocol):
         ...
 
 
+class PatternStore(Protocol):
+    """What was learnt of workflows, an opaque row for each function. Written behind; the last seconds may be lost."""
+
+    async def read(self) -> list[tuple[str, str, bytes]]:
+        """(user, function, data) of every row."""
+        ...
+
+    async def write(self, rows: Mapping[tuple[str, str], bytes | None]) -> None:
+        """Replaces rows, all or none; None removes one.
+
+        Raises:
+            Mee6Error: they could not be written.
+        """
+        ...
+
+
 class Bundles(Protocol):
     """Packed folders by the SHA-256 of their bytes, and their unpacked copies."""
 

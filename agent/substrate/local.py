@@ -1,7 +1,7 @@
-"""What an agent remembers on one machine: a SQLite registry and a folder of bundles.
+"""What an agent remembers on one machine: a SQLite registry, a folder of bundles, and what was learnt.
 
-`async with LocalSubstrate(state_dir) as substrate:` gives `substrate.registry` and `substrate.bundles`, the
-two interfaces of `agent.substrate.base`. All that it writes is below the state folder.
+`async with LocalSubstrate(state_dir) as substrate:` gives `substrate.registry`, `substrate.bundles` and
+`substrate.patterns`, the interfaces of `agent.substrate.base`. All that it writes is below the state folder.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from agent.substrate.local_bundles import FolderBundles
+from agent.substrate.local_patterns import SqlitePatterns
 from agent.substrate.local_registry import SqliteRegistry
 
 
@@ -24,9 +25,10 @@ class LocalSubstrate:
     def __init__(self, state_dir: Path) -> None:
         self.registry = SqliteRegistry(state_dir / "registry.db")
         self.bundles = FolderBundles(state_dir)
+        self.patterns = SqlitePatterns(state_dir / "patterns.db")
 
     async def __aenter__(self) -> Self:
-        """Opens both.
+        """Opens all.
 
         Raises:
             Conflict: the database is damaged, in use by another agent, or of a newer mee6.
@@ -35,6 +37,7 @@ class LocalSubstrate:
         await self.registry.open()
         try:
             await self.bundles.open()
+            await self.patterns.open()
         except BaseException:
             await self.registry.close()
             raise
@@ -43,5 +46,6 @@ class LocalSubstrate:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        await self.patterns.close()
         await self.bundles.close()
         await self.registry.close()

@@ -42,6 +42,7 @@ _figures: Final = _maker(records.Figures)
 _change: Final = _maker(records.FunctionChange)
 _stats: Final = _maker(records.FunctionStats)
 _package: Final = _maker(records.Package)
+_foreseen: Final = _maker(records.Foreseen)
 
 _pool: Final = _maker(records.Pool)
 worker: Final = _worker
@@ -111,6 +112,7 @@ def description(message: invoker_pb2.DescribeResponse) -> records.Description:
         packages=message.packages,
         requirements=tuple(_package(package) for package in message.requirements),
         url=message.url,
+        foreseen=tuple(_foreseen(one) for one in message.foreseen),
         demand=_demand(message.demand) if message.HasField("demand") else None,
         known=message.known,
     )

@@ -25,8 +25,9 @@ CHUNK_BYTES: Final = 64 << 10
 
 Role = Literal["proxy", "runtime"]
 Stream = Literal["out", "err"]
-Start = Literal["cold", "prewarmed", "warm"]
-"""How a step found its runtime: started for it, waiting without a function, or holding the function."""
+Start = Literal["cold", "prewarmed", "ahead", "warm"]
+"""How a step found its runtime: started for it, waiting without a function, with the function loaded or being loaded
+ahead of its call, or holding the function from a call before."""
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -78,8 +79,19 @@ class Function(Frame, frozen=True, gc=False):
     """The folder of what it depends on, as seen from inside the worker; empty for nothing."""
     concurrency: int = 1
     """`Invoke`s that may come before each other's `Report`: to a runtime that is `many`, on the agent's own lane."""
+    store_bytes: int = 0
+    """Of the store that one process of it may have for what it passes to those it calls; 0 = none."""
     declaration: bytes = b""
     """Of a declared workflow, which has no code: its `mee6.declared.graph.Declaration`, as JSON."""
+
+
+class Block(Frame, frozen=True, gc=False):
+    """A part of a workflow's store, for bytes that a message tells of and does not carry; see `mee6.lane.store`."""
+
+    file: str
+    """Its name in the folder of the workflow's store."""
+    offset: int
+    size: int
 
 
 class Span(Frame, frozen=True, gc=False):
@@ -101,7 +113,7 @@ class Step(Frame, frozen=True, gc=False):
     version: int
     worker: str
     start: str
-    """`cold`, `prewarmed` or `warm`; empty until a runtime was found."""
+    """`cold`, `prewarmed`, `ahead` or `warm`; empty until a runtime was found."""
     via: str
     """`proxy`, `direct` (agent to runtime, after a handover) or `lane` (runtime to runtime); empty until known."""
     state: str
@@ -128,6 +140,32 @@ class Hop(Frame, frozen=True, gc=False):
     code: str = ""
     """Of its fault; empty where it went well, or goes on."""
     error: str = ""
+
+
+class Next(Frame, frozen=True, gc=False):
+    """A call that a run of a function is expected to make."""
+
+    caller: str
+    function: str
+    chance: float
+    """That a run makes it at all: 0 to 1."""
+    after_ns: int = 0
+    """When it comes at the earliest, from the beginning of the run; 0 = at once, or not known."""
+    lead_ns: int = 0
+    """What it takes to have a runtime start and load it."""
+
+
+class Guess(Frame, frozen=True, gc=False):
+    """A function that was loaded ahead of its call, and what became of it."""
+
+    caller: str
+    function: str
+    used: bool
+    """It was called before its invocation ended."""
+    took_ns: int = 0
+    """To start its runtime and load it; 0 = not known: it was called before, or could not be loaded."""
+    saved_ns: int = 0
+    """Of that, what its caller did not wait for."""
 
 
 class Header(Frame, frozen=True, gc=False):
@@ -171,6 +209,8 @@ class Hello(Message, frozen=True, gc=False):
     """A runtime that understands `Introduce`."""
     many: bool = False
     """A runtime that takes as many `Invoke`s at once as `Function.concurrency` says, and understands `Cancel`."""
+    store: bool = False
+    """Understands `Block`s: a runtime, or a proxy all of whose runtimes do."""
 
 
 class Welcome(Message, frozen=True, gc=False):
@@ -209,6 +249,10 @@ class Invoke(Message, frozen=True, gc=False):
     """Bytes that may be under way of a result in pieces, and of a body in pieces; 0 = the result comes as a whole."""
     above: list[Hop] = []
     """On a direct lane: the direct calls above this one, outermost first; the proxy may not have been told of them."""
+    stored: Block | None = None
+    """The argument lies there, until the `Report`; `arg` is empty."""
+    room: Block | None = None
+    """The result may be put there, if it is too large to travel well."""
     groups: dict[str, int] = {}
     """For a declared workflow: which steps share a worker, see `mee6.declared.parts`."""
     part: bool = False
@@ -232,6 +276,8 @@ class Report(Message, frozen=True, gc=False):
     """On a direct lane: the proxy knows of this call, and must be told at once that it has ended."""
     put_back: bool = False
     """`cur` is what it was before: the caller's again."""
+    stored: int = 0
+    """Bytes of the result, which lies at the beginning of `Invoke.room`; `result` is empty. 0 = it is not there."""
 
 
 class Head(Message, frozen=True, gc=False):
@@ -275,6 +321,9 @@ class Call(Message, frozen=True, gc=False):
     """Filled in by the proxy when it passes the call on to the agent: the caller's chain."""
     group: str = ""
     """The id of the first of those calls without all of whose results the caller waits on; empty for one alone."""
+    stored: Block | None = None
+    """As in `Invoke`, and so is the next."""
+    room: Block | None = None
     step: str = ""
     """By the proxy: the step of a declared workflow that this is a call of."""
     part: bool = False
@@ -292,6 +341,8 @@ class Result(Message, frozen=True, gc=False):
     fault: Fault | None = None
     put_back: bool = False
     """As in the `Report`."""
+    stored: int = 0
+    """As in `Report`, of `Call.room`."""
 
 
 class Log(Message, frozen=True, gc=False):
@@ -303,6 +354,17 @@ class Log(Message, frozen=True, gc=False):
     at_ns: int = 0
     dropped_bytes: int = 0
     """Bytes not carried since the last `Log`, because of `Limits.log_bytes`."""
+
+
+class Stored(Message, frozen=True, gc=False):
+    """peer -> server: what an invocation has passed to those it called by its store, before its `Report`."""
+
+    invocation: str
+    blocks: int
+    size: int
+    """Bytes."""
+    over: int = 0
+    """Arguments and results that would have gone there, had there been room."""
 
 
 class Steps(Message, frozen=True, gc=False):
@@ -337,6 +399,20 @@ class Hops(Message, frozen=True, gc=False):
     hops: list[Hop]
     lost: bool = False
     """The lane of the last has ended and brought no outcome: it comes as the call's `Result`."""
+
+
+class Expect(Message, frozen=True, gc=False):
+    """agent -> proxy: what the functions of a workflow will call, to load it ahead. Replaces what was said before."""
+
+    calls: list[Next]
+    at_once: int
+    """Loads ahead that may be under way; 0 = none at all."""
+
+
+class Guessed(Message, frozen=True, gc=False):
+    """proxy -> agent, after a `Report`: what was loaded ahead during that invocation."""
+
+    guesses: list[Guess]
 
 
 class Cancel(Message, frozen=True, gc=False):
@@ -382,10 +458,13 @@ AnyMessage = (
     | Call
     | Result
     | Log
+    | Stored
     | Steps
     | Introduce
     | Introduced
     | Hops
+    | Expect
+    | Guessed
     | Cancel
     | AskHandover
     | Handover

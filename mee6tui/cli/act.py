@@ -195,6 +195,18 @@ _COLUMNS = [
 ]
 
 
+_FORESEEN = [
+    column("WILL CALL", "function"),
+    Column("CHANCE", lambda row: f"{row['chance']:.0%}", right=True),
+    Column("AFTER", lambda row: units.duration(row["after_ns"]) if row["after_ns"] else "", right=True),
+    Column("TO LOAD", lambda row: units.duration(row["lead_ns"]), right=True),
+    Column("FROM", lambda row: f"{row['runs']:.0f} runs" if row["runs"] >= 0.5 else "its manifest"),
+    Column("GUESSED", lambda row: f"{row['hits']:.0f} right, {row['misses']:.0f} wrong"),
+    Column("LOADED AHEAD", lambda row: "yes" if row["is_loaded_ahead"] else "no"),
+]
+"""What it is expected to call."""
+
+
 def _size(count: int) -> str:
     from mee6.sizes import size_text
 
@@ -244,12 +256,18 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
             ("invocations", f"{stats.invocations}, of which failed {stats.failures}"),
             (
                 "starts",
-                f"{stats.cold} cold, {stats.prewarmed} prewarmed, {stats.warm} warm" if stats.invocations else "",
+                f"{stats.cold} cold, {stats.prewarmed} prewarmed, {stats.ahead} ahead, {stats.warm} warm"
+                if stats.invocations
+                else "",
             ),
             ("demand", _demand(found.demand) if found.demand and found.demand.samples else ""),
             ("latency", f"p50 {stats.p50_ms:.3g} ms, p99 {stats.p99_ms:.3g} ms" if stats.invocations else ""),
+            ("store", units.stored(stats.stored_blocks, stats.stored_bytes, stats.stored_over)),
         ]
     )
+    if found.foreseen:
+        yield ""
+        yield from output.table([asdict(one) for one in found.foreseen], _FORESEEN)
     if len(found.versions) > 1:
         yield ""
         rows = [_row(version) for version in found.versions]

@@ -140,6 +140,9 @@ def serve(
     no_direct_lanes: Annotated[
         bool, typer.Option("--no-direct-lanes", help="Have all calls within a worker go through its proxy.")
     ] = False,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Have large arguments and results within a workflow go over sockets.")
+    ] = False,
     schedule: Annotated[
         Literal["worker", "master"],
         typer.Option("--schedule", help="Who runs declared workflows: the worker that holds one, or the agent."),
@@ -147,6 +150,17 @@ def serve(
     no_one_core: Annotated[
         bool, typer.Option("--no-one-core", help="Never put a worker's processes on one core.")
     ] = False,
+    look_ahead: Annotated[
+        str,
+        typer.Option(
+            "--look-ahead",
+            metavar="BY",
+            help="Load functions ahead of their calls: off, as declared, or as learnt from runs too.",
+        ),
+    ] = _DEFAULTS.look_ahead,
+    ahead_loads: Annotated[
+        int, typer.Option("--ahead-loads", min=1, max=16, help="Loads ahead under way at once, in one worker.")
+    ] = _DEFAULTS.ahead_loads,
     bundle_limit: Annotated[
         str, typer.Option("--bundle-limit", metavar="100M", help="Of a function's folder.")
     ] = "100M",
@@ -191,6 +205,9 @@ def serve(
         direct_lanes=not no_direct_lanes,
         schedule=schedule,
         one_core=not no_one_core,
+        store=not no_store,
+        look_ahead=look_ahead,
+        ahead_loads=ahead_loads,
         bundle_limit_bytes=units.size(bundle_limit),
         dependency_bytes=units.size(package_limit),
         dependency_timeout_s=units.seconds(package_timeout),
@@ -438,6 +455,7 @@ def _policy(node: Node) -> list[tuple[str, str]]:
     return [
         ("idle workers", kept),
         ("their memory", used + budget),
+        ("looks ahead", _ahead(node)),
         *([("waiting", _waiting(node))] if node.order else []),
         *(
             (
@@ -450,6 +468,14 @@ def _policy(node: Node) -> list[tuple[str, str]]:
             for pool in node.pools
         ),
     ]
+
+
+def _ahead(node: Node) -> str:
+    guesses = node.ahead_hits + node.ahead_misses
+    if node.look_ahead in ("", "off") or not guesses:
+        return node.look_ahead
+    saved = units.duration(node.ahead_saved_ns)
+    return f"{node.look_ahead}: {node.ahead_hits} of {guesses} loads ahead were called for, {saved} saved"
 
 
 def _waiting(node: Node) -> str:
@@ -481,5 +507,6 @@ def _portrait(node: Node) -> list[str]:
             ("waiting", str(node.queued)),
             ("invocations", f"{node.invocations}, of which failed {node.failures}"),
             ("memory", f"{node.rss_bytes / (1 << 20):.0f} MiB"),
+            ("store", units.stored(node.stored_blocks, node.stored_bytes, node.stored_over)),
         ]
     )

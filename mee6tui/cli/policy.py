@@ -8,7 +8,17 @@ from typing import Any, Final
 from mee6.errors import InvalidInput
 from mee6tui.cli import units
 
-CHANGEABLE: Final = ("pause", "keep-alive", "linger", "memory-budget", "prewarm", "ceiling", "wait-for-busy", "order")
+CHANGEABLE: Final = (
+    "pause",
+    "keep-alive",
+    "linger",
+    "look-ahead",
+    "memory-budget",
+    "prewarm",
+    "ceiling",
+    "wait-for-busy",
+    "order",
+)
 
 MOST_WORKERS: Final = 100_000
 
@@ -43,6 +53,7 @@ def changes(given: list[str]) -> dict[str, Any]:
         "pause": ("pause", str),
         "keep-alive": ("keep_alive_s", units.seconds),
         "linger": ("linger_s", units.seconds),
+        "look-ahead": ("look_ahead", str),
         "memory-budget": ("memory_budget_bytes", units.size),
         "wait-for-busy": ("wait_for_busy", _switch),
         "order": ("order", str),

@@ -227,5 +227,6 @@ _FUNCTIONS: Final = [
     column("FAILED", "failures", right=True),
     column("COLD", "cold", right=True),
     column("PREWARMED", "prewarmed", right=True),
+    column("AHEAD", "ahead", right=True),
     column("WARM", "warm", right=True),
 ]

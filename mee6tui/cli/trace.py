@@ -25,8 +25,8 @@ def trace(
     """Draw what an invocation did.
 
     Which step ran where, cold or warm, and where the time went. A row is a step under its caller. START says
-    how it found its runtime (cold, prewarmed, warm), VIA whether
-    it went through the worker's proxy or, after a handover, directly. A bar is light until the step ran.
+    how it found its runtime (cold, prewarmed, loaded ahead of its call, warm), VIA whether it went through the
+    worker's proxy or, after a handover, directly. A bar is light until the step ran.
     """
     found = here.run(lambda client: client.trace(identity), "fetching the trace")
     if here.for_people:

@@ -84,3 +84,12 @@ def mebibytes(count: int) -> str:
     """Bytes in MiB, or in GiB from 10 of them on: `5.9 MiB`, `512 MiB`, `31.2 GiB`."""
     amount, unit = (count / (1 << 20), "MiB") if count < 10 << 30 else (count / (1 << 30), "GiB")
     return f"{amount:.{1 if amount < 100 else 0}f} {unit}"
+
+
+def stored(blocks: int, size: int, over: int) -> str:
+    """What passed by the stores of workflows; empty for nothing."""
+    if not blocks and not over:
+        return ""
+    from mee6.sizes import size_text
+
+    return f"{blocks} values, {size_text(size)}" + (f"; {over} more had no room there" if over else "")

@@ -14,7 +14,6 @@ const path = require("node:path");
 const { format } = require("node:util");
 const { pack } = require("./content.js");
 const { Event, Request, Response } = require("./http.js");
-const { MAX_PAYLOAD_BYTES: MAX_ARG_BYTES } = require("./lane.js");
 
 /**
  * A call that failed, or was refused. `name` is that of the error's class in Python (`FunctionRaised`, `CallRefused`,
@@ -57,10 +56,6 @@ function createBox(act, current) {
     async invoke(name, arg = null) {
       if (typeof name !== "string") throw new TypeError(`Box.invoke takes a function's name, not a ${typeof name}`);
       const [data, contentType] = pack(arg);
-      if (data.length > MAX_ARG_BYTES) {
-        const size = `${data.length} bytes, over the limit of ${MAX_ARG_BYTES}`;
-        throw refusal("too_large", `the argument for '${name}' is ${size}`);
-      }
       if (current() === null) {
         throw refusal("call_refused", "functions are called while the caller runs, not on load or after its return");
       }

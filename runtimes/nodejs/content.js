@@ -41,12 +41,13 @@ function pack(value) {
 
 /**
  * The value that `pack` made these bytes of; a Buffer of its own for a content type that is not text or JSON.
+ * @param {boolean} isOwn the bytes are a Buffer of its own already.
  * @throws {InvalidInput} the bytes are not what the content type says.
  */
-function unpack(data, contentType) {
+function unpack(data, contentType, isOwn = false) {
   const known = contentType === TEXT || contentType === JSON_TYPE;
   const kind = known ? contentType : contentType.split(";", 1)[0].trim().toLowerCase();
-  if (kind !== TEXT && kind !== JSON_TYPE && kind !== "") return Buffer.from(data);
+  if (kind !== TEXT && kind !== JSON_TYPE && kind !== "") return isOwn ? data : Buffer.from(data);
   if (!isUtf8(data)) throw new InvalidInput(`the bytes are not valid ${kind || TEXT}: they are not UTF-8`);
   const text = data.toString("utf8");
   if (kind !== JSON_TYPE) return text;

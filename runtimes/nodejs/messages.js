@@ -41,8 +41,8 @@ function decodeFault(a) {
 }
 
 /** Function: One version of a function as a worker needs it. */
-function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {}, packages = "", concurrency = 1, declaration = Buffer.from("") }) {
-  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env, packages, int(concurrency), declaration];
+function encodeFunction({ name, version, runtime, path, dependencies = {}, maxParallelism = 0, timeoutS = 60.0, env = {}, packages = "", concurrency = 1, storeBytes = 0, declaration = Buffer.from("") }) {
+  return [name, int(version), runtime, path, dependencies, int(maxParallelism), timeoutS, env, packages, int(concurrency), int(storeBytes), declaration];
 }
 
 function decodeFunction(a) {
@@ -57,7 +57,21 @@ function decodeFunction(a) {
     env: a.length > 7 ? a[7] : {},
     packages: a.length > 8 ? a[8] : "",
     concurrency: a.length > 9 ? a[9] : 1,
-    declaration: a.length > 10 ? a[10] : Buffer.from(""),
+    storeBytes: a.length > 10 ? a[10] : 0,
+    declaration: a.length > 11 ? a[11] : Buffer.from(""),
+  };
+}
+
+/** Block: A part of a workflow's store, for bytes that a message tells of and does not carry; see `mee6.lane.store`. */
+function encodeBlock({ file, offset, size }) {
+  return [file, int(offset), int(size)];
+}
+
+function decodeBlock(a) {
+  return {
+    file: a[0],
+    offset: a[1],
+    size: a[2],
   };
 }
 
@@ -113,6 +127,36 @@ function decodeHop(a) {
   };
 }
 
+/** Next: A call that a run of a function is expected to make. */
+function encodeNext({ caller, function: function_, chance, afterNs = 0, leadNs = 0 }) {
+  return [caller, function_, chance, int(afterNs), int(leadNs)];
+}
+
+function decodeNext(a) {
+  return {
+    caller: a[0],
+    function: a[1],
+    chance: a[2],
+    afterNs: a.length > 3 ? a[3] : 0,
+    leadNs: a.length > 4 ? a[4] : 0,
+  };
+}
+
+/** Guess: A function that was loaded ahead of its call, and what became of it. */
+function encodeGuess({ caller, function: function_, used, tookNs = 0, savedNs = 0 }) {
+  return [caller, function_, used, int(tookNs), int(savedNs)];
+}
+
+function decodeGuess(a) {
+  return {
+    caller: a[0],
+    function: a[1],
+    used: a[2],
+    tookNs: a.length > 3 ? a[3] : 0,
+    savedNs: a.length > 4 ? a[4] : 0,
+  };
+}
+
 /** Header: One field of an HTTP message's head. */
 function encodeHeader({ name, value }) {
   return [name, value];
@@ -153,8 +197,8 @@ function decodeResponse(a) {
 }
 
 /** Hello: proxy or runtime -> server, first frame on a lane: who I am. */
-function encodeHello({ token, role, runtime, pid = 0, protocol = 1, direct = false, many = false }) {
-  return ["hello", token, role, runtime, int(pid), int(protocol), direct, many];
+function encodeHello({ token, role, runtime, pid = 0, protocol = 1, direct = false, many = false, store = false }) {
+  return ["hello", token, role, runtime, int(pid), int(protocol), direct, many, store];
 }
 
 function decodeHello(a) {
@@ -167,6 +211,7 @@ function decodeHello(a) {
     protocol: a.length > 5 ? a[5] : 1,
     direct: a.length > 6 ? a[6] : false,
     many: a.length > 7 ? a[7] : false,
+    store: a.length > 8 ? a[8] : false,
   };
 }
 
@@ -201,8 +246,8 @@ function decodeLoad(a) {
 }
 
 /** Invoke: server -> peer: run the loaded function once. Answered by `Report` with the same id. */
-function encodeInvoke({ id, arg, contentType, chain, request = null, window = 0, above = [], groups = {}, part = false }) {
-  return ["invoke", id, arg, contentType, chain, request && encodeRequest(request), int(window), above.map(encodeHop), groups, part];
+function encodeInvoke({ id, arg, contentType, chain, request = null, window = 0, above = [], stored = null, room = null, groups = {}, part = false }) {
+  return ["invoke", id, arg, contentType, chain, request && encodeRequest(request), int(window), above.map(encodeHop), stored && encodeBlock(stored), room && encodeBlock(room), groups, part];
 }
 
 function decodeInvoke(a) {
@@ -215,14 +260,16 @@ function decodeInvoke(a) {
     request: a.length > 5 ? a[5] && decodeRequest(a[5]) : null,
     window: a.length > 6 ? a[6] : 0,
     above: a.length > 7 ? a[7].map(decodeHop) : [],
-    groups: a.length > 8 ? a[8] : {},
-    part: a.length > 9 ? a[9] : false,
+    stored: a.length > 8 ? a[8] && decodeBlock(a[8]) : null,
+    room: a.length > 9 ? a[9] && decodeBlock(a[9]) : null,
+    groups: a.length > 10 ? a[10] : {},
+    part: a.length > 11 ? a[11] : false,
   };
 }
 
 /** Report: peer -> server: the outcome of the `Load` or `Invoke` with this id; `fault` is None when it went well. */
-function encodeReport({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, handedOver = false, response = null, below = [], told = false, putBack = false }) {
-  return ["report", id, result, contentType, fault && encodeFault(fault), handedOver, response && encodeResponse(response), below.map(encodeHop), told, putBack];
+function encodeReport({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, handedOver = false, response = null, below = [], told = false, putBack = false, stored = 0 }) {
+  return ["report", id, result, contentType, fault && encodeFault(fault), handedOver, response && encodeResponse(response), below.map(encodeHop), told, putBack, int(stored)];
 }
 
 function decodeReport(a) {
@@ -237,6 +284,7 @@ function decodeReport(a) {
     below: a.length > 7 ? a[7].map(decodeHop) : [],
     told: a.length > 8 ? a[8] : false,
     putBack: a.length > 9 ? a[9] : false,
+    stored: a.length > 10 ? a[10] : 0,
   };
 }
 
@@ -282,8 +330,8 @@ function decodeCredit(a) {
 }
 
 /** Call: peer -> server: a running function calls another. Answered by `Result` with the same id. */
-function encodeCall({ id, invocation, name, arg, contentType, chain = [], group = "", step = "", part = false, timeoutS = 0.0 }) {
-  return ["call", id, invocation, name, arg, contentType, chain, group, step, part, timeoutS];
+function encodeCall({ id, invocation, name, arg, contentType, chain = [], group = "", stored = null, room = null, step = "", part = false, timeoutS = 0.0 }) {
+  return ["call", id, invocation, name, arg, contentType, chain, group, stored && encodeBlock(stored), room && encodeBlock(room), step, part, timeoutS];
 }
 
 function decodeCall(a) {
@@ -296,15 +344,17 @@ function decodeCall(a) {
     contentType: a[5],
     chain: a.length > 6 ? a[6] : [],
     group: a.length > 7 ? a[7] : "",
-    step: a.length > 8 ? a[8] : "",
-    part: a.length > 9 ? a[9] : false,
-    timeoutS: a.length > 10 ? a[10] : 0.0,
+    stored: a.length > 8 ? a[8] && decodeBlock(a[8]) : null,
+    room: a.length > 9 ? a[9] && decodeBlock(a[9]) : null,
+    step: a.length > 10 ? a[10] : "",
+    part: a.length > 11 ? a[11] : false,
+    timeoutS: a.length > 12 ? a[12] : 0.0,
   };
 }
 
 /** Result: server -> peer: the outcome of the `Call` with this id. */
-function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, putBack = false }) {
-  return ["result", id, result, contentType, fault && encodeFault(fault), putBack];
+function encodeResult({ id, result = Buffer.from(""), contentType = "text/plain", fault = null, putBack = false, stored = 0 }) {
+  return ["result", id, result, contentType, fault && encodeFault(fault), putBack, int(stored)];
 }
 
 function decodeResult(a) {
@@ -315,6 +365,7 @@ function decodeResult(a) {
     contentType: a.length > 3 ? a[3] : "text/plain",
     fault: a.length > 4 ? a[4] && decodeFault(a[4]) : null,
     putBack: a.length > 5 ? a[5] : false,
+    stored: a.length > 6 ? a[6] : 0,
   };
 }
 
@@ -331,6 +382,21 @@ function decodeLog(a) {
     text: a[3],
     atNs: a.length > 4 ? a[4] : 0,
     droppedBytes: a.length > 5 ? a[5] : 0,
+  };
+}
+
+/** Stored: peer -> server: what an invocation has passed to those it called by its store, before its `Report`. */
+function encodeStored({ invocation, blocks, size, over = 0 }) {
+  return ["stored", invocation, int(blocks), int(size), int(over)];
+}
+
+function decodeStored(a) {
+  return {
+    type: "stored",
+    invocation: a[1],
+    blocks: a[2],
+    size: a[3],
+    over: a.length > 4 ? a[4] : 0,
   };
 }
 
@@ -383,6 +449,31 @@ function decodeHops(a) {
     type: "hops",
     hops: a[1].map(decodeHop),
     lost: a.length > 2 ? a[2] : false,
+  };
+}
+
+/** Expect: agent -> proxy: what the functions of a workflow will call, to load it ahead. Replaces what was said before. */
+function encodeExpect({ calls, atOnce }) {
+  return ["expect", calls.map(encodeNext), int(atOnce)];
+}
+
+function decodeExpect(a) {
+  return {
+    type: "expect",
+    calls: a[1].map(decodeNext),
+    atOnce: a[2],
+  };
+}
+
+/** Guessed: proxy -> agent, after a `Report`: what was loaded ahead during that invocation. */
+function encodeGuessed({ guesses }) {
+  return ["guessed", guesses.map(encodeGuess)];
+}
+
+function decodeGuessed(a) {
+  return {
+    type: "guessed",
+    guesses: a[1].map(decodeGuess),
   };
 }
 
@@ -446,10 +537,13 @@ const ENCODERS = {
   call: encodeCall,
   result: encodeResult,
   log: encodeLog,
+  stored: encodeStored,
   steps: encodeSteps,
   introduce: encodeIntroduce,
   introduced: encodeIntroduced,
   hops: encodeHops,
+  expect: encodeExpect,
+  guessed: encodeGuessed,
   cancel: encodeCancel,
   askhandover: encodeAskHandover,
   handover: encodeHandover,
@@ -469,10 +563,13 @@ const DECODERS = {
   call: decodeCall,
   result: decodeResult,
   log: decodeLog,
+  stored: decodeStored,
   steps: decodeSteps,
   introduce: decodeIntroduce,
   introduced: decodeIntroduced,
   hops: decodeHops,
+  expect: decodeExpect,
+  guessed: decodeGuessed,
   cancel: decodeCancel,
   askhandover: decodeAskHandover,
   handover: decodeHandover,

@@ -18,11 +18,13 @@ const { Edges, Untold, nowNs } = require("./direct.js");
 const { load, provide } = require("./loader.js");
 const { Output } = require("./output.js");
 const { OwnScratch, Scratch } = require("./scratch.js");
+const { Store } = require("./store.js");
 const { Streams, gathered } = require("./streams.js");
 const { Response, isStream } = require("./http.js");
 
 const NAME = "nodejs";
 const LANE_FD = 3;
+const NOTHING = Buffer.alloc(0);
 const ALONE_BYTES = 1 << 20; // with a larger result nothing else rides to a direct caller: a frame has a limit
 const MAX_DEPTH = 16; // of calls within calls, as `mee6.outflow`; the proxy refuses what is deeper
 const HANDOVER_MS = 800; // less than the proxy waits
@@ -32,6 +34,7 @@ class Invocation {
   #scratch;
   #lane;
   #edges;
+  #store;
   #calls = 0;
   #waiting = new Map(); // call id -> resolve
   #idle = null; // what waits for the last call to end
@@ -40,11 +43,15 @@ class Invocation {
   /**
    * @param {Lane} lane to the server.
    * @param {Edges} edges to those who can be called directly.
+   * @param {Store} store for what is too large to travel well.
    * @param {Lane|null} caller a direct lane that the invocation came on.
    * @param {Writer} writer of its output.
    */
-  constructor({ id, chain, arg, above, request, window }, loaded, lane, scratch, edges, caller, writer) {
+  constructor({ id, chain, arg, above, request, window, room }, loaded, lane, scratch, edges, store, caller, writer) {
     this.#scratch = scratch;
+    this.#store = store;
+    store.begin();
+    this.room = room;
     this.#lane = lane;
     this.#edges = edges;
     this.id = id;
@@ -94,17 +101,25 @@ class Invocation {
   }
 
   /** Sends a call; resolved with `{ value, fault }`. */
-  call(name, arg, contentType) {
+  call(name, data, contentType) {
     return new Promise((resolve) => {
       const id = `${this.id}.${++this.#calls}`;
+      const { stored, room } = this.#store.offer(name, id, data);
+      if (stored === null && data.length > MAX_PAYLOAD_BYTES) {
+        this.#store.failed(id, "call_refused");
+        const message = `the argument for '${name}' is ${data.length} bytes, over the limit of ${MAX_PAYLOAD_BYTES}`;
+        resolve({ value: null, fault: { code: "too_large", message } });
+        return;
+      }
+      const arg = stored === null ? data : NOTHING;
       const edge = this.#edgeTo(name);
       if (edge !== undefined) {
         const chain = [...this.chain, name];
         this.untold.calls(edge.number, id);
-        edge.lane.send("invoke", { id, arg, contentType, chain, above: this.untold.above });
+        edge.lane.send("invoke", { id, arg, contentType, chain, above: this.untold.above, stored, room });
       } else {
         this.untold.tell();
-        this.#lane.send("call", { id, invocation: this.id, name, arg, contentType });
+        this.#lane.send("call", { id, invocation: this.id, name, arg, contentType, stored, room });
       }
       this.#waiting.set(id, resolve);
     });
@@ -117,10 +132,10 @@ class Invocation {
   }
 
   /** Takes the `Report` of a direct call. */
-  reported({ id, result, contentType, fault, below, told, putBack }) {
+  reported({ id, result, contentType, fault, below, told, putBack, stored }) {
     if (id !== this.untold.call) return;
     this.untold.ended(fault, below, told);
-    this.answered({ id, result, contentType, fault }, putBack);
+    this.answered({ id, result, contentType, fault, stored }, putBack);
   }
 
   /** A direct lane has ended; what was under way on it is answered by the proxy. */
@@ -139,10 +154,12 @@ class Invocation {
   }
 
   /** Takes the `Result` of a call; one that nobody waits for is dropped. */
-  answered({ id, result, contentType, fault }, putBack = false) {
+  answered(message, putBack = false) {
+    const { id, fault } = message;
     const resolve = this.#waiting.get(id);
     if (resolve === undefined) return;
     this.#waiting.delete(id);
+    if (fault !== null || this.isOver) this.#store.failed(id, fault?.code ?? "call_refused");
     if (this.isOver) {
       resolve({ value: null, fault: null });
       if (this.#waiting.size === 0) this.#idle?.();
@@ -150,7 +167,7 @@ class Invocation {
     }
     if (!putBack) this.#scratch.enter(); // the callee may have run in this worker
     try {
-      resolve({ value: fault === null ? unpack(result, contentType) : null, fault });
+      resolve({ value: fault === null ? this.#store.result(message) : null, fault });
     } catch (error) {
       resolve({ value: null, fault: { code: "invalid_input", message: error.message, function: this.loaded.name } });
     }
@@ -164,6 +181,7 @@ class Runtime {
   #lane = null;
   #output = null;
   #edges = null;
+  #shared = new Store();
   #loaded = null; // the `Function`, with its `main`
   #load = null; // { id, lane, reported }
   #grant = null; // a `Handover` that came before the function was ready
@@ -210,7 +228,9 @@ class Runtime {
   }
 
   #hello(lane, token) {
-    lane.send("hello", { token, role: "runtime", runtime: NAME, pid: process.pid, direct: true, many: true });
+    lane.send("hello", {
+      token, role: "runtime", runtime: NAME, pid: process.pid, direct: true, many: true, store: true,
+    });
     lane.flush();
   }
 
@@ -240,8 +260,9 @@ class Runtime {
     }
   }
 
-  #welcomed({ limits, act }) {
+  #welcomed({ limits, act, worker }) {
     this.#limits = limits;
+    this.#shared.welcomed(worker, act);
     if (act !== this.#act) this.#scratch = new Scratch(act);
     this.#act = act;
     if (this.#output !== null) {
@@ -260,6 +281,7 @@ class Runtime {
     let fault = null;
     try {
       this.#loaded = { ...record, main: await load(record) };
+      this.#shared.quota = record.storeBytes;
     } catch (error) {
       fault = error instanceof LoadError ? error.fault : notLoaded(error, record.name, "main.js", "");
     }
@@ -331,13 +353,16 @@ class Runtime {
     const { name, main } = this.#loaded;
     const scratch = this.#loaded.concurrency > 1 ? new OwnScratch(this.#act, this.#scratch) : this.#scratch;
     const writer = this.#output.begin(message.id, lane);
-    const invocation = new Invocation(message, this.#loaded, lane, scratch, this.#edges, caller, writer);
+    const invocation = new Invocation(
+      message, this.#loaded, lane, scratch, this.#edges, this.#shared, caller, writer,
+    );
     this.#running.set(invocation.id, invocation);
     let arg;
     try {
       invocation.enter();
-      invocation.arg = message.arg.length > 0 ? Buffer.from(message.arg) : message.arg; // the lane reads on into its own
-      arg = unpack(invocation.arg, message.contentType);
+      if (message.stored !== null) invocation.arg = this.#shared.argument(message.stored);
+      else if (message.arg.length > 0) invocation.arg = Buffer.from(message.arg); // the lane reads on into its own
+      arg = unpack(invocation.arg, message.contentType, message.stored !== null);
     } catch (error) {
       const code = error.code === "invalid_input" ? error.code : "internal";
       this.#report(invocation, { fault: { code, message: `cannot run '${name}': ${error.message}`, function: name } });
@@ -408,9 +433,15 @@ class Runtime {
       return;
     }
     const [result, contentType] = packed;
+    const stored = this.#shared.put(invocation.room, result);
+    if (stored > 0) {
+      this.#report(invocation, { stored, contentType: type || contentType, response });
+      return;
+    }
     const limit = Math.min(this.#limits.resultBytes, MAX_PAYLOAD_BYTES);
     if (result.length > limit) {
-      const size = `${result.length} bytes, over the limit of ${limit}`;
+      let size = `${result.length} bytes, over the limit of ${limit}`;
+      if (invocation.room !== null) size += `, and its caller's store has no room for more than ${invocation.room.size}`;
       this.#report(invocation, refused(name, `the result of '${name}' is ${size}`));
     } else {
       this.#report(invocation, { result, contentType: type || contentType, response });
@@ -429,6 +460,11 @@ class Runtime {
     const { id, caller, untold, streams } = invocation;
     this.#running.delete(id);
     untold.close();
+    const passed = this.#shared.told(id);
+    if (passed !== null) {
+      untold.preface();
+      this.#lane.send("stored", passed);
+    }
     if (caller === null) {
       untold.tell();
       this.#lane.send("report", { id, ...outcome });

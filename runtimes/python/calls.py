@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from mee6.content import pack
+from mee6.content import packed as looked_at
 from mee6.errors import CallRefused, ProtocolError, TooLarge
 from mee6.faults import bounded
 from mee6.http import Body, Request
@@ -24,6 +25,7 @@ from mee6.lane.blocking import BlockingLane
 from mee6.lane.codec import MAX_FRAME_BYTES
 from mee6.lane.messages import (
     AnyMessage,
+    Block,
     Call,
     Function,
     Introduce,
@@ -31,11 +33,12 @@ from mee6.lane.messages import (
     Invoke,
     Log,
     Report,
+    Stored,
 )
 from mee6.outflow import MAX_DEPTH
 from mee6.sdk import CallTo, Context, Outcome, outside
 from runtimes.python.direct import Edge, Inlets, Untold
-from runtimes.python.receiving import Receiver, outcome_of
+from runtimes.python.receiving import Receiver
 from runtimes.python.streams import Streams
 
 MAX_ARG_BYTES: Final = MAX_FRAME_BYTES - (64 << 10)
@@ -80,6 +83,7 @@ class LaneBackend(Receiver):
         self._invocation = invocation
         self._is_moved = False
         self._request = None
+        self.store.begin()
 
     def end(self) -> None:
         """It has ended; calls made from now on are refused, and whoever still waits for one is told so."""
@@ -103,21 +107,29 @@ class LaneBackend(Receiver):
         untold = self._untold
         if self._open and (edge is not None or untold.call is not None):
             self._drain()
+        said: list[Stored | Log] = [*self.store.told(report.id), *logs] if logs or self.store.has_news else []
         is_back = self.folders is not None and self.folders.put_back()
         if edge is None:
             if is_back:
                 report = msgspec.structs.replace(report, put_back=True)
-            self.lane.send(*untold.take(), *logs, report)
+            self.lane.send(*untold.take(), *said, report)
             return
-        if logs:
+        if said:
             self.preface()
-            self.lane.send(*logs)
+            self.lane.send(*said)
         if len(report.result) > ALONE_BYTES:
             with self._lock:
                 self._tell()
         below = untold.take_below() if untold.below else []
         told = Report(
-            report.id, report.result, report.content_type, report.fault, below=below, told=untold.told, put_back=is_back
+            report.id,
+            report.result,
+            report.content_type,
+            report.fault,
+            below=below,
+            told=untold.told,
+            put_back=is_back,
+            stored=report.stored,
         )
         try:
             edge.send(told)
@@ -144,12 +156,12 @@ class LaneBackend(Receiver):
         if self._inlets is not None:
             self._inlets.close()
 
-    def invoke(self, name: str, arg: Any) -> Any:
+    def invoke(self, name: str, arg: Any, view: bool) -> Any:
         """See `mee6.sdk.Backend`."""
         edge = self._edges.get(name)
-        outcome = None if edge is None else self._run_directly(edge, name, arg)
+        outcome = None if edge is None else self._run_directly(edge, name, arg, view)
         if outcome is None:
-            outcome = self._run((CallTo(name, arg),))[0]
+            outcome = self._run((CallTo(name, arg, view),))[0]
         if outcome.error is not None:
             raise outcome.error
         return outcome.value
@@ -233,42 +245,54 @@ class LaneBackend(Receiver):
             raise CallRefused("functions are called from main(arg) while it runs, not on import or after it returned")
         messages: list[Call] = []
         group = f"{invocation.id}.{self._count + 1}" if together else ""
-        for name, arg in calls:
-            data, kind = pack(arg)
-            if len(data) > MAX_ARG_BYTES:
-                raise _too_large(name, data)
+        for name, arg, view in calls:
+            data, kind = looked_at(arg)
             self._count += 1
-            messages.append(Call(f"{invocation.id}.{self._count}", invocation.id, name, data, kind, group=group))
+            number = f"{invocation.id}.{self._count}"
+            stored, room = self.store.offer(name, number, data, view=view)
+            sent = self._to_send(name, number, data, stored)
+            call = Call(number, invocation.id, name, sent, kind, group=group, stored=stored, room=room)
+            messages.append(call)
         self._open.update([message.id for message in messages])
         return messages
 
+    def _to_send(self, name: str, number: str, data: bytes | memoryview, stored: Block | None) -> bytes:
+        """What of an argument travels."""
+        if stored is not None:
+            return b""
+        if len(data) > MAX_ARG_BYTES:
+            self.store.failed(number, "call_refused")
+            raise TooLarge(f"the argument for {name!r} is {len(data)} bytes, over the limit of {MAX_ARG_BYTES}")
+        return bytes(data)
+
     # Direct calls ---------------------------------------------------------------------------------------
 
-    def _begin_directly(self, edge: Edge, name: str, arg: Any) -> str:
+    def _begin_directly(self, edge: Edge, name: str, arg: Any, view: bool) -> str:
         """Sends a call over a direct lane; empty where it may not be used now."""
         invocation = self._invocation
         if invocation is None or self._open or name in invocation.chain or len(invocation.chain) >= MAX_DEPTH:
             return ""
-        data, kind = pack(arg)
-        if len(data) > MAX_ARG_BYTES:
-            raise _too_large(name, data)
+        data, kind = looked_at(arg)
         self._count += 1
         number = f"{invocation.id}.{self._count}"
+        stored, room = self.store.offer(name, number, data, view=view)
+        sent, chain = self._to_send(name, number, data, stored), [*invocation.chain, name]
         untold = self._untold
         untold.calls(edge.number, number)
         try:
-            edge.send(Invoke(number, data, kind, [*invocation.chain, name], above=untold.above))
+            edge.send(Invoke(number, sent, kind, chain, above=untold.above, stored=stored, room=room))
         except OSError:  # the callee had ended before
+            self.store.failed(number, "call_refused")
             untold.call = None
             self._drop(edge)
             return ""
         self._open.add(number)
         return number
 
-    def _run_directly(self, edge: Edge, name: str, arg: Any) -> Outcome | None:
+    def _run_directly(self, edge: Edge, name: str, arg: Any, view: bool) -> Outcome | None:
         """Makes a call over a direct lane; None where that may not be now."""
         with self._lock:
-            number = self._begin_directly(edge, name, arg)
+            number = self._begin_directly(edge, name, arg, view)
             if not number:
                 return None
             self._thread_calls = True
@@ -313,7 +337,7 @@ class LaneBackend(Receiver):
             self._tell()
         if self._sleepers:
             self._turn.notify_all()
-        return outcome_of(report, fault)
+        return self._outcome_of(report, fault)
 
     def _start_directly(
         self, edge: Edge, call: CallTo, loop: asyncio.AbstractEventLoop

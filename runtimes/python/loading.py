@@ -68,6 +68,15 @@ def load(function: Function) -> Callable[[Any], Any]:
     return main  # type: ignore[no-any-return] # what a stranger's module holds
 
 
+def takes_view(main: Callable[[Any], Any]) -> bool:
+    """Whether its argument is declared as a `memoryview`: then one that is bytes is not copied for it."""
+    try:
+        first = next(iter(inspect.signature(main).parameters.values()), None)
+    except (TypeError, ValueError):  # of something built in
+        return False
+    return first is not None and first.annotation in (memoryview, "memoryview")
+
+
 def _is_async(main: Callable[..., Any]) -> bool:
     called = main if inspect.isroutine(main) else getattr(main, "__call__", main)  # noqa: B004 - its kind is asked for
     return any(

@@ -231,9 +231,9 @@ class Many:
 
     # The SDK's backend ----------------------------------------------------------------------------------
 
-    def invoke(self, name: str, arg: Any) -> Any:
-        """See `mee6.sdk.Backend`; for threads other than the loop's."""
-        return self.run((CallTo(name, arg),))[0].unwrap()
+    def invoke(self, name: str, arg: Any, view: bool) -> Any:
+        """See `mee6.sdk.Backend`; for threads other than the loop's. There is no store here, and so no view."""
+        return self.run((CallTo(name, arg, view),))[0].unwrap()
 
     def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         """See `mee6.sdk.Backend`; for threads other than the loop's."""

@@ -20,6 +20,7 @@ from mee6.lane.messages import AnyMessage, Chunk, Credit, Fault, Goodbye, Introd
 from mee6.sdk import Outcome
 from runtimes.python.direct import Edge, Inlets
 from runtimes.python.scratch import Scratch
+from runtimes.python.store import Store
 from runtimes.python.streams import Streams
 
 
@@ -52,6 +53,7 @@ class Receiver:
         """Of blocking calls: None until it is there."""
         self._futures: dict[str, asyncio.Future[Outcome]] = {}
         self.streams: Streams
+        self.store = Store()
 
     def receive(self) -> tuple[AnyMessage, Edge | None] | None:
         """The next message that is no result, with the direct lane that it came on; None at the end of the lane.
@@ -139,7 +141,7 @@ class Receiver:
             else:
                 self._open.discard(message.id)
                 self._is_moved = self._is_moved or not message.put_back
-                outcome = outcome_of(message, message.fault)
+                outcome = self._outcome_of(message, message.fault)
                 if message.id in self._outcomes:
                     self._outcomes[message.id] = outcome
                 elif (future := self._futures.pop(message.id, None)) is not None:
@@ -159,9 +161,19 @@ class Receiver:
         """Does what an `Introduce` says."""
         raise NotImplementedError
 
+    def _outcome_of(self, result: Result | Report, fault: Fault | None) -> Outcome:
+        """The outcome of a call, from the message that brought it."""
+        if fault is not None:
+            self.store.failed(result.id, fault.code)
+            return Outcome(error=error_of(fault))
+        try:
+            return Outcome(self.store.result(result))
+        except InvalidInput as error:
+            return Outcome(error=error)
+
 
 def outcome_of(result: Result | Report, fault: Fault | None) -> Outcome:
-    """The outcome of a call, from the message that brought it."""
+    """The outcome of a call whose result came along, from the message that brought it."""
     if fault is not None:
         return Outcome(error=error_of(fault))
     try:

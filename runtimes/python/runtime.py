@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 
 from mee6 import aio as _aio  # noqa: F401 - so that the fork has it, and importing it costs a function nothing
 from mee6 import sdk
-from mee6.content import unpack
+from mee6.content import packed
 from mee6.errors import InvalidInput, LoadFailed, ProtocolError
 from mee6.http import is_stream
 from mee6.lane.blocking import BlockingLane
@@ -34,7 +34,7 @@ from mee6.lane.messages import (
     Welcome,
 )
 from runtimes.python import faults, loading
-from runtimes.python.answers import parts, refused, report_of
+from runtimes.python.answers import parts, refused
 from runtimes.python.attributed import WRITER, Writer
 from runtimes.python.calls import LaneBackend
 from runtimes.python.direct import Edge
@@ -71,6 +71,8 @@ class _Runtime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._function: Function | None = None
         self._main: Callable[[Any], Any] | None = None
+        self._takes_view = False
+        """Its argument is wanted as a view, where it is bytes."""
         self._loaded_as = ""
         self._scratch: Scratch | None = None
         self._many: Many | None = None
@@ -82,7 +84,7 @@ class _Runtime:
 
     def run(self) -> NoReturn:
         """Serves until the lane ends."""
-        self._lane.send(Hello("", "runtime", "python", os.getpid(), direct=True, many=True))
+        self._lane.send(Hello("", "runtime", "python", os.getpid(), direct=True, many=True, store=True))
         receive = self._backend.receive
         while True:
             message, edge = receive() or (None, None)
@@ -110,6 +112,7 @@ class _Runtime:
         self._output.limit = welcome.limits.log_bytes
         if self._scratch is None:  # the agent's welcome, after a handover, is about the same worker
             self._scratch = self._backend.folders = Scratch(welcome.act)
+            self._backend.store.welcomed(welcome.worker, welcome.act)
 
     # Tasks ----------------------------------------------------------------------------------------------
 
@@ -122,6 +125,8 @@ class _Runtime:
         fault, main = self._loaded(function)
         if main is not None:
             self._main, self._function, self._loaded_as = main, function, message.id
+            self._takes_view = loading.takes_view(main)
+            self._backend.store.quota = function.store_bytes
         self._lane.send(*self._output.end(), Report(message.id, fault=fault))
 
     def _load_for_many(self, message: Load) -> None:
@@ -160,7 +165,7 @@ class _Runtime:
             return
         self._backend.begin(message, function, edge)
         try:
-            arg = unpack(message.arg, message.content_type)
+            arg = self._backend.store.argument(message, view=self._takes_view)
         except InvalidInput as error:
             fault = Fault(error.code, f"the argument of {function.name!r}: {error.message}", function=function.name)
             self._backend.end()
@@ -197,7 +202,18 @@ class _Runtime:
                     return refused(number, name, f"{name!r} gave what cannot be sent: {error}")
                 return Report(number)
             value = streams.gathered(value, self._awaited)
-        return report_of(number, name, value, content_type, response, self._result_bytes)
+        try:
+            data, kind = packed(value)
+        except InvalidInput as error:
+            return refused(number, name, f"{name!r} returned what cannot be sent: {error.message}")
+        if stored := self._backend.store.put(message.room, data):
+            return Report(number, b"", content_type or kind, response=response, stored=stored)
+        if len(data) > self._result_bytes:
+            why = f"the result of {name!r} is {len(data)} bytes, over the limit of {self._result_bytes}"
+            if message.room is not None:
+                why += f", and its caller's store has no room for more than {message.room.size}"
+            return refused(number, name, why)
+        return Report(number, bytes(data), content_type or kind, response=response)
 
     def _awaited(self, value: Any) -> Any:
         loop = self._loop
@@ -235,7 +251,7 @@ class _Runtime:
             sock.settimeout(HANDOVER_S)
             sock.connect(message.address)
             lane = BlockingLane(sock)
-            lane.send(Hello(message.token, "runtime", "python", os.getpid(), many=True))
+            lane.send(Hello(message.token, "runtime", "python", os.getpid(), many=True, store=True))
             welcome = lane.receive(HANDOVER_S)
         except (OSError, ProtocolError):
             sock.close()

@@ -189,6 +189,8 @@ async def test_a_declared_workflow_is_a_step_of_another_and_is_called_by_code(
     code = "import mee6\ndef main(arg):\n    return mee6.invoke('inner', arg)\n"
     await any_client.add(write_function(tmp_path, "code", code, calls={"inner": ""}))
     assert await any_client.invoke("code", 8) == [8, 1]
+    large = "x" * (2 << 20)
+    assert await any_client.invoke("code", large) == [large, 1], "it may come by the store that workers share"
 
 
 async def test_many_at_once_have_each_their_own_answer(client: Client, tmp_path: Path) -> None:

@@ -14,13 +14,17 @@ from mee6.lane.codec import Decoder, encode
 from mee6.lane.messages import (
     AnyMessage,
     AskHandover,
+    Block,
     Call,
     Cancel,
     Chunk,
     Credit,
+    Expect,
     Fault,
     Function,
     Goodbye,
+    Guess,
+    Guessed,
     Handover,
     Head,
     Header,
@@ -33,6 +37,7 @@ from mee6.lane.messages import (
     Limits,
     Load,
     Log,
+    Next,
     Report,
     Request,
     Response,
@@ -40,19 +45,24 @@ from mee6.lane.messages import (
     Span,
     Step,
     Steps,
+    Stored,
     Welcome,
 )
 
 FUNCTION = Function("f", 3, "nodejs", "/act/rsc/f", {"g": "optional:1"}, 2, 1.5, {"KEY": "value"})
 FAULT = Fault("function_raised", "no", "f", "Error", "Error: no\n    at main.js:1")
 STEP = Step("i.1", "i", "f", 3, "w1", "warm", "proxy", "running", 7, "", [Span("run", 2**52, 0)])
+BLOCK = Block("w1-7-1", 2**33, 2**20)
 HOP = Hop(3, "i.1", 2**52, 2**52 + 1, "function_raised", "größer")
 MESSAGES: list[AnyMessage] = [
-    Hello("t", "runtime", "nodejs", 12, direct=True),
+    Hello("t", "runtime", "nodejs", 12, direct=True, store=True),
     Welcome("w1", Limits(100, 2**33), "/elsewhere", direct=False, one_core=False),
     Load("l", FUNCTION, {"f": FUNCTION}),
     Invoke("i", b"\x00\xff", messages.BINARY, ["f"]),
     Invoke("i", b"", messages.TEXT, ["f", "g"], above=[HOP]),
+    Invoke("i", b"", messages.TEXT, ["f"], stored=BLOCK, room=BLOCK),
+    Report("i", stored=2**33),
+    Stored("i", 3, 2**33, 1),
     Report("i", b"done"),
     Report("i", b"done", below=[HOP, HOP], told=True, put_back=True),
     Report("i", fault=FAULT, handed_over=True),
@@ -64,12 +74,16 @@ MESSAGES: list[AnyMessage] = [
     Chunk("i", b"", last=True),
     Credit("i", 2**17),
     Call("i.1", "i", "g", b"{}", messages.JSON, ["f"]),
+    Call("i.1", "i", "g", b"", messages.JSON, ["f"], stored=BLOCK, room=BLOCK),
     Result("i.1", "größer".encode()),
+    Result("i.1", stored=17),
     Log("i", "err", "line\n", 2**52, 5),
     Steps([STEP]),
     Introduce(1, "/act/.lane-1", "g"),
     Introduced(1, ready=True),
     Hops([HOP], lost=True),
+    Expect([Next("f", "g", 0.5, 2**40, 2**33), Next("g", "h", 1.0)], 2),
+    Guessed([Guess("f", "g", used=True, took_ns=2**33, saved_ns=2**32), Guess("f", "h", used=False)]),
     Cancel("i"),
     AskHandover(),
     Handover("t", "/run/lane.sock"),

@@ -23,14 +23,14 @@ class Remembering:
     def __init__(self) -> None:
         self.calls: list[list[CallTo]] = []
 
-    def invoke(self, name: str, arg: object) -> object:
-        return self.run((CallTo(name, arg),))[0].unwrap()
+    def invoke(self, name: str, arg: object, view: bool) -> object:
+        return self.run((CallTo(name, arg, view),))[0].unwrap()
 
     def run(self, calls: Sequence[CallTo]) -> list[Outcome]:
         self.calls.append(list(calls))
         return [
             Outcome(error=FunctionRaised(f"no {arg}", function=name)) if name == "bad" else Outcome((name, arg))
-            for name, arg in calls
+            for name, arg, _view in calls
         ]
 
     def start(self, calls: Sequence[CallTo]) -> list[Awaitable[Outcome]]:

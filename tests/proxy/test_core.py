@@ -6,6 +6,7 @@ import pytest
 
 from mee6.lane.messages import (
     AskHandover,
+    Block,
     Call,
     Fault,
     Goodbye,
@@ -19,6 +20,7 @@ from mee6.lane.messages import (
     Result,
     Step,
     Steps,
+    Stored,
     Welcome,
 )
 from proxy.crew import MAX_FAILED_STARTS, MAX_IDLE
@@ -671,3 +673,41 @@ def test_a_runtime_that_does_not_read_is_ended_and_its_step_fails() -> None:
     assert report.fault is not None
     assert report.fault.code == "function_exited"
     assert "did not read" in report.fault.message
+
+
+# The store ------------------------------------------------------------------------------------------------------
+
+
+def test_what_lies_in_the_store_is_handed_on_by_reference_here_and_elsewhere() -> None:
+    play = Play()
+    play.ready(function("f", g="no", away="always"), function("g"), function("away"))
+    play.invoke()
+    caller = play.holder("i")
+    block, room = Block("w1-7-1", 0, 40_000), Block("w1-7-1", 40_960, 1 << 20)
+    play.runtime(caller, Call("i.1", "i", "away", b"", "", stored=block, room=room))
+    (call,) = play.sent(Call)
+    assert (call.stored, call.room, call.chain) == (block, room, ["f"])
+    play.agent(Result("i.1", stored=77))
+    assert play.result_for(caller).stored == 77
+    play.runtime(caller, Call("i.2", "i", "g", b"", "", stored=block, room=room))
+    play.connect_all()
+    callee = next(number for number in play.core.runtimes if number != caller and play.to_runtime(number))
+    play.runtime(callee, Report("i.2"))
+    (task,) = [message for message in play.to_runtime(callee) if isinstance(message, Invoke)]
+    assert (task.stored, task.room) == (block, room)
+    play.runtime(callee, Report("i.2", stored=99))
+    assert play.result_for(caller).stored == 99
+
+
+def test_a_first_steps_references_and_what_it_passed_go_through() -> None:
+    play = Play()
+    play.ready(function("f", g="no"), function("g"))
+    block, room = Block("w1-7-1", 0, 40_000), Block("w1-7-1", 40_960, 1 << 20)
+    play.agent(Invoke("i", b"", "", ["f"], stored=block, room=room))
+    runtime = play.holder("i")
+    task = [message for message in play.to_runtime(runtime) if isinstance(message, Invoke)][-1]
+    assert (task.stored, task.room) == (block, room)
+    play.runtime(runtime, Stored("i", 1, 40_000, 0))
+    assert play.sent(Stored) == [Stored("i", 1, 40_000, 0)]
+    play.runtime(runtime, Report("i", stored=5))
+    assert reports(play)[-1].stored == 5

@@ -14,8 +14,10 @@ from mee6.lane.messages import (
     AnyMessage,
     AskHandover,
     Call,
+    Expect,
     Fault,
     Goodbye,
+    Guessed,
     Handover,
     Hello,
     Introduce,
@@ -23,6 +25,7 @@ from mee6.lane.messages import (
     Invoke,
     Load,
     Log,
+    Next,
     Report,
     Result,
     Step,
@@ -61,6 +64,7 @@ GRAPHS = {
         function("g", f="no", h="always"),
         function("h", runtime="nodejs"),
     ],
+    "wide": [function("f", dict.fromkeys("ghijklmnopq", "no")), *(function(name) for name in "ghijklmnopq")],
     "foreign": [function("f", g="no"), function("g", runtime="ruby")],
 }
 
@@ -96,8 +100,10 @@ class Process:
 
 
 class Lives(RuleBasedStateMachine):
-    @initialize(graph=st.sampled_from(sorted(GRAPHS)), rounds=st.sampled_from([0, 2, 2, 3]))
-    def begin(self, graph: str, rounds: int) -> None:
+    @initialize(
+        graph=st.sampled_from(sorted(GRAPHS)), rounds=st.sampled_from([0, 2, 2, 3]), ahead=st.sampled_from([0, 2, 9])
+    )
+    def begin(self, graph: str, rounds: int, ahead: int) -> None:
         self.core = Proxy("python", frozenset({"python", "nodejs"}))
         self.now = 1
         self.processes: dict[int, Process] = {}
@@ -115,6 +121,9 @@ class Lives(RuleBasedStateMachine):
         """Direct calls that have ended, of the invocation that goes on."""
         self.traced: dict[str, Step] = {}
         self._obey(self.core.start())
+        if ahead:
+            self._settle()
+            self.the_agent_expects(ahead, 0, 1.0)
         if rounds:
             self._warm_up(rounds)
 
@@ -175,6 +184,9 @@ class Lives(RuleBasedStateMachine):
     def _to_runtime(self, process: Process, message: object) -> None:
         assert process.connected, "nothing is sent to a runtime that has not said hello"
         match message:
+            case Load(number) if number.startswith("ahead/"):
+                assert not process.tasks, "one task at a time"
+                process.tasks.append(("Load", number))
             case Load(number) | Invoke(number):
                 assert not process.tasks, "one task at a time"
                 process.tasks.append((type(message).__name__, number))
@@ -212,8 +224,10 @@ class Lives(RuleBasedStateMachine):
             case Call(number):
                 self.elsewhere.add(number)
             case _:
-                assert isinstance(message, Steps | Log)
-                if isinstance(message, Steps):
+                assert isinstance(message, Steps | Log | Guessed)
+                if isinstance(message, Guessed):
+                    assert not self.invoking, "nobody waits for what is told of guesses"
+                elif isinstance(message, Steps):
                     self.traced |= {step.id: step for step in message.steps}
                 else:
                     assert message.invocation in self.traced or "." not in message.invocation
@@ -290,6 +304,20 @@ class Lives(RuleBasedStateMachine):
         self.loading = f"l{self.count}"
         self._say(AgentSaid(Load(self.loading, self.functions[0], {f.name: f for f in self.functions})))
 
+    @precondition(lambda self: self.connected)
+    @rule(
+        at_once=st.sampled_from([0, 1, 2, 9]),
+        after_ms=st.sampled_from([0, 0, 2, 400]),
+        chance=st.sampled_from([0.2, 0.6, 1.0]),
+    )
+    def the_agent_expects(self, at_once: int, after_ms: int, chance: float) -> None:
+        calls = [
+            Next(f.name, callee, chance, after_ms * 1_000_000, 1_000_000)
+            for f in self.functions
+            for callee in f.dependencies
+        ]
+        self._say(AgentSaid(Expect(calls, at_once)))
+
     @precondition(lambda self: self.asked)
     @rule(token=st.sampled_from(["", "t"]))
     def the_agent_answers(self, token: str) -> None:
@@ -349,7 +377,7 @@ class Lives(RuleBasedStateMachine):
         return [n for n, p in self.processes.items() if p.running and p.alive]
 
     @precondition(lambda self: self._running())
-    @rule(index=st.integers(0, 9), callee=st.sampled_from("fghx"), at_once=st.booleans())
+    @rule(index=st.integers(0, 9), callee=st.sampled_from("fghijklmnopqx"), at_once=st.booleans())
     def a_runtime_calls(self, index: int, callee: str, at_once: bool) -> None:
         self._call(self.processes[self._pick(index, self._running())], callee, at_once=at_once)
 

@@ -481,7 +481,8 @@ def test_after_a_handover_the_runtime_serves_the_agent_and_leaves_the_proxy(func
         runtime.lane.send(Handover("secret", address))
         sock, _ = listener.accept()
         agent = BlockingLane(sock)
-        assert agent.receive(WAIT_S) == Hello("secret", "runtime", "nodejs", runtime.pid, direct=True, many=True)
+        expected = Hello("secret", "runtime", "nodejs", runtime.pid, direct=True, many=True, store=True)
+        assert agent.receive(WAIT_S) == expected
         agent.send(Welcome("w1", Limits(result_bytes=4), str(tmp_path / "act")))
         assert runtime.report(loaded.id) == Report(loaded.id, handed_over=True)
         assert runtime.receive() is None, "the old lane is left"

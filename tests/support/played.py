@@ -14,7 +14,7 @@ from agent.drivers.base import WorkerSpec
 from agent.drivers.fake import FakeDriver
 from agent.node import Node
 from agent.substrate.local import LocalSubstrate
-from mee6.lane.messages import AnyMessage, Call, Hello, Invoke, Load, Report, Role
+from mee6.lane.messages import AnyMessage, Call, Expect, Hello, Invoke, Load, Report, Role
 from runtimes.catalog import RUNTIMES
 
 M = TypeVar("M", bound=AnyMessage)
@@ -27,10 +27,15 @@ class PlayedPeer:
     def __init__(self) -> None:
         self.inbox: asyncio.Queue[AnyMessage] = asyncio.Queue()
         self.closed = False
+        self.expected: list[Expect] = []
+        """What it was told to load ahead; it comes when it comes, beside what is waited for."""
 
     def send(self, *messages: AnyMessage) -> None:
         for message in messages:
-            self.inbox.put_nowait(message)
+            if isinstance(message, Expect):
+                self.expected.append(message)
+            else:
+                self.inbox.put_nowait(message)
 
     def close(self) -> None:
         self.closed = True
@@ -62,10 +67,10 @@ class PlayedNode:
         async with asyncio.timeout(PATIENCE_S):
             return await self.specs.get()
 
-    async def connected(self, role: Role = "proxy") -> PlayedPeer:
+    async def connected(self, role: Role = "proxy", *, store: bool = False) -> PlayedPeer:
         """The next worker's proxy (or runtime), connected."""
         spec, peer = await self.worker(), PlayedPeer()
-        self.node.attach(peer, Hello(spec.token, role, "python", pid=7), None)
+        self.node.attach(peer, Hello(spec.token, role, "python", pid=7, store=store), None)
         return peer
 
     def begin(self, name: str, arg: str = "x", timeout_s: float | None = None) -> asyncio.Future[Any]:

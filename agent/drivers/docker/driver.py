@@ -27,7 +27,7 @@ from agent.drivers.docker import groups
 from agent.drivers.docker.control import ControlSocket, receive
 from agent.drivers.docker.engine import STARTS_AT_ONCE, Engine
 from agent.drivers.docker.languages import Languages
-from agent.drivers.docker.storage import Storage
+from agent.drivers.docker.storage import STORE, Storage
 from agent.drivers.docker.watch import Watch, remove_all
 from agent.drivers.docker.watchdog import Watchdog
 from agent.drivers.docker.worker import ContainerWorker
@@ -313,6 +313,10 @@ class DockerDriver:
     def lane_path(self, worker: str) -> str:  # noqa: ARG002  the same for all here
         """See `Driver.lane_path`."""
         return f"{LANE}/{_SOCKET_NAME}"
+
+    def store_path(self, worker: str) -> str:
+        """See `Driver.store_path`."""
+        return str(self._storage.folder(worker) / STORE)
 
     def clear_flow(self, worker: str) -> None:
         """See `Driver.clear_flow`; what is in it is moved at once and removed behind."""

@@ -18,8 +18,10 @@ from typing import Final
 from agent.drivers.emptiness import Emptiness
 from agent.drivers.process import namespaces as ns
 from agent.drivers.scratch import tmpfs_options
+from mee6.lane.store import FOLDER
 from mee6.trees import remove_tree
 
+STORE: Final = FOLDER
 _TRASH: Final = ".trash"
 _ATTRIBUTES: Final = ns.ATTR_RDONLY | ns.ATTR_NOSUID | ns.ATTR_NODEV
 
@@ -71,7 +73,7 @@ class Storage:
         place.mkdir()
         try:
             ns.mount("tmpfs", str(place), "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, tmpfs_options(size_bytes))
-            for name, mode in (("rsc", 0o755), ("flow", 0o777), (_TRASH, 0o700)):
+            for name, mode in (("rsc", 0o755), ("flow", 0o777), (STORE, 0o777), (_TRASH, 0o700)):
                 (place / name).mkdir()
                 (place / name).chmod(mode)
         except OSError:
@@ -110,12 +112,14 @@ class Storage:
                 _show(str(bundle), str(rsc / name), _ATTRIBUTES)
                 bound[name] = bundle
         if flow_of != self._flow_of[worker]:
-            own = str(self.folder(worker) / "flow")
+            own, shared = self.folder(worker), ("flow", STORE)
             if self._flow_of[worker] != worker:
-                ns.unmount(own)
+                for name in shared:
+                    ns.unmount(str(own / name))
                 self._flow_of[worker] = worker
             if flow_of != worker:
-                _show(str(self.folder(flow_of) / "flow"), own, ns.ATTR_NOSUID | ns.ATTR_NODEV)
+                for name in shared:
+                    _show(str(self.folder(flow_of) / name), str(own / name), ns.ATTR_NOSUID | ns.ATTR_NODEV)
                 self._flow_of[worker] = flow_of
 
     def empty_flow(self, worker: str) -> Coroutine[None, None, None] | None:

@@ -316,6 +316,10 @@ class ProcessDriver:
         """See `Driver.lane_path`."""
         return f"{LANE}/{SOCKET_NAME}" if self._isolated else str(self._lane_dir / SOCKET_NAME)
 
+    def store_path(self, worker: str) -> str:
+        """See `Driver.store_path`."""
+        return self._workers.known(worker).folders.store()
+
     def clear_flow(self, worker: str) -> None:
         """See `Driver.clear_flow`."""
         removal = self._workers.known(worker).folders.clear_flow()

@@ -16,6 +16,7 @@ from typing import Final
 from agent.drivers.process import namespaces as ns
 from agent.drivers.scratch import tmpfs_options
 from mee6.lane.control import Setup
+from mee6.lane.store import FOLDER
 
 ACT: Final = "/act"
 CODE: Final = "/mee6/code"
@@ -24,6 +25,8 @@ LANE: Final = "/mee6/lane"
 FLOWS: Final = "/mee6/flows"
 """Here each worker has a file system for its flow, of limited size: what one fills up is full for nobody else."""
 FLOW: Final = "flow"
+STORE: Final = "store"
+"""Beside a flow: what its workflow's functions pass to each other; see `mee6.lane.store`."""
 SPARE: Final = ".spare"
 """An empty folder that takes the place of a flow, whose function may have left no room to make one."""
 TMP: Final = "/tmp"  # noqa: S108  the worker's own
@@ -80,7 +83,7 @@ class Sandbox:
         os.mkdir(place)  # noqa: PTH102  on the way to a fork
         try:
             ns.mount("tmpfs", place, "tmpfs", _TMPFS, tmpfs_options(size_bytes, 0o755))
-            for name in (FLOW, SPARE):
+            for name in (FLOW, STORE, SPARE):
                 os.mkdir(f"{place}/{name}")  # noqa: PTH102  as above
         except OSError:
             self.remove_flow(worker)
@@ -151,8 +154,11 @@ def hidden_ones(paths: Iterable[str], hidden: frozenset[str] = HIDDEN) -> list[s
 def make_act(act: Path, flow: str) -> None:
     """Lays out a worker's storage; `flow` must be a path as seen from inside."""
     (act / "rsc").mkdir(parents=True)
-    Path(flow).mkdir(exist_ok=True)
+    store = Path(flow).parent / STORE
+    for folder in (Path(flow), store):
+        folder.mkdir(exist_ok=True)
     (act / "flow").symlink_to(flow)
+    (act / FOLDER).symlink_to(store)
 
 
 def _outermost(paths: Iterable[str]) -> list[str]:

@@ -15,7 +15,8 @@ from typing import Final
 
 from agent.drivers.emptiness import Emptiness
 from agent.drivers.process.link import Link
-from agent.drivers.process.sandbox import ACT, CODE, DEPS, FLOW, FLOWS, SPARE
+from agent.drivers.process.sandbox import ACT, CODE, DEPS, FLOW, FLOWS, SPARE, STORE
+from mee6.lane.store import FOLDER
 from mee6.trees import remove_tree
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -83,7 +84,8 @@ class Folders:
                 _link(target, name, self._rsc)
         self._bound = wanted
         if flow_of != self._flow_of:
-            _link(self._flow_inside(flow_of), "flow", self._act)
+            _link(self._inside(flow_of, FLOW), "flow", self._act)
+            _link(self._inside(flow_of, STORE), FOLDER, self._act)
             self._flow_of = flow_of
 
     def _code_inside(self, bundle: Path) -> str:
@@ -92,10 +94,14 @@ class Folders:
         place = DEPS if bundle.is_relative_to(self._state_dir / "deps") else CODE
         return f"{place}/{bundle.name}"
 
-    def _flow_inside(self, flow_of: str) -> str:
+    def _inside(self, flow_of: str, name: str) -> str:
         if self._link.isolation == "none":
-            return str(self._place.parent / flow_of / FLOW)
-        return f"{FLOWS}/{flow_of}/{FLOW}"
+            return str(self._place.parent / flow_of / name)
+        return f"{FLOWS}/{flow_of}/{name}"
+
+    def store(self) -> str:
+        """See `Driver.store_path`."""
+        return f"/proc/self/fd/{self._base}/{STORE}"
 
     def clear_flow(self) -> Coroutine[None, None, None] | None:
         """Empties its own `flow` folder; one that is not empty is swapped at once, and returned is its removal."""

@@ -79,7 +79,7 @@ class Event(_message.Message):
     def __init__(self, at_ns: _Optional[int] = ..., worker: _Optional[_Union[Worker, _Mapping]] = ..., invocation: _Optional[_Union[Invocation, _Mapping]] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., log: _Optional[_Union[Log, _Mapping]] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ..., function: _Optional[_Union[Function, _Mapping]] = ..., node: _Optional[_Union[Node, _Mapping]] = ..., figures: _Optional[_Union[Figures, _Mapping]] = ...) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("id", "version", "api", "driver", "isolation", "pause", "limits", "notes", "runtimes", "missing", "listen", "started_ns", "wall_offset_ns", "now_ns", "workers", "paused", "busy", "queued", "max_workers", "rss_bytes", "draining", "pid", "state_dir", "invocations", "failures", "pause_policy", "keep_alive_s", "linger_s", "memory_bytes", "memory_budget_bytes", "pools", "cpu_percent", "cores", "load", "memory_total_bytes", "memory_available_bytes", "agent_cpu", "workers_cpu", "loop_lag_ms", "watchers", "rate", "p50_ms", "p99_ms", "stopping", "http", "wait_for_busy", "order")
+    __slots__ = ("id", "version", "api", "driver", "isolation", "pause", "limits", "notes", "runtimes", "missing", "listen", "started_ns", "wall_offset_ns", "now_ns", "workers", "paused", "busy", "queued", "max_workers", "rss_bytes", "draining", "pid", "state_dir", "invocations", "failures", "pause_policy", "keep_alive_s", "linger_s", "memory_bytes", "memory_budget_bytes", "pools", "cpu_percent", "cores", "load", "memory_total_bytes", "memory_available_bytes", "agent_cpu", "workers_cpu", "loop_lag_ms", "watchers", "rate", "p50_ms", "p99_ms", "stopping", "http", "look_ahead", "ahead_hits", "ahead_misses", "ahead_saved_ns", "stored_blocks", "stored_bytes", "stored_over", "wait_for_busy", "order")
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     API_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +125,13 @@ class Node(_message.Message):
     P99_MS_FIELD_NUMBER: _ClassVar[int]
     STOPPING_FIELD_NUMBER: _ClassVar[int]
     HTTP_FIELD_NUMBER: _ClassVar[int]
+    LOOK_AHEAD_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_HITS_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_MISSES_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_SAVED_NS_FIELD_NUMBER: _ClassVar[int]
+    STORED_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STORED_OVER_FIELD_NUMBER: _ClassVar[int]
     WAIT_FOR_BUSY_FIELD_NUMBER: _ClassVar[int]
     ORDER_FIELD_NUMBER: _ClassVar[int]
     id: str
@@ -172,9 +179,16 @@ class Node(_message.Message):
     p99_ms: float
     stopping: bool
     http: str
+    look_ahead: str
+    ahead_hits: int
+    ahead_misses: int
+    ahead_saved_ns: int
+    stored_blocks: int
+    stored_bytes: int
+    stored_over: int
     wait_for_busy: bool
     order: str
-    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., api: _Optional[int] = ..., driver: _Optional[str] = ..., isolation: _Optional[str] = ..., pause: _Optional[str] = ..., limits: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ..., runtimes: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., started_ns: _Optional[int] = ..., wall_offset_ns: _Optional[int] = ..., now_ns: _Optional[int] = ..., workers: _Optional[int] = ..., paused: _Optional[int] = ..., busy: _Optional[int] = ..., queued: _Optional[int] = ..., max_workers: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., draining: _Optional[bool] = ..., pid: _Optional[int] = ..., state_dir: _Optional[str] = ..., invocations: _Optional[int] = ..., failures: _Optional[int] = ..., pause_policy: _Optional[str] = ..., keep_alive_s: _Optional[float] = ..., linger_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., memory_budget_bytes: _Optional[int] = ..., pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., cpu_percent: _Optional[float] = ..., cores: _Optional[int] = ..., load: _Optional[_Iterable[float]] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., agent_cpu: _Optional[float] = ..., workers_cpu: _Optional[float] = ..., loop_lag_ms: _Optional[float] = ..., watchers: _Optional[int] = ..., rate: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., stopping: _Optional[bool] = ..., http: _Optional[str] = ..., wait_for_busy: _Optional[bool] = ..., order: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., api: _Optional[int] = ..., driver: _Optional[str] = ..., isolation: _Optional[str] = ..., pause: _Optional[str] = ..., limits: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ..., runtimes: _Optional[_Iterable[str]] = ..., missing: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., started_ns: _Optional[int] = ..., wall_offset_ns: _Optional[int] = ..., now_ns: _Optional[int] = ..., workers: _Optional[int] = ..., paused: _Optional[int] = ..., busy: _Optional[int] = ..., queued: _Optional[int] = ..., max_workers: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., draining: _Optional[bool] = ..., pid: _Optional[int] = ..., state_dir: _Optional[str] = ..., invocations: _Optional[int] = ..., failures: _Optional[int] = ..., pause_policy: _Optional[str] = ..., keep_alive_s: _Optional[float] = ..., linger_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., memory_budget_bytes: _Optional[int] = ..., pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., cpu_percent: _Optional[float] = ..., cores: _Optional[int] = ..., load: _Optional[_Iterable[float]] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., agent_cpu: _Optional[float] = ..., workers_cpu: _Optional[float] = ..., loop_lag_ms: _Optional[float] = ..., watchers: _Optional[int] = ..., rate: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., stopping: _Optional[bool] = ..., http: _Optional[str] = ..., look_ahead: _Optional[str] = ..., ahead_hits: _Optional[int] = ..., ahead_misses: _Optional[int] = ..., ahead_saved_ns: _Optional[int] = ..., stored_blocks: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., stored_over: _Optional[int] = ..., wait_for_busy: _Optional[bool] = ..., order: _Optional[str] = ...) -> None: ...
 
 class Pool(_message.Message):
     __slots__ = ("name", "ready", "starting", "floor", "ceiling", "failure")
@@ -349,7 +363,7 @@ class Stage(_message.Message):
     def __init__(self, name: _Optional[str] = ..., at_ns: _Optional[int] = ...) -> None: ...
 
 class Figures(_message.Message):
-    __slots__ = ("username", "function", "rate", "p50_ms", "p99_ms", "invocations", "failures", "cold", "prewarmed", "warm", "queued", "running")
+    __slots__ = ("username", "function", "rate", "p50_ms", "p99_ms", "invocations", "failures", "cold", "prewarmed", "warm", "queued", "running", "ahead")
     USERNAME_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     RATE_FIELD_NUMBER: _ClassVar[int]
@@ -362,6 +376,7 @@ class Figures(_message.Message):
     WARM_FIELD_NUMBER: _ClassVar[int]
     QUEUED_FIELD_NUMBER: _ClassVar[int]
     RUNNING_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
     username: str
     function: str
     rate: float
@@ -374,7 +389,8 @@ class Figures(_message.Message):
     warm: int
     queued: int
     running: int
-    def __init__(self, username: _Optional[str] = ..., function: _Optional[str] = ..., rate: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., invocations: _Optional[int] = ..., failures: _Optional[int] = ..., cold: _Optional[int] = ..., prewarmed: _Optional[int] = ..., warm: _Optional[int] = ..., queued: _Optional[int] = ..., running: _Optional[int] = ...) -> None: ...
+    ahead: int
+    def __init__(self, username: _Optional[str] = ..., function: _Optional[str] = ..., rate: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., invocations: _Optional[int] = ..., failures: _Optional[int] = ..., cold: _Optional[int] = ..., prewarmed: _Optional[int] = ..., warm: _Optional[int] = ..., queued: _Optional[int] = ..., running: _Optional[int] = ..., ahead: _Optional[int] = ...) -> None: ...
 
 class Function(_message.Message):
     __slots__ = ("username", "name", "version", "runtime", "is_workflow", "removed")
@@ -521,7 +537,7 @@ class WorkersReply(_message.Message):
     def __init__(self, workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ...) -> None: ...
 
 class ConfigureRequest(_message.Message):
-    __slots__ = ("pause", "keep_alive_s", "linger_s", "memory_budget_bytes", "prewarm", "ceiling", "wait_for_busy", "order")
+    __slots__ = ("pause", "keep_alive_s", "linger_s", "memory_budget_bytes", "prewarm", "ceiling", "look_ahead", "wait_for_busy", "order")
     class PrewarmEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -542,6 +558,7 @@ class ConfigureRequest(_message.Message):
     MEMORY_BUDGET_BYTES_FIELD_NUMBER: _ClassVar[int]
     PREWARM_FIELD_NUMBER: _ClassVar[int]
     CEILING_FIELD_NUMBER: _ClassVar[int]
+    LOOK_AHEAD_FIELD_NUMBER: _ClassVar[int]
     WAIT_FOR_BUSY_FIELD_NUMBER: _ClassVar[int]
     ORDER_FIELD_NUMBER: _ClassVar[int]
     pause: str
@@ -550,9 +567,10 @@ class ConfigureRequest(_message.Message):
     memory_budget_bytes: int
     prewarm: _containers.ScalarMap[str, int]
     ceiling: _containers.ScalarMap[str, int]
+    look_ahead: str
     wait_for_busy: bool
     order: str
-    def __init__(self, pause: _Optional[str] = ..., keep_alive_s: _Optional[float] = ..., linger_s: _Optional[float] = ..., memory_budget_bytes: _Optional[int] = ..., prewarm: _Optional[_Mapping[str, int]] = ..., ceiling: _Optional[_Mapping[str, int]] = ..., wait_for_busy: _Optional[bool] = ..., order: _Optional[str] = ...) -> None: ...
+    def __init__(self, pause: _Optional[str] = ..., keep_alive_s: _Optional[float] = ..., linger_s: _Optional[float] = ..., memory_budget_bytes: _Optional[int] = ..., prewarm: _Optional[_Mapping[str, int]] = ..., ceiling: _Optional[_Mapping[str, int]] = ..., look_ahead: _Optional[str] = ..., wait_for_busy: _Optional[bool] = ..., order: _Optional[str] = ...) -> None: ...
 
 class ConfigureReply(_message.Message):
     __slots__ = ("node",)

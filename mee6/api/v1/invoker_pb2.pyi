@@ -227,7 +227,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, username: _Optional[str] = ..., actName: _Optional[str] = ..., show_env: _Optional[bool] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages", "requirements", "url", "known", "demand")
+    __slots__ = ("activity", "versions", "missing", "workers", "stats", "env", "packages", "requirements", "url", "known", "foreseen", "demand")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -245,6 +245,7 @@ class DescribeResponse(_message.Message):
     REQUIREMENTS_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
     KNOWN_FIELD_NUMBER: _ClassVar[int]
+    FORESEEN_FIELD_NUMBER: _ClassVar[int]
     DEMAND_FIELD_NUMBER: _ClassVar[int]
     activity: Activity
     versions: _containers.RepeatedCompositeFieldContainer[Activity]
@@ -256,8 +257,29 @@ class DescribeResponse(_message.Message):
     requirements: _containers.RepeatedCompositeFieldContainer[Package]
     url: str
     known: str
+    foreseen: _containers.RepeatedCompositeFieldContainer[Foreseen]
     demand: Demand
-    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[Package, _Mapping]]] = ..., url: _Optional[str] = ..., known: _Optional[str] = ..., demand: _Optional[_Union[Demand, _Mapping]] = ...) -> None: ...
+    def __init__(self, activity: _Optional[_Union[Activity, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Activity, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[str]] = ..., stats: _Optional[_Union[FunctionStats, _Mapping]] = ..., env: _Optional[_Mapping[str, str]] = ..., packages: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[Package, _Mapping]]] = ..., url: _Optional[str] = ..., known: _Optional[str] = ..., foreseen: _Optional[_Iterable[_Union[Foreseen, _Mapping]]] = ..., demand: _Optional[_Union[Demand, _Mapping]] = ...) -> None: ...
+
+class Foreseen(_message.Message):
+    __slots__ = ("function", "chance", "after_ns", "lead_ns", "runs", "hits", "misses", "is_loaded_ahead")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    CHANCE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_NS_FIELD_NUMBER: _ClassVar[int]
+    LEAD_NS_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    HITS_FIELD_NUMBER: _ClassVar[int]
+    MISSES_FIELD_NUMBER: _ClassVar[int]
+    IS_LOADED_AHEAD_FIELD_NUMBER: _ClassVar[int]
+    function: str
+    chance: float
+    after_ns: int
+    lead_ns: int
+    runs: float
+    hits: float
+    misses: float
+    is_loaded_ahead: bool
+    def __init__(self, function: _Optional[str] = ..., chance: _Optional[float] = ..., after_ns: _Optional[int] = ..., lead_ns: _Optional[int] = ..., runs: _Optional[float] = ..., hits: _Optional[float] = ..., misses: _Optional[float] = ..., is_loaded_ahead: _Optional[bool] = ...) -> None: ...
 
 class Demand(_message.Message):
     __slots__ = ("rate", "time_s", "tau", "samples", "executing")
@@ -284,7 +306,7 @@ class Package(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., asked: _Optional[bool] = ...) -> None: ...
 
 class FunctionStats(_message.Message):
-    __slots__ = ("invocations", "failures", "cold", "prewarmed", "warm", "p50_ms", "p99_ms")
+    __slots__ = ("invocations", "failures", "cold", "prewarmed", "warm", "p50_ms", "p99_ms", "ahead", "stored_blocks", "stored_bytes", "stored_over")
     INVOCATIONS_FIELD_NUMBER: _ClassVar[int]
     FAILURES_FIELD_NUMBER: _ClassVar[int]
     COLD_FIELD_NUMBER: _ClassVar[int]
@@ -292,6 +314,10 @@ class FunctionStats(_message.Message):
     WARM_FIELD_NUMBER: _ClassVar[int]
     P50_MS_FIELD_NUMBER: _ClassVar[int]
     P99_MS_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
+    STORED_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STORED_OVER_FIELD_NUMBER: _ClassVar[int]
     invocations: int
     failures: int
     cold: int
@@ -299,7 +325,11 @@ class FunctionStats(_message.Message):
     warm: int
     p50_ms: float
     p99_ms: float
-    def __init__(self, invocations: _Optional[int] = ..., failures: _Optional[int] = ..., cold: _Optional[int] = ..., prewarmed: _Optional[int] = ..., warm: _Optional[int] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ...) -> None: ...
+    ahead: int
+    stored_blocks: int
+    stored_bytes: int
+    stored_over: int
+    def __init__(self, invocations: _Optional[int] = ..., failures: _Optional[int] = ..., cold: _Optional[int] = ..., prewarmed: _Optional[int] = ..., warm: _Optional[int] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., ahead: _Optional[int] = ..., stored_blocks: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., stored_over: _Optional[int] = ...) -> None: ...
 
 class CancelRequest(_message.Message):
     __slots__ = ("id",)

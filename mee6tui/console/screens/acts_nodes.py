@@ -86,9 +86,12 @@ def _settings(context: Context) -> None:
         "pause": ("pause idle ones", "always, after-use or never"),
         "keep-alive": ("keep alive for", "10m"),
         "linger": ("pause after", "500ms"),
+        "look-ahead": ("load ahead", "off, declared or learnt"),
         "memory-budget": ("memory of all", "4G; 0 = no limit"),
         "prewarm": ("kept ready", "python=2 nodejs=1"),
         "ceiling": ("at most", "python=16; 0 = no ceiling"),
+        "wait-for-busy": ("wait for busy ones", "on or off"),
+        "order": ("who is first", "arrival or deadline"),
     }
     fields = [Field(name, labels[name][0], before[name], labels[name][1]) for name in policy.CHANGEABLE]
     app.push_screen(
@@ -101,9 +104,12 @@ def _policy(node: Node) -> dict[str, str]:
         "pause": node.pause_policy,
         "keep-alive": f"{node.keep_alive_s:g}s",
         "linger": f"{node.linger_s:g}s",
+        "look-ahead": node.look_ahead,
         "memory-budget": units.size_given(node.memory_budget_bytes) or "0",
         "prewarm": " ".join(f"{pool.name}={pool.floor}" for pool in node.pools),
         "ceiling": " ".join(f"{pool.name}={pool.ceiling}" for pool in node.pools),
+        "wait-for-busy": "on" if node.wait_for_busy else "off",
+        "order": node.order,
     }
 
 

@@ -180,7 +180,7 @@ def _first_error(row: Row) -> str:
 
 
 def _start_tone(row: Row) -> str:
-    return {"cold": "accent", "prewarmed": "prewarmed"}.get(row[1].start, "quiet")
+    return {"cold": "accent", "prewarmed": "prewarmed", "ahead": "warm"}.get(row[1].start, "quiet")
 
 
 class Nodes(TablePage):

@@ -398,7 +398,7 @@ def _hidden(rig: Rig, worker: str) -> list[str]:
     """What stands beside a worker's flow."""
     assert isinstance(rig.driver, ProcessDriver)
     with_flow = os.listdir(rig.driver._workers[worker].folders._base)
-    return sorted(set(with_flow) - {"flow"})
+    return sorted(set(with_flow) - {"flow", "store"})
 
 
 async def test_a_flow_ends_with_its_worker_and_one_that_comes_later_is_seen_by_all(isolated: Rig) -> None:

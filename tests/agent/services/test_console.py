@@ -61,7 +61,7 @@ async def test_every_kind_of_event_reaches_a_watcher_whole(rig: Rig) -> None:
     feed.publish(5, HandoverView("w1", "direct", "why", 6, "i1", "ann", "echo", 7, (("requested", 8), ("granted", 9))))
     feed.publish(6, FunctionView("ann", "echo", 2, "python", True, True))
     feed.publish(7, rig.node.info())
-    feed.publish(8, FiguresView("ann", "echo", 1.5, 2.5, 3.5, 4, 5, 6, 7, 8, 9, 10))
+    feed.publish(8, FiguresView("ann", "echo", 1.5, 2.5, 3.5, 4, 5, 6, 7, 8, 9, 10, 11))
     batch = (await watch.read()).batch
     assert batch.seq == 0
     worker, invocation, step, log, handover, function, node, figures = batch.events
@@ -91,7 +91,7 @@ async def test_every_kind_of_event_reaches_a_watcher_whole(rig: Rig) -> None:
     assert node.node.id == "n1"
     assert figures.figures == pb.Figures(
         username="ann", function="echo", rate=1.5, p50_ms=2.5, p99_ms=3.5, invocations=4, failures=5, cold=6,
-        prewarmed=7, warm=8, queued=9, running=10,
+        prewarmed=7, warm=8, queued=9, running=10, ahead=11,
     )  # fmt: skip
     watch.cancel()
 
