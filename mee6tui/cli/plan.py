@@ -16,7 +16,7 @@ from mee6tui.cli.output import Column, column
 from mee6tui.planning.distribution import Distribution, measured
 from mee6tui.planning.prediction import Predictor
 from mee6tui.planning.profile import FEWEST, Profile, TooFew, profile
-from mee6tui.planning.proposal import PERCENTILE, Proposal, propose
+from mee6tui.planning.proposal import PERCENTILE, WORTH, Proposal, propose
 
 if TYPE_CHECKING:
     from mee6.client import Client
@@ -94,11 +94,15 @@ def plan(found: Description, manifest: Manifest, graph: Graph, runs: Runs, bound
             f"now, and the agent lists {error.warm}; make more with: mee6 bench {name} --closed 1 -d 5s"
         ) from None
     predictor = Predictor(graph, known, runs.cores)
-    most = manifest.max_parallelism or DEFAULT_PARALLELISM
+    most = (manifest.max_parallelism or DEFAULT_PARALLELISM) + 1  # one more in the worker that holds it
     widest = {step: min(most, max(len(fan) for fan in one.fans)) for step, one in known.steps.items() if one.spreads}
     now = predictor.predict()
+    measured_at = {step: known.steps[step].width for step in widest}
     proposal = propose(widest, lambda widths: predictor.predict(widths).percentile(PERCENTILE), bound_ns)
-    return Plan(name, found.function.version, known, now, predictor.predict(proposal.widths), proposal, bound_ns)
+    if bound_ns is None and now.percentile(PERCENTILE) <= proposal.p95 / (1 + WORTH):
+        proposal = Proposal(measured_at, now.percentile(PERCENTILE), is_met=True)
+    planned = predictor.predict(proposal.widths)
+    return Plan(name, found.function.version, known, now, planned, proposal, bound_ns)
 
 
 def row(made: Plan) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import mean
-from typing import TYPE_CHECKING
+from statistics import correlation, covariance, mean
+from typing import TYPE_CHECKING, Final
 
 from mee6.declared.grouping import STEP_S
 from mee6tui.planning.distribution import NOTHING, Distribution, measured
@@ -22,6 +22,9 @@ from mee6tui.planning.distribution import NOTHING, Distribution, measured
 if TYPE_CHECKING:
     from mee6.declared.graph import Graph
     from mee6tui.planning.profile import Item, Profile, StepProfile
+
+TELLING: Final = 0.1
+"""The least correlation of an item's place with the number beside it, from which on the place tells anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +42,21 @@ class Crowding:
 
 
 def crowding(step: StepProfile, cores: int) -> Crowding:
-    """Of a `foreach`, by least squares over all its items; items get no faster by company."""
-    items = [item for fan in step.fans for item in fan]
-    counts = [max(item.beside + 1, float(cores)) for item in items]
-    middle, usual = mean(counts), mean(item.run for item in items)
-    spread = sum((count - middle) ** 2 for count in counts)
-    each = (
-        sum((n - middle) * (item.run - usual) for n, item in zip(counts, items, strict=True)) / spread if spread else 0
-    )
-    # No more than in proportion: then the cores do as much a second as before.
-    each = min(max(each, 0.0), usual / middle)
+    """Of a `foreach`, over all its items; none gets faster by company.
+
+    A long item has more others beside it for being long. So what is compared is the items that began early, among many,
+    with those that began late, among few: an instrument, the place in the list, which has nothing to do with how long
+    an item is. Where all began at once that tells nothing, and they are taken to share the cores.
+    """
+    placed = [(float(place), item) for fan in step.fans for place, item in enumerate(fan)]
+    places = [place for place, _item in placed]
+    counts = [max(item.beside + 1, float(cores)) for _place, item in placed]
+    runs = [item.run for _place, item in placed]
+    middle, usual = mean(counts), mean(runs)
+    shared = usual / middle
+    each = shared
+    if len(set(places)) > 1 and len(set(counts)) > 1 and abs(correlation(places, counts)) >= TELLING:
+        each = min(max(covariance(places, runs) / covariance(places, counts), 0.0), shared)
     return Crowding(usual - each * middle, each, cores)
 
 

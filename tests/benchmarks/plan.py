@@ -69,10 +69,10 @@ async def measure(bench: Bench) -> None:
 
 async def _one(bench: Bench, running: Running, name: str, steps: dict[str, Any], source: random.Random) -> None:
     await _add(running, name, steps)
-    for _ in range(50):
+    for _ in range(100):
         await _once(running, name, source)
     made = await _plan(running, name)
-    widths = made.proposal.widths
+    widths = {step: width for step, width in made.proposal.widths.items() if width != made.profile.steps[step].width}
     planned = {step: {**one, "concurrency": widths[step]} if step in widths else one for step, one in steps.items()}
     ways = {"as it is": name, "as planned": f"{name}-planned"}
     await _add(running, ways["as planned"], planned)
