@@ -111,7 +111,7 @@ def plan(
         found = await client.describe(name)
         manifest = _manifest(found)
         graph = graph_of(_declaration(manifest))
-        return planning.plan(found, manifest, graph, await planning.fetch(client, found), bound_ns)
+        return planning.plan(found.function.version, manifest, graph, await planning.fetch(client, found), bound_ns)
 
     made = here.run(work, "fetching its traces")
     output.show_one(here.form, planning.row(made), lambda: planning.lines(made))

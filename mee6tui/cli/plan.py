@@ -79,7 +79,7 @@ async def fetch(client: Client, found: Description) -> Runs:
     return Runs(tuple(await asyncio.gather(*map(one, ids))), cores)
 
 
-def plan(found: Description, manifest: Manifest, graph: Graph, runs: Runs, bound_ns: float | None) -> Plan:
+def plan(version: int, manifest: Manifest, graph: Graph, runs: Runs, bound_ns: float | None) -> Plan:
     """The plan of a workflow.
 
     Raises:
@@ -90,7 +90,7 @@ def plan(found: Description, manifest: Manifest, graph: Graph, runs: Runs, bound
         known = profile(graph, runs.traces)
     except TooFew as error:
         raise Conflict(
-            f"a plan of {name!r} v{found.function.version} stands on {FEWEST} warm runs with its steps where they are "
+            f"a plan of {name!r} v{version} stands on {FEWEST} warm runs with its steps where they are "
             f"now, and the agent lists {error.warm}; make more with: mee6 bench {name} --closed 1 -d 5s"
         ) from None
     predictor = Predictor(graph, known, runs.cores)
@@ -102,7 +102,7 @@ def plan(found: Description, manifest: Manifest, graph: Graph, runs: Runs, bound
     if bound_ns is None and now.percentile(PERCENTILE) <= proposal.p95 / (1 + WORTH):
         proposal = Proposal(measured_at, now.percentile(PERCENTILE), is_met=True)
     planned = predictor.predict(proposal.widths)
-    return Plan(name, found.function.version, known, now, planned, proposal, bound_ns)
+    return Plan(name, version, known, now, planned, proposal, bound_ns)
 
 
 def row(made: Plan) -> dict[str, Any]:

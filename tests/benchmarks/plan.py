@@ -124,7 +124,7 @@ async def _described(running: Running, name: str) -> tuple[Description, Manifest
 
 async def _plan(running: Running, name: str) -> planning.Plan:
     found, manifest, graph = await _described(running, name)
-    return planning.plan(found, manifest, graph, await planning.fetch(running.client, found), None)
+    return planning.plan(found.function.version, manifest, graph, await planning.fetch(running.client, found), None)
 
 
 async def _once(running: Running, name: str, source: random.Random) -> Trace:

@@ -13,8 +13,12 @@ import pytest
 
 from mee6.client import Client
 from mee6.content import pack
+from mee6.declared.graph import graph_of
 from mee6.errors import FunctionRaised, InvalidInput, InvalidManifest, Mee6Error, TimedOut
+from mee6.manifest import parse
 from mee6.records import Step, Trace
+from mee6tui.cli import plan as planning
+from mee6tui.planning.profile import FEWEST
 from tests.e2e.test_samples import SAMPLES, add_language
 from tests.e2e.test_workflows import NOTE, READ, run_of
 from tests.support.agents import Agent, until, write_function
@@ -278,3 +282,23 @@ async def test_steps_are_put_into_groups_by_what_they_took(any_client: Client, t
 
 async def _grouped(client: Client, name: str) -> bool:
     return '"grouping":{' in (await client.describe(name)).known
+
+
+async def test_a_plan_predicts_what_the_runs_that_it_stands_on_took(any_client: Client, tmp_path: Path) -> None:
+    await add(any_client, tmp_path, sleep=SLEEP)
+    steps_of: Any = {
+        "a": {"function": "sleep", "input": 0.01},
+        "b": {"function": "sleep", "input": 0.01, "after": "a"},
+    }
+    await any_client.add(declared(tmp_path, "naps", steps_of))
+    found = await any_client.describe("naps")
+    manifest = parse(found.function.manifest)
+    assert manifest.declaration is not None
+    graph = graph_of(manifest.declaration)
+    for _ in range(FEWEST + 8):  # the first ones are cold, or ran before its steps were grouped
+        await any_client.invoke("naps")
+    made = planning.plan(1, manifest, graph, await planning.fetch(any_client, found), None)
+    assert made.profile.cold
+    assert made.now.percentile(0.5) > 20e6
+    row = planning.row(made)
+    assert row["predicted"]["p50_ns"] == pytest.approx(row["measured"]["p50_ns"], rel=0.15)
