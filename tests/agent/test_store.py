@@ -52,7 +52,7 @@ def test_all_parts_together_are_no_more_than_the_quota(
 
 
 def a_job(block: Block | None, room: Block | None, concurrency: int = 1) -> Job:
-    plan = SimpleNamespace(root=SimpleNamespace(manifest=SimpleNamespace(concurrency=concurrency)))
+    plan = SimpleNamespace(root=SimpleNamespace(manifest=SimpleNamespace(concurrency=concurrency, steps={})))
     job: Any = SimpleNamespace(id="i.1", name="g", flow_of="w1", stored=block, room=room, plan=plan)
     return cast("Job", job)
 
