@@ -1,1 +1,1 @@
-"""Plans for workflows: how long they will take, and which steps should share a process or a worker. All of it pure."""
+"""Plans for declared workflows: how long they will take, and how far their fan-outs should spread. All of it pure."""
