@@ -42,16 +42,15 @@ FLOWS: Final[dict[str, dict[str, Any]]] = {
         "each": {"function": "work", "foreach": "$list"},
         "keep": {"function": "wait", "input": "$args.c", "after": "each"},
     },
-    "lines": {  # short items
-        "list": {"function": "echo", "input": "$args.lines"},
-        "each": {"function": "work", "foreach": "$list"},
-        "sum": {"function": "echo", "input": "$each"},
+    "waits": {  # items that wait, fewer at once than could
+        "list": {"function": "echo", "input": "$args.frames"},
+        "each": {"function": "wait", "foreach": "$list", "concurrency": 4},
+        "keep": {"function": "echo", "input": "$each"},
     },
-    "pages": {  # two fan-outs, one beside the other
-        "list": {"function": "echo", "input": "$args.pages"},
-        "left": {"function": "work", "foreach": "$list"},
-        "right": {"function": "wait", "foreach": "$args.lines"},
-        "sum": {"function": "echo", "input": ["$left", "$right"]},
+    "twice": {  # the same twice, one after the other
+        "left": {"function": "wait", "foreach": "$args.frames", "concurrency": 3},
+        "right": {"function": "wait", "foreach": "$left", "concurrency": 4},
+        "sum": {"function": "echo", "input": "$right"},
     },
 }
 
@@ -97,7 +96,7 @@ async def _one(bench: Bench, running: Running, name: str, steps: dict[str, Any],
         p95[way] = measured(found).percentile(0.95) / 1e6
     description, manifest, graph = await _described(running, name)
     again = planning.plan(
-        description, manifest, graph, planning.Runs(tuple(told["as it is"]), os.cpu_count() or 1), None
+        description.function.version, manifest, graph, planning.Runs(tuple(told["as it is"]), os.cpu_count() or 1), None
     )
     now = again.now.percentile(0.95) / 1e6
     then = Predictor(graph, again.profile, os.cpu_count() or 1).predict(widths).percentile(0.95) / 1e6
@@ -132,8 +131,6 @@ async def _once(running: Running, name: str, source: random.Random) -> Trace:
     given = {
         **{key: source.lognormvariate(2, 0.4) for key in "abc"},
         "frames": [source.lognormvariate(1.5, 0.5) for _ in range(12)],
-        "lines": [source.uniform(0.05, 0.2) for _ in range(16)],
-        "pages": [source.uniform(0.1, 0.5) for _ in range(24)],
     }
     outcome = await running.client.invoke_raw(name, json.dumps(given).encode(), JSON)
     return await running.client.trace(outcome.id)
