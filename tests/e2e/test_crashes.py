@@ -24,7 +24,8 @@ LONG = "60"
 
 
 async def prepare(client: Client, base: Path, outflow: str = "no") -> None:
-    await client.add(write_function(base, "nap", NAP))
+    # Not loaded ahead: a worker has one runtime that holds a function, the one to kill.
+    await client.add(write_function(base, "nap", NAP, lookAhead=False))
     await client.add(write_function(base, "caller", CALLER, calls={"nap": outflow}))
     await client.add(write_function(base, "staying", NAP, calls={"nap": "no"}))
 
