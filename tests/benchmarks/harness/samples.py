@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-SCALES: Final = {"us": 1e3, "ms": 1e6, "MB": float(1 << 20), "1/s": 1.0, "%": 0.01, "faults": 1.0}
+SCALES: Final = {"us": 1e3, "ms": 1e6, "MB": float(1 << 20), "1/s": 1.0, "%": 0.01, "faults": 1.0, "count": 1.0}
 """Unit -> how much of what is counted (nanoseconds, bytes, calls, shares of 1) makes one."""
 
 
