@@ -323,6 +323,7 @@ class Shell:
                 task = found
             peer.send(task)
         if pipe is not None:
+            pipe.was_warm = job.record is not None and job.record.start == "warm"
             pipe.called()
         if job.plan.root.manifest.dependencies:
             for calls in self._leaving(job.plan):

@@ -53,6 +53,8 @@ class Pipe:
     """Bytes of the body that wait here for the worker."""
     begun = False
     """The result comes in pieces."""
+    was_warm = False
+    """The function was called in a worker that held it."""
 
     def __init__(self, taker: Taker) -> None:
         self._taker = taker

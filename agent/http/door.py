@@ -14,13 +14,14 @@ import resource
 import socket
 from collections import Counter
 from ipaddress import ip_address
-from time import monotonic
+from time import monotonic, monotonic_ns
 from types import TracebackType
 from typing import Final, Self
 
 from agent.config import DEFAULT_HTTP_LISTEN
 from agent.http import answers
 from agent.http.again import Heads, Known
+from agent.http.bound import Bound
 from agent.http.connection import Connection
 from agent.http.phase import BODY_S
 from agent.http.route import Refuse, Routes, ToFixed, refused_host
@@ -75,8 +76,9 @@ class Door:
         self._listen = listen
         self._good_hosts: set[str] = set()
         """Values of Host that were looked at, and are names of this machine."""
-        self._most_inflight = config.http_inflight
-        self._too_many = self.full(f"{self._most_inflight} invocations are under way over HTTP", 429)
+        self.bound = Bound(config.http_inflight, int(config.http_late_s * 1e9))
+        """Of invocations that go on."""
+        self._too_many = self.full("as many invocations are under way over HTTP as the agent keeps up with", 429)
         self._most_connections = _most_connections()
         self._connections: dict[Connection, None] = {}
         self._server: asyncio.Server | None = None
@@ -217,7 +219,7 @@ class Door:
 
     def refusal(self) -> Refuse | None:
         """Why no invocation is taken now; None where one is."""
-        if self.inflight >= self._most_inflight:
+        if self.inflight >= self.bound.now and self.bound.refuses(self.inflight, monotonic_ns()):
             return self._too_many
         if self.node.draining:
             return self.full("the agent drains and takes no invocations")

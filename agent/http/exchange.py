@@ -53,6 +53,10 @@ class Exchange:
     _held = False
     """It counts among the door's invocations."""
     _id = ""
+    _asks = ("", "")
+    """User and name of the function that has been called."""
+    _began_ns = 0
+    """When that was, with all of the request there; 0 = it is no measure of how long invocations take."""
     _over = False
     """The invocation has ended."""
     _pipe: Pipe | None = None
@@ -238,6 +242,8 @@ class Exchange:
         door = self._door
         door.inflight += 1
         self._held = True
+        self._asks = target.user, target.name
+        self._began_ns = monotonic_ns() if self.is_whole else 0
         self._pipe = pipe = Pipe(self)
         if self.is_whole:
             self._connection.phase = Phase.RUN  # which has no end of its own
@@ -259,9 +265,13 @@ class Exchange:
     def _ended(self, answer: Answer) -> None:
         """The invocation has its answer."""
         self._over = True
+        under_way = self._door.inflight
         self._release()
         if self._answered:
             return
+        if (pipe := self._pipe) is not None and pipe.was_warm and not pipe.begun and self._began_ns:
+            now = monotonic_ns()
+            self._door.bound.ended(self._asks, now - self._began_ns, under_way, now)
         if not self.is_whole:
             self._keep = False
         if answer.fault is not None:

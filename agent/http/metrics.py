@@ -117,3 +117,6 @@ class _Figures(Collector):
         yield answers
         yield GaugeMetricFamily("mee6_http_connections", "Connections.", value=door.connections)
         yield GaugeMetricFamily("mee6_http_inflight", "Invocations under way over HTTP.", value=door.inflight)
+        yield GaugeMetricFamily(
+            "mee6_http_inflight_bound", "How many may be, now: more are refused.", value=door.bound.now
+        )

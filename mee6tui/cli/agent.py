@@ -74,8 +74,14 @@ def serve(
         ),
     ] = None,
     http_inflight: Annotated[
-        int, typer.Option("--http-inflight", min=1, help="Invocations over HTTP at once; more are refused.")
+        int, typer.Option("--http-inflight", min=1, help="Invocations over HTTP at once, at most; more are refused.")
     ] = _DEFAULTS.http_inflight,
+    http_late: Annotated[
+        str,
+        typer.Option(
+            "--http-late", metavar="5ms", help="How much longer than at their quickest they may take; 0s = any."
+        ),
+    ] = "5ms",
     http_idle: Annotated[
         str, typer.Option("--http-idle", metavar="60s", help="How long a stream may be without a piece.")
     ] = "60s",
@@ -186,6 +192,7 @@ def serve(
         http_listen=http_listen,
         http_hosts=tuple(http_host or ()),
         http_inflight=http_inflight,
+        http_late_s=units.seconds(http_late),
         http_idle_s=units.seconds(http_idle),
         prewarm={**_DEFAULTS.prewarm, **policy.counts("--prewarm", prewarm)},
         ceiling=policy.counts("--ceiling", ceiling),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.http.bound import Bound
 from agent.http.connection import Connection
 from agent.http.door import Door
 from agent.http.wire import Event, Wire
@@ -145,7 +146,7 @@ def test_who_comes_again_is_refused_as_others_are(method: str, ends: bytes) -> N
     request = a_request("", method)
     caller.asks(request)
     for one in (caller, fresh):
-        one.door._most_inflight = 0
+        one.door.bound = Bound(0, 0)
     said = caller.asks(request)
     assert said == fresh.asks(request)
     assert said[1].startswith(b"HTTP/1.1 429 ")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent.http import connection, door
+from agent.http.bound import Bound
 from agent.http.door import Door
 from agent.seats import Answer
 from agent.streams import WINDOW_BYTES
@@ -425,7 +426,7 @@ async def test_garbage_after_a_request_is_told_of_after_its_answer(rig: Rig) -> 
 
 
 async def test_what_is_over_the_bound_is_refused_at_once(rig: Rig) -> None:
-    rig.door._most_inflight = 2
+    rig.door.bound = Bound(2, 0)
     busy = [await rig.client() for _ in range(2)]
     for client in busy:
         client.ask("/function/slow", "x")

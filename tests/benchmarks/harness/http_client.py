@@ -84,6 +84,12 @@ class Load:
     late: int = 0
     """Requests that were due, with no connection to send them on."""
 
+    def add(self, other: Load) -> None:
+        """Takes another's in."""
+        self.late += other.late
+        for status, took in other.took.items():
+            self.took.setdefault(status, []).extend(took)
+
 
 def closed_loop(address: str, asked: bytes, connections: int, seconds: float) -> Load:
     """Every connection asks again once it is answered."""
