@@ -323,6 +323,21 @@ async def test_a_stream_is_brought_to_who_asked_and_has_no_deadline(tmp_path: Pa
         assert [(answer.fault, answer.response) for answer in answers] == [(None, Response(201, []))]
 
 
+async def test_who_asked_over_http_is_told_whether_a_worker_held_the_function(tmp_path: Path) -> None:
+    async with played_node(tmp_path) as play:
+        await play.add("echo")
+        cold, warm, answers = Pipe(Taking()), Pipe(Taking()), list[Answer]()
+        play.node.submit("ann", "echo", b"x", "text/plain", answers.append, pipe=cold)
+        peer = await play.connected()
+        play.node.received(peer, Report((await peer.gets(Load)).id))
+        play.node.received(peer, Report((await peer.gets(Invoke)).id))
+        await asyncio.sleep(0)
+        play.node.submit("ann", "echo", b"x", "text/plain", answers.append, pipe=warm)
+        play.node.received(peer, Report((await peer.gets(Invoke)).id))
+        assert len(answers) == 2
+        assert (cold.was_warm, warm.was_warm) == (False, True)
+
+
 async def test_a_load_that_fails_ends_the_worker(tmp_path: Path) -> None:
     async with played_node(tmp_path) as play:
         await play.add("echo")

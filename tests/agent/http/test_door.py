@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -440,6 +440,50 @@ async def test_what_is_over_the_bound_is_refused_at_once(rig: Rig) -> None:
     assert (await late.answer())[2] == b"now"
 
 
+class Listening(Bound):
+    """Notes what the door tells it."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 0)
+        self.told: list[tuple[Hashable, int]] = []
+
+    def ended(self, function: Hashable, took_ns: int, under_way: int, at: int) -> None:
+        assert 0 < took_ns < at
+        self.told.append((function, under_way))
+
+
+async def test_the_bound_hears_of_warm_invocations_that_were_whole(rig: Rig) -> None:
+    rig.door.bound = bound = Listening()
+    clients = [await rig.client() for _ in range(2)]
+    for client in clients:
+        client.ask("/function/slow", "x")
+    await rig.asked(2)
+    for number in (1, 2):
+        asked = await rig.asked(number)
+        assert asked.pipe is not None
+        asked.pipe.was_warm = True
+        asked.answer(Answer(b"", "text/plain"))
+    for client in clients:
+        await client.answer()
+    assert bound.told == [(("default", "slow"), 2), (("default", "slow"), 1)]
+
+
+async def test_the_bound_hears_neither_of_cold_starts_nor_of_streams(rig: Rig) -> None:
+    rig.door.bound = bound = Listening()
+    client = await rig.client()
+    client.ask("/function/slow", "x")
+    (await rig.asked(1)).answer(Answer(b"", "text/plain"))
+    await client.answer()
+    client.ask("/function/slow", "x")
+    streaming = await rig.asked(2)
+    assert streaming.pipe is not None
+    streaming.pipe.was_warm = True
+    streaming.pipe.took(Head(streaming.id, "text/plain"))
+    streaming.answer(Answer(b"", "text/plain"))
+    await client.answer()
+    assert bound.told == []
+
+
 async def test_a_full_node_says_so(rig: Rig) -> None:
     rig.node.records["full"] = rig.node.record("full")
     client = await rig.client()
@@ -707,6 +751,8 @@ async def test_metrics_are_prometheus_own_form(rig: Rig) -> None:
     assert answered["200"] == 1
     states = {sample.labels["state"]: sample.value for sample in families["mee6_workers"].samples}
     assert states["warm"] == 1
+    (bound,) = families["mee6_http_inflight_bound"].samples
+    assert bound.value == rig.node.config.http_inflight
     assert {"mee6_invocation_seconds", "mee6_waiting_invocations", "mee6_pool_workers"} <= families.keys()
 
 
