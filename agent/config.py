@@ -32,8 +32,12 @@ class AgentConfig:
     """Names by which it may be asked for on loopback, besides those of loopback."""
     http_inflight: int = 256
     """Invocations over HTTP at once, at most; more are refused."""
-    http_late_s: float = 0.005
-    """How much longer than at their quickest they may take before fewer are let in; 0 = any: `agent.http.bound`."""
+    http_late_s: float = 0.0
+    """How much longer than at their quickest they may take before fewer are let in; 0 = any: `agent.http.bound`.
+
+    Off by itself: where most calls of a function take far longer than its quickest by their own nature, they would
+    be taken for a load.
+    """
     http_idle_s: float = 60.0
     """How long a stream may be without a piece, or a client without taking one."""
     prewarm: dict[str, int] = field(default_factory=lambda: {"python": 2, "nodejs": 1})

@@ -79,9 +79,11 @@ def serve(
     http_late: Annotated[
         str,
         typer.Option(
-            "--http-late", metavar="5ms", help="How much longer than at their quickest they may take; 0s = any."
+            "--http-late",
+            metavar="5ms",
+            help="Let fewer in where most take so much longer than at their quickest; 0s = never.",
         ),
-    ] = "5ms",
+    ] = "0s",
     http_idle: Annotated[
         str, typer.Option("--http-idle", metavar="60s", help="How long a stream may be without a piece.")
     ] = "60s",
