@@ -74,7 +74,7 @@ PROMISES: Final = (
     P("http", "8 connections, latency", "their latency meanwhile", None, 3000),
     P("http", "32 connections, a second", "the same, 32 connections", 20_000),
     P("http", "32 connections, latency", "their latency meanwhile", None, 3000),
-    P("http", "2 of that rate, open: taken", "at twice that load, those that are not refused"),
+    P("http", "2 of that rate, open: taken", "at twice that load with `--http-late 5ms`, those that are not refused"),
     P("http", "2 of that rate, open: refused", "*beside it*: those that are, at once"),
     P("cold", "python, prewarmed, paused", "a function's first invocation, from a paused prewarmed worker, Python", 5),
     P("cold", "nodejs, prewarmed, paused", "the same, Node.js", 10),
