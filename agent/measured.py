@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from agent.flows import Graphs
 from agent.plan import Plan
+from mee6.declared.estimate import CALL_S, FOOTPRINT_BYTES, Measure
 from mee6.declared.graph import Graph
-from mee6.declared.grouping import CALL_S, FOOTPRINT_BYTES, MOST_STEPS, Grouping, Known, Measure, grouping
+from mee6.declared.grouping import Grouping, Known, grouping
 from mee6.lane.messages import Step
 from mee6.manifest import FunctionLimits
 from mee6.outflow import DEFAULT_PARALLELISM
@@ -115,7 +116,7 @@ class Measured:
         known.runs += 1
         known.args_bytes = args_bytes
         graph = self._graphs.of(plan)
-        if known.runs >= known.next_at and graph is not None and len(graph.nodes) <= MOST_STEPS:
+        if known.runs >= known.next_at and graph is not None:
             known.next_at *= 2
             self._spawn(self._group(plan, known, graph))
 
