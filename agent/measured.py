@@ -70,6 +70,7 @@ class Measured:
     Args:
         spawn: begins a task that the node owns.
         memory_bytes: of a worker with these limits.
+        parallel_calls: of one workflow in other workers at once, at most.
     """
 
     def __init__(
@@ -77,10 +78,12 @@ class Measured:
         graphs: Graphs,
         spawn: Callable[[Coroutine[Any, Any, None]], Any],
         memory_bytes: Callable[[FunctionLimits], int],
+        parallel_calls: int,
     ) -> None:
         self._graphs = graphs
         self._spawn = spawn
         self._memory_bytes = memory_bytes
+        self._parallel_calls = parallel_calls
         self._known: dict[str, _Counted] = {}
         """By the digest of its plan."""
 
@@ -127,7 +130,7 @@ class Measured:
             graph,
             self._measures(plan, known, graph),
             self._memory_bytes(manifest.limits),
-            manifest.max_parallelism or DEFAULT_PARALLELISM,
+            min(manifest.max_parallelism or DEFAULT_PARALLELISM, self._parallel_calls),
             known.args_bytes,
         )
 
