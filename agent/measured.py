@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from agent.flows import Graphs
 from agent.plan import Plan
+from mee6.declared.estimate import CALL_S, FOOTPRINT_BYTES, Measure
 from mee6.declared.graph import Graph
-from mee6.declared.grouping import CALL_S, FOOTPRINT_BYTES, MOST_STEPS, Grouping, Known, Measure, grouping
+from mee6.declared.grouping import Grouping, Known, grouping
 from mee6.lane.messages import Step
 from mee6.manifest import FunctionLimits
 from mee6.outflow import DEFAULT_PARALLELISM
@@ -69,6 +70,7 @@ class Measured:
     Args:
         spawn: begins a task that the node owns.
         memory_bytes: of a worker with these limits.
+        parallel_calls: of one workflow in other workers at once, at most.
     """
 
     def __init__(
@@ -76,10 +78,12 @@ class Measured:
         graphs: Graphs,
         spawn: Callable[[Coroutine[Any, Any, None]], Any],
         memory_bytes: Callable[[FunctionLimits], int],
+        parallel_calls: int,
     ) -> None:
         self._graphs = graphs
         self._spawn = spawn
         self._memory_bytes = memory_bytes
+        self._parallel_calls = parallel_calls
         self._known: dict[str, _Counted] = {}
         """By the digest of its plan."""
 
@@ -115,7 +119,7 @@ class Measured:
         known.runs += 1
         known.args_bytes = args_bytes
         graph = self._graphs.of(plan)
-        if known.runs >= known.next_at and graph is not None and len(graph.nodes) <= MOST_STEPS:
+        if known.runs >= known.next_at and graph is not None:
             known.next_at *= 2
             self._spawn(self._group(plan, known, graph))
 
@@ -126,7 +130,7 @@ class Measured:
             graph,
             self._measures(plan, known, graph),
             self._memory_bytes(manifest.limits),
-            manifest.max_parallelism or DEFAULT_PARALLELISM,
+            min(manifest.max_parallelism or DEFAULT_PARALLELISM, self._parallel_calls),
             known.args_bytes,
         )
 

@@ -125,7 +125,9 @@ class Shell:
         self._bindings = Bindings(driver, code, packages, timeout_s, self.stores)
         self._calls = Calls(self.jobs, self.submit, timeout_s, parallel_calls)
         graphs = Graphs()
-        self.measured = Measured(graphs, spawn, lambda limits: worker_limits.narrowed(limits).memory_bytes)
+        self.measured = Measured(
+            graphs, spawn, lambda limits: worker_limits.narrowed(limits).memory_bytes, parallel_calls
+        )
         self._masters = Masters(graphs, self._calls.run, self._answered)
         self._inbox: deque[ev.Event] = deque()
         self._busy = False

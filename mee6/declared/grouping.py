@@ -1,49 +1,36 @@
 """Which steps share a worker: a greedy search along the critical path, from measured run times and sizes.
 
 FaaSFlow's algorithm (ASPLOS '22, `src/grouping/grouping.py`), for workers that run one step at a time: each step
-begins in a group of its own. The heaviest line of the longest way through the graph whose two ends may share a worker
-merges their groups, and the longest way is looked for anew, until no line of it can be merged; then the other lines
-have their turn, for what saves no time may still save a worker and its messages. A merge may not make the whole longer:
-two steps of one group cannot run side by side. The worker that holds the workflow is a group from the beginning, of
-nothing but where the arguments come from and the output goes to.
+begins in a group of its own. The lines of the longest way through the graph whose two ends may share a worker merge
+their groups, the heaviest first, and the longest way is looked for anew, until no line of it can be merged. Groups of
+which more would run at once than may are then made fewer, and the other lines have their turn, for what saves no time
+may still save a worker and its messages. A merge may not make the whole longer: two steps of one group cannot run side
+by side. The worker that holds the workflow is a group from the beginning, of nothing but where the arguments come from
+and the output goes to.
 
-The same measures give the same groups.
+Where many lines may be merged they are tried together, and in halves where that fails, so that some hundred steps take
+some hundredths of a second. The same measures give the same groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from mee6.declared.branches import exclude
+from mee6.declared.estimate import ARGS, OUTPUT, Estimate, Groups, Line, Measure
 from mee6.declared.graph import Graph
-from mee6.declared.parts import HERE, parts_of
+from mee6.declared.parts import HERE
 from mee6.declared.values import ARGS_NAME
 
-CALL_S: Final = 600e-6
-"""A call of another worker, with its answer. Source: `tests/benchmarks/flows.py`, 2 cores."""
-STEP_S: Final = 60e-6
-"""The same within a worker. Source: as above."""
-BYTE_S: Final = 1 / 400e6
-"""A byte, to another worker and through the agent; within a worker a fifteenth of it (FaaSFlow's NET_MEM_RATIO)."""
-NEAR: Final = 15
-MOST_STEPS: Final = 64
-"""Of a graph that is grouped: the search takes 0.1 s for so many, and 10 s for 200."""
 GROUP_FUNCTIONS: Final = 8
 """In one worker; its proxy keeps as many loaded (`proxy.crew`)."""
-FOOTPRINT_BYTES: Final = 24 << 20
-"""Of a function whose memory nobody knows."""
-
-
-class Measure(msgspec.Struct, frozen=True):
-    """What is known of a step."""
-
-    run_s: float
-    result_bytes: float = 0.0
-    calls: float = 1.0
-    """In one run of the workflow: the items of a `foreach`."""
-    memory_bytes: int = FOOTPRINT_BYTES
+_ESTIMATES: Final = 30_000
+"""Times the number of steps: what a search may make, which takes 60 ms at most."""
+OUTPUT_NAME: Final = "output"
 
 
 class Merge(msgspec.Struct, frozen=True):
@@ -54,10 +41,11 @@ class Merge(msgspec.Struct, frozen=True):
     below: str
     """A step, or `output`."""
     saves_s: float
+    """What it takes less than between two other workers."""
 
 
 class Apart(msgspec.Struct, frozen=True):
-    """A line of the longest way whose two ends do not share one."""
+    """A line whose two ends do not share one."""
 
     above: str
     below: str
@@ -86,10 +74,6 @@ class Known(msgspec.Struct, frozen=True):
     """None while too little is known."""
 
 
-OUTPUT: Final = "output"
-_ENDS: Final = (ARGS_NAME, OUTPUT)
-
-
 def grouping(
     graph: Graph, measures: Mapping[str, Measure], memory_bytes: int, parallelism: int, args_bytes: float = 0.0
 ) -> Grouping:
@@ -100,7 +84,7 @@ def grouping(
         memory_bytes: of a worker; 0 = unlimited.
         parallelism: calls elsewhere at once.
     """
-    search = _Search(graph, measures, memory_bytes, parallelism, args_bytes)
+    search = _Search(graph, measures, memory_bytes, max(parallelism, 1), args_bytes)
     search.run()
     return search.found()
 
@@ -109,175 +93,210 @@ class _Search:
     def __init__(
         self, graph: Graph, measures: Mapping[str, Measure], memory_bytes: int, parallelism: int, args_bytes: float
     ) -> None:
-        self._graph = graph
-        self._measures = measures
+        self._estimate = Estimate(graph, measures, args_bytes, parallelism)
+        self._names = self._estimate.shape.names
+        self._functions = [node.step.function for node in graph.nodes.values()]
+        self._needs = {
+            function: measures[name].memory_bytes
+            for name, function in zip(self._names, self._functions, strict=True)
+            if function and name in measures
+        }
         self._memory_bytes = memory_bytes
-        self._parallelism = max(parallelism, 1)
-        self._args_bytes = args_bytes
-        self._group = {name: n for n, name in enumerate(graph.nodes, 1)} | dict.fromkeys(_ENDS, HERE)
-        self._merges: list[Merge] = []
-        self._apart: dict[tuple[str, str], str] = {}
+        self._parallelism = parallelism
+        self._groups = Groups(self._estimate.shape)
+        self._now = self._estimate.schedule(self._groups)
+        self._spread_s = self._now.takes_s
+        self._left = _ESTIMATES // len(self._names)
+        """Trials that may still be made; what else is estimated is little."""
+        self._apart: dict[Line, str] = {}
         self._tried: set[tuple[int, int, int, int]] = set()
-        """Pairs of groups, with their sizes, that may not be merged: not tried again until one of them grows."""
-        self._spread_s = self._schedule(self._group)[0]
+        """Pairs of groups, with the digits of their sizes, that may not be merged: tried again when one has doubled."""
 
     def run(self) -> None:
-        """Merges until nothing on the longest way can be."""
-        while self._merge_one(self._schedule(self._group)[1]):
+        """Merges until nothing can be."""
+        while self._merge(self._now.path):
             pass
-        lines = [(one, name) for name, node in self._graph.nodes.items() for one in sorted(node.before)]
-        while self._merge_one(lines):
+        self._make_fewer()
+        self._deal()
+        lines = [(above, below) for below, before in enumerate(self._estimate.shape.before) for above in before]
+        while self._merge(lines):
             pass
-        while (over := self._over()) is not None:
-            one, other = over
-            for name, group in self._group.items():
-                if group == other:
-                    self._group[name] = one
-        self._number()
+        self._make_fewer()
 
     def found(self) -> Grouping:
-        takes_s, _path = self._schedule(self._group)
-        alone = [name for name, node in self._graph.nodes.items() if node.foreach is not None and self._is_alone(name)]
-        groups = {name: self._group[name] for name in self._graph.nodes if name not in alone}
-        apart = [Apart(*line, why) for line, why in self._apart.items() if self._group[line[0]] != self._group[line[1]]]
-        return Grouping(groups, takes_s, self._spread_s, self._merges, apart)
+        """The groups, numbered in the order of the graph."""
+        groups, numbers = self._groups, {HERE: HERE}
+        found: dict[str, int] = {}
+        for step, name in enumerate(self._names):
+            number = numbers.setdefault(groups.of[step], len(numbers))
+            if not (self._estimate.is_foreach[step] and groups.is_alone(step)):
+                found[name] = number
+        shared, parted = self._lines()
+        merges = [Merge(*self._named(line), self._estimate.saves_s(line)) for line in shared]
+        apart = [Apart(*self._named(line), self._apart[line]) for line in parted if line in self._apart]
+        return Grouping(found, self._now.takes_s, self._spread_s, merges, apart)
 
-    def _number(self) -> None:
-        """Numbers the groups in the order of the graph."""
-        numbers = {HERE: HERE}
-        for name in self._graph.nodes:
-            numbers.setdefault(self._group[name], len(numbers))
-        self._group = {name: numbers[group] for name, group in self._group.items()}
+    def _lines(self) -> tuple[list[Line], list[Line]]:
+        """All lines, the heaviest first: those whose ends share a worker, and those whose ends do not."""
+        before, after = self._estimate.shape.before, self._estimate.shape.after
+        lines: list[Line] = [(above, below) for below, all_of in enumerate(before) for above in all_of or [ARGS]]
+        lines += [(step, OUTPUT) for step, followers in enumerate(after) if not followers]
+        lines.sort(key=lambda line: -self._estimate.saves_s(line))
+        at = self._groups.at
+        return [one for one in lines if at(one[0]) == at(one[1])], [one for one in lines if at(one[0]) != at(one[1])]
 
-    def _merge_one(self, among: list[tuple[str, str]]) -> bool:
-        """Merges the groups of the heaviest of these lines that may be; False where none may."""
-        takes_s, _path = self._schedule(self._group)
-        places = self._places(self._group)
-        lines = [(above, below) for above, below in among if self._group[above] != self._group[below]]
-        for above, below in sorted(lines, key=lambda line: -self._line_s(line[0], line[1], places)):
-            kept, gone = sorted((self._group[above], self._group[below]))
-            sizes = list(self._group.values())
-            pair = kept, gone, sizes.count(kept), sizes.count(gone)
-            if pair in self._tried:
-                continue
-            merged = {name: kept if group == gone else group for name, group in self._group.items()}
-            members = [name for name, group in merged.items() if group == kept and name not in _ENDS]
-            why = self._refused(members)
-            merged_s, _path = self._schedule(merged)
-            if not why and merged_s > takes_s + 1e-12:
-                why = f"it would take {(merged_s - takes_s) * 1e3:.2f} ms longer: they could not run side by side"
-            if why:
-                self._apart.setdefault((above, below), why)
-                self._tried.add(pair)
-                continue
-            self._merges.append(Merge(above, below, takes_s - merged_s))
-            self._group = merged
-            return True
-        return False
+    def _named(self, line: Line) -> tuple[str, str]:
+        above, below = line
+        return ARGS_NAME if above == ARGS else self._names[above], OUTPUT_NAME if below == OUTPUT else self._names[
+            below
+        ]
 
-    def _refused(self, members: list[str]) -> str:
+    # Merging by lines -----------------------------------------------------------------------------------
+
+    def _merge(self, among: Sequence[Line]) -> bool:
+        """Merges the groups of those of these lines that may be; False where none may."""
+        before = self._groups
+        by_weight = sorted(among, key=lambda line: -self._estimate.line_s(line, self._groups))
+        self._try([line for line in by_weight if self._is_open(line)])
+        return self._groups is not before
+
+    def _is_open(self, line: Line) -> bool:
+        """Whether a line may be merged, for all that can be told without an estimate of the whole."""
+        one, other = self._groups.at(line[0]), self._groups.at(line[1])
+        pair = self._pair(one, other)
+        if one == other or pair in self._tried:
+            return False
+        members = self._groups.members[one] + self._groups.members[other]
+        why = self._refused(members)
+        if not why and (over_s := self._estimate.least_s(members) - self._now.takes_s) > _SAME_S:
+            why = _longer(over_s)
+        if why:
+            self._apart.setdefault(line, why)
+            self._tried.add(pair)
+        return not why
+
+    def _try(self, lines: Sequence[Line]) -> None:
+        """Merges these lines where the whole takes no longer for it; else each half of them, the heavier first."""
+        lines = [line for line in lines if self._groups.at(line[0]) != self._groups.at(line[1])]
+        if not lines or not self._left:
+            return
+        merged = self._groups.merged([(self._groups.at(above), self._groups.at(below)) for above, below in lines])
+        grown = {merged.at(end) for line in lines for end in line}
+        why = next((why for group in sorted(grown) if (why := self._refused(merged.members[group]))), "")
+        if not why:
+            self._left -= 1
+            found = self._estimate.schedule(merged)
+            if found.takes_s <= self._now.takes_s + _SAME_S:
+                self._groups, self._now = merged, found
+                return
+            why = _longer(found.takes_s - self._now.takes_s)
+        if len(lines) == 1:
+            self._apart.setdefault(lines[0], why)
+            self._tried.add(self._pair(self._groups.at(lines[0][0]), self._groups.at(lines[0][1])))
+            return
+        half = len(lines) // 2
+        self._try(lines[:half])
+        self._try([line for line in lines[half:] if self._is_open(line)])
+
+    def _pair(self, one: int, other: int) -> tuple[int, int, int, int]:
+        kept, gone = sorted((one, other))
+        members = self._groups.members
+        return kept, gone, len(members[kept]).bit_length(), len(members[gone]).bit_length()
+
+    def _refused(self, members: Sequence[int]) -> str:
         """Why these may not share a worker, whatever it saved."""
-        steps = [self._graph.nodes[name].step for name in members]
-        functions = {step.function: self._measure(name).memory_bytes for name, step in zip(members, steps, strict=True)}
-        functions.pop("", None)
+        functions = {self._functions[step] for step in members} - {""}
         if len(functions) > GROUP_FUNCTIONS:
             return f"{len(functions)} functions in one worker are more than the {GROUP_FUNCTIONS} it keeps loaded"
-        needs = sum(functions.values())
+        needs = sum(self._needs.get(function, 0) for function in functions)
         if 0 < self._memory_bytes < needs:
             return f"their functions need {needs >> 20} MiB together, and a worker has {self._memory_bytes >> 20}"
         return ""
 
-    def _over(self) -> tuple[int, int] | None:
-        """Two groups to make one of, where more would run at once than may: the two with least to do."""
-        spans: dict[int, tuple[float, float]] = {}
-        busy: dict[int, float] = {}
-        self._schedule(self._group, spans, busy)
-        events = sorted([(start, 1) for start, _ in spans.values()] + [(end, -1) for _, end in spans.values()])
-        peak = running = 0
-        for _at, change in events:
-            running += change
-            peak = max(peak, running)
-        if peak <= self._parallelism:
-            return None
-        lightest = sorted(spans, key=lambda group: (busy[group], group))
-        for n, one in enumerate(lightest):
-            for other in lightest[n + 1 :]:
-                members = [name for name, group in self._group.items() if group in (one, other) and name not in _ENDS]
-                if not self._refused(members):
-                    return min(one, other), max(one, other)
-        return None
+    # Merging for want of places -------------------------------------------------------------------------
 
-    # The estimate ---------------------------------------------------------------------------------------
+    def _make_fewer(self) -> None:
+        """Merges groups of which more would run at once than may, until no more do."""
+        while (merged := self._fewer()) is not None:
+            self._groups, self._now = merged, self._estimate.schedule(merged)
 
-    def _measure(self, name: str) -> Measure:
-        return self._measures.get(name, _NOTHING)
+    def _fewer(self) -> Groups | None:
+        """One pass over time: what finds no place joins whoever is free first; None where all have theirs."""
+        running: dict[int, tuple[float, list[int]]] = {}
+        """Group -> when it is free, and its steps that run."""
+        pairs: list[tuple[int, int]] = []
+        joined: dict[int, int] = {}
+        members = dict(self._groups.members)
+        for begin, end, steps in sorted(self._calls()):
+            group, until = self._groups.of[steps[0]], end
+            while group in joined:
+                group = joined[group]
+            running = {one: known for one, known in running.items() if known[0] > begin}
+            at_once = self._at_once([steps, *(busy for _until, busy in running.values())])
+            if group not in running and at_once > self._parallelism:
+                free = sorted(running, key=lambda one: (running[one][0], one))
+                both = next((one for one in free if not self._refused(members[group] + members[one])), None)
+                if both is not None:
+                    pairs.append((both, group))
+                    joined[group] = both
+                    members[both] = members[both] + members.pop(group)
+                    group, until = both, running[both][0] + end - begin
+            before, busy = running.get(group, (0.0, []))
+            running[group] = (max(before, until), busy + steps)
+        return self._groups.merged(pairs) if pairs else None
 
-    def _is_alone(self, name: str) -> bool:
-        return self._group[name] != HERE and list(self._group.values()).count(self._group[name]) == 1
+    def _deal(self) -> None:
+        """Deals the steps out to as many workers as may run at once, where that is quicker than what was merged.
 
-    def _bytes(self, name: str) -> float:
-        return self._args_bytes if name == ARGS_NAME else self._measure(name).result_bytes * self._measure(name).calls
+        Each goes to where it ends first, those with the longest way before them first.
+        """
+        estimate = self._estimate
+        dealt: list[list[int]] = [[] for _ in range(self._parallelism + 1)]
+        free = [0.0] * len(dealt)
+        at, ends = [HERE] * len(self._names), [0.0] * len(self._names)
+        for step in estimate.urgent():
+            best = math.inf
+            for worker in range(len(dealt)):
+                begin = max(free[worker], estimate.ready(step, worker, at, ends)[0])
+                if begin < best and not self._refused([*dealt[worker], step]):
+                    best, at[step] = begin, worker
+            if best == math.inf:
+                return
+            dealt[at[step]].append(step)
+            ends[step] = best + estimate.runs[step]
+            free[at[step]] = max(free[at[step]], ends[step])
+        groups = Groups(estimate.shape).merged(
+            [(HERE if n == 0 else steps[0] + 1, step + 1) for n, steps in enumerate(dealt) for step in steps]
+        )
+        found = estimate.schedule(groups)
+        if found.takes_s < self._now.takes_s:
+            self._groups, self._now = groups, found
 
-    def _places(self, group: Mapping[str, int]) -> dict[str, int]:
-        """Where each step runs: `HERE`, or with its part; parts know each other by way of `HERE`."""
-        places = dict.fromkeys([*_ENDS, *self._graph.nodes], HERE)
-        for number, part in enumerate(parts_of(self._graph, group), 1):
-            places |= dict.fromkeys(part, number)
-        return places
+    def _calls(self) -> list[tuple[float, float, list[int]]]:
+        """What is sent elsewhere: when each begins and ends, and its steps."""
+        calls: dict[int, list[int]] = {}
+        for step, place in enumerate(self._groups.places):
+            if place != HERE and not self._estimate.is_switch[step]:
+                calls.setdefault(place, []).append(step)
+        begins, ends = self._now.begins, self._now.ends
+        return [(min(begins[s] for s in steps), max(ends[s] for s in steps), steps) for steps in calls.values()]
 
-    def _line_s(self, above: str, below: str, places: Mapping[str, int]) -> float:
-        """What it takes from the end of one step to the begin of another."""
-        size_s = self._bytes(above) * BYTE_S
-        if places[above] == places[below]:
-            return size_s / NEAR
-        hops = (places[above] != HERE) + (places[below] != HERE)
-        return hops * (CALL_S / 2 + size_s)
-
-    def _run_s(self, name: str, group: Mapping[str, int]) -> float:
-        """How long a step takes its worker; a `foreach` in a group of its own is spread."""
-        node, measure = self._graph.nodes[name], self._measure(name)
-        if node.step.is_switch:
-            return 0.0
-        if node.foreach is None:
-            return measure.run_s + STEP_S
-        if group[name] != HERE and list(group.values()).count(group[name]) == 1:
-            width = min(node.step.concurrency or self._parallelism, self._parallelism)
-            return -(-measure.calls // width) * (measure.run_s + CALL_S)
-        return measure.calls * (measure.run_s + STEP_S)
-
-    def _schedule(
-        self,
-        group: Mapping[str, int],
-        spans: dict[int, tuple[float, float]] | None = None,
-        busy: dict[int, float] | None = None,
-    ) -> tuple[float, list[tuple[str, str]]]:
-        """How long all takes, and the lines of the longest way; each group runs one step at a time."""
-        ends: dict[str, float] = {ARGS_NAME: 0.0}
-        places = self._places(group)
-        free: dict[int, float] = {}
-        last: dict[int, str] = {}
-        because: dict[str, str] = {}
-        for name, node in self._graph.nodes.items():
-            before = sorted(node.before) or [ARGS_NAME]
-            begin, above = max((ends[one] + self._line_s(one, name, places), one) for one in before)
-            at = group[name]
-            if free.get(at, 0.0) > begin and not node.step.is_switch:
-                begin, above = free[at], last[at]
-            ends[name] = begin + self._run_s(name, group)
-            because[name] = above
-            if node.step.is_switch:
-                continue
-            free[at], last[at] = ends[name], name
-            if at != HERE and spans is not None and busy is not None:
-                spans[at] = (min(begin, spans.get(at, (begin, 0.0))[0]), ends[name])
-                busy[at] = busy.get(at, 0.0) + ends[name] - begin
-        final = [name for name in self._graph.nodes if not self._graph.after[name]]
-        takes_s, name = max((ends[one] + self._line_s(one, OUTPUT, places), one) for one in final)
-        path = [(name, OUTPUT)]
-        while name != ARGS_NAME:
-            path.append((because[name], name))
-            name = because[name]
-        return takes_s, path[::-1]
+    def _at_once(self, running: Iterable[Sequence[int]]) -> int:
+        """How many of these run at once at most: those of which only one runs have one place together."""
+        cases = self._estimate.cases
+        places: list[list[int]] = []
+        for steps in running:
+            for place in places:
+                if all(exclude(cases[one], cases[other]) for one in steps for other in place):
+                    place.extend(steps)
+                    break
+            else:
+                places.append(list(steps))
+        return len(places)
 
 
-_NOTHING: Final = Measure(0.0)
+_SAME_S: Final = 1e-12
+
+
+def _longer(seconds: float) -> str:
+    return f"it would take {seconds * 1e3:.2f} ms longer: they could not run side by side"

@@ -17,6 +17,7 @@ import msgspec
 
 from mee6.declared.graph import Graph
 from mee6.declared.rules import runs_again
+from mee6.declared.shape import Shape
 from mee6.declared.values import ARGS_NAME, Outcome, Value, names
 from mee6.lane.messages import Fault
 
@@ -87,34 +88,16 @@ def layout_of(graph: Graph, groups: Mapping[str, int]) -> Layout:
 
 
 def parts_of(graph: Graph, groups: Mapping[str, int]) -> list[tuple[str, ...]]:
-    """The parts of all groups but the one here, each in the order of the graph."""
-    found: list[tuple[str, ...]] = []
-    left = [name for name in graph.nodes if groups.get(name, HERE) != HERE]
-    while left:
-        part = left[:1]
-        for name in left[1:]:
-            if groups[name] == groups[part[0]] and _may_join(graph, part, name):
-                part.append(name)
-        while not _is_whole(graph, part):
-            part.pop()
-        found.append(tuple(part))
-        left = [name for name in left if name not in part]
-    return found
+    """The parts of all groups but the one here, each in the order of the graph, the earliest first."""
+    shape = Shape(graph)
+    members: dict[int, list[int]] = {}
+    for n, name in enumerate(shape.names):
+        if groups.get(name, HERE) != HERE:
+            members.setdefault(groups[name], []).append(n)
+    found = sorted(part for steps in members.values() for part in shape.parts(steps))
+    return [tuple(shape.names[n] for n in part) for part in found]
 
 
 def needed(graph: Graph, part: Sequence[str]) -> set[str]:
     """The steps outside that a part waits for."""
     return {one for name in part for one in graph.nodes[name].before if one not in part}
-
-
-def _may_join(graph: Graph, part: list[str], name: str) -> bool:
-    """Whether a step may begin together with a part: what each needs from outside, all come after."""
-    grown = [*part, name]
-    outside = needed(graph, grown)
-    return all(outside <= graph.ancestors[one] for one in grown)
-
-
-def _is_whole(graph: Graph, part: list[str]) -> bool:
-    """Whether whoever waits for one of its steps waits for all."""
-    followers = {after for name in part for after in graph.after[name] if after not in part}
-    return all(graph.ancestors[follower].issuperset(part) for follower in followers)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from statistics import correlation, covariance, mean
 from typing import TYPE_CHECKING, Final
 
-from mee6.declared.grouping import STEP_S
+from mee6.declared.estimate import STEP_S
 from mee6tui.planning.distribution import NOTHING, Distribution, measured
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from mee6.declared.graph import Graph, graph_of
-from mee6.declared.grouping import MOST_STEPS
 from mee6.lane.messages import JSON
 from mee6.manifest import parse
 from tests.benchmarks.harness.bench import PATIENCE_S, Bench, Running
@@ -35,8 +34,6 @@ async def measure(bench: Bench) -> None:
         for path in sorted(GRAPHS.glob("*.json")):
             manifest = declared(path)
             graph = _graph(manifest)
-            if len(graph.nodes) > MOST_STEPS:
-                continue  # they are not grouped
             await _add(running, path.stem, manifest)
             took = await _rounds(running, path.stem, graph, bench.count(150))
             for way in WAYS:

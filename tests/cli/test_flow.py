@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mee6.declared.grouping import Apart, Grouping, Known, Measure, Merge
+from mee6.declared.estimate import Measure
+from mee6.declared.grouping import Apart, Grouping, Known, Merge
 from tests.cli.conftest import Run
 from tests.declared.test_drawing import ORDER
 from tests.support.fake_agent import FakeAgent

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mee6.declared.estimate import Estimate, Groups, Measure, Schedule
 from mee6.declared.graph import Graph
-from mee6.declared.grouping import GROUP_FUNCTIONS, Grouping, Measure, grouping
+from mee6.declared.grouping import GROUP_FUNCTIONS, Grouping, grouping
 from mee6.declared.parts import HERE, layout_of
 from tests.declared.play import graph
 from tests.declared.test_run import graphs
@@ -88,6 +90,101 @@ def test_a_foreach_spreads_where_that_is_quicker() -> None:
     of = {"e": step("f", foreach="$args"), "j": step("g", after="e")}
     assert group(of, MS, e=Measure(0.01 * MS, calls=4)).groups == {"e": HERE, "j": HERE}
     assert group(of, MS, e=Measure(20 * MS, calls=4)).groups == {"j": HERE}
+
+
+def test_ways_of_a_switch_share_a_worker_however_long_they_are_for_one_of_them_runs() -> None:
+    ways = ["x", "y", "z"]
+    routed = {
+        "a": step("f"),
+        "r": {"switch": [{"if": "$a", "is": way, "then": way} for way in ways], "after": "a"},
+        **{way: step("g", after="a") for way in ways},
+        "j": step("h", input={"$first": [f"${way}" for way in ways]}),
+    }
+    found = group(routed, 20 * MS)
+    assert {name: at for name, at in found.groups.items() if name != "r"} == dict.fromkeys(["a", *ways, "j"], HERE)
+    assert found.takes_s < 61 * MS
+
+
+def test_ways_of_a_switch_take_one_place_beside_what_runs_with_them() -> None:
+    ways = {"x": step("x", after="a"), "y": step("y", after="a")}
+    routed = {
+        "a": step("f"),
+        "r": {"switch": [{"if": "$a", "is": 1, "then": "x"}], "else": "y", "after": "a"},
+        **ways,
+        **{f"b{n}": step("g", after="a") for n in range(2)},
+        "j": step("f", input=["$x", "$y", "$b0", "$b1"]),
+    }
+    found = group(routed, 20 * MS, parallelism=2)
+    longest = 3 * 20 * MS
+    assert found.takes_s < longest + 4 * MS, "three at once, one of them here"
+    assert len({found.groups[name] for name in ("x", "b0", "b1")}) == 3
+    assert (
+        group({name: one for name, one in routed.items() if name != "r"}, 20 * MS, parallelism=2).takes_s
+        > longest + 10 * MS
+    )
+
+
+@pytest.mark.parametrize("run_s", [0.0, 0.5 * MS, 50 * MS])
+@pytest.mark.parametrize("count", [30, 300, 900])
+def test_a_search_makes_few_estimates_of_a_large_graph(
+    count: int, run_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = 0
+    schedule = Estimate.schedule
+
+    def counting(self: Estimate, groups: Groups) -> Schedule:
+        nonlocal made
+        made += 1
+        return schedule(self, groups)
+
+    monkeypatch.setattr(Estimate, "schedule", counting)
+    found = group(mesh(count), run_s, parallelism=3)
+    assert made * count <= 40_000
+    assert len(found.groups) == count
+
+
+def mesh(count: int) -> dict[str, Any]:
+    """Steps each of which waits for up to three of those before it, hard to tell apart."""
+    return {
+        f"s{n}": step(
+            f"f{n % 3}",
+            input=0,
+            after=sorted({f"s{one}" for one in (n - 1, n - 7, n * 7 // 9) if 0 <= one < n and n % 5}),
+        )
+        for n in range(count)
+    }
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> Graph:
+    """A graph without switches or foreach."""
+    count = draw(st.integers(1, 14))
+    steps: dict[str, Any] = {}
+    for n in range(count):
+        before = draw(st.lists(st.sampled_from(list(steps)), max_size=3, unique=True)) if steps else []
+        steps[f"s{n}"] = step(draw(st.sampled_from("fgh")), input=0, after=before)
+    return graph(steps)
+
+
+@settings(max_examples=150, deadline=None)
+@given(calls(), st.integers(1, 3), st.data())
+def test_by_the_estimate_no_more_calls_run_elsewhere_at_once_than_may(
+    of: Graph, parallelism: int, data: st.DataObject
+) -> None:
+    measures = {name: Measure(data.draw(st.sampled_from([0.0, 1 * MS, 7 * MS, 40 * MS]))) for name in of.nodes}
+    found = grouping(of, measures, 0, parallelism)
+    estimate = Estimate(of, measures, 0.0, parallelism)
+    first = {group: n + 1 for n, group in reversed(list(enumerate(found.groups.values())))} | {HERE: HERE}
+    groups = Groups(estimate.shape).merged([(first[group], n + 1) for n, group in enumerate(found.groups.values())])
+    schedule = estimate.schedule(groups)
+    assert schedule.takes_s == pytest.approx(found.takes_s)
+    spans: dict[int, tuple[float, float, int]] = {}
+    for step, (place, begin, end) in enumerate(zip(groups.places, schedule.begins, schedule.ends, strict=True)):
+        if place != HERE:
+            first_begin, last_end, _group = spans.get(place, (begin, end, HERE))
+            spans[place] = min(first_begin, begin), max(last_end, end), groups.of[step]
+    for begin, _end, _group in spans.values():
+        assert len({group for one, other, group in spans.values() if one <= begin < other}) <= parallelism
 
 
 @settings(max_examples=150, deadline=None)
