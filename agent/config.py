@@ -12,9 +12,10 @@ OFF: Final = "off"
 DRIVERS: Final = ("process", "docker", "auto")
 """What may make workers; `auto` is one of the others, see `agent.choice`."""
 
-Schedule = Literal["worker", "master"]
-SCHEDULES: Final[tuple[Schedule, ...]] = ("worker", "master")
-"""Who runs a declared workflow: the worker that holds it, or the agent, step by step."""
+Schedule = Literal["worker", "spread", "master"]
+SCHEDULES: Final[tuple[Schedule, ...]] = ("worker", "spread", "master")
+"""Who runs a declared workflow: the worker that holds it, the same with each step in another worker, or the agent, step
+by step. The last two are to be compared with."""
 
 
 @dataclass(frozen=True, slots=True)

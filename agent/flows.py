@@ -2,7 +2,8 @@
 
 Ordinarily a declared workflow is run in its worker (`proxy.flow`), and the agent sees of it what leaves. With
 `--schedule master` it is run here, by the same machine: each step is a call to another worker, and comes back before
-the next one begins. That is kept to be compared with: it is how an orchestrator runs one.
+the next one begins. That is kept to be compared with: it is how an orchestrator runs one. So is
+`--schedule spread`: run in its worker, but with each step sent through the agent to another one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ from mee6.lane.messages import Call, Report, Result
 
 _GRAPHS: Final = 64
 """Read graphs kept; of versions that are called."""
+
+
+def spread_out(plan: Plan) -> dict[str, int]:
+    """Groups in which no step shares a worker with another, nor with the workflow."""
+    return {name: n for n, name in enumerate(plan.root.manifest.steps, 1)}
 
 
 class Graphs:

@@ -32,6 +32,7 @@ from agent.dependencies.resolver import ISOLATION, ResolveLimits, Resolver
 from agent.dependencies.store import Dependencies
 from agent.drivers.base import Capabilities, Driver, KnowsLanguages, KnowsTrouble, WorkerLimits
 from agent.feed import Feed, FunctionView, NodeView, Picture, PoolView, WorkerView
+from agent.flows import spread_out
 from agent.functions import Functions
 from agent.history import History, Outcome
 from agent.ids import Ids
@@ -262,8 +263,9 @@ class Node:
             pipe=pipe,
         )
         if plan.root.manifest.steps:
-            job.master = (schedule or self.config.schedule) == "master"
-            job.groups = self._shell.measured.groups(plan)
+            schedule = schedule or self.config.schedule
+            job.master, job.teaches = schedule == "master", schedule == "worker"
+            job.groups = spread_out(plan) if schedule == "spread" else self._shell.measured.groups(plan)
         self._chronicle.accepted(job)
         self._shell.submit(job)
         if job.seat is None:  # it waits; of one that has a worker it has been noted

@@ -82,6 +82,8 @@ class Job(msgspec.Struct, eq=False):
     """The step of a declared workflow that it is a call of."""
     part: bool = False
     """It is a part of a declared workflow, which its argument says."""
+    teaches: bool = True
+    """Whether its steps' times say which of them should share a worker: not where they run to be compared with."""
     master: bool = False
     """Of a declared workflow: the agent itself runs it, see `agent.flows`."""
     groups: dict[str, int] = {}

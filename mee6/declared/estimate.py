@@ -21,8 +21,9 @@ CALL_S: Final = 600e-6
 """A call of another worker, with its answer. Source: `tests/benchmarks/flows.py`, 2 cores."""
 AGENT_S: Final = 150e-6
 """Of that, what keeps the agent from the next call. Source: as above, ten calls at once."""
-STEP_S: Final = 60e-6
-"""A call within a worker. Source: as above."""
+STEP_S: Final = 20e-6
+"""What the proxy does for a step within a worker, beside its run, which is told from message to message. Source: as
+above."""
 BYTE_S: Final = 1 / 400e6
 """A byte, to another worker and through the agent; within a worker a fifteenth of it (FaaSFlow's NET_MEM_RATIO)."""
 NEAR: Final = 15

@@ -152,8 +152,11 @@ def serve(
         bool, typer.Option("--no-store", help="Have large arguments and results within a workflow go over sockets.")
     ] = False,
     schedule: Annotated[
-        Literal["worker", "master"],
-        typer.Option("--schedule", help="Who runs declared workflows: the worker that holds one, or the agent."),
+        Literal["worker", "spread", "master"],
+        typer.Option(
+            "--schedule",
+            help="Who runs declared workflows: the worker that holds one, the same with steps spread, or the agent.",
+        ),
     ] = _DEFAULTS.schedule,
     no_one_core: Annotated[
         bool, typer.Option("--no-one-core", help="Never put a worker's processes on one core.")

@@ -62,8 +62,12 @@ def invoke(
         str | None, typer.Option("--timeout", "-t", metavar="30s", help="The longest it may take.")
     ] = None,
     schedule: Annotated[
-        Literal["worker", "master"] | None,
-        typer.Option("--schedule", help="Who runs a declared workflow.", show_default="as the agent is set"),
+        Literal["worker", "spread", "master"] | None,
+        typer.Option(
+            "--schedule",
+            help="Who runs a declared workflow, and where its steps are.",
+            show_default="as the agent is set",
+        ),
     ] = None,
     detach: Annotated[bool, typer.Option("--async", help="Print the invocation's id and do not wait.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Draw what it did on standard error afterwards.")] = False,

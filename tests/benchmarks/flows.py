@@ -2,13 +2,16 @@
 
 End to end, as the agent sees it, less what the functions of the critical path do: what FaaSFlow (ASPLOS '22) calls
 scheduling overhead. Both ways in turns, warm, one workflow at a time. The graphs are files, beside which others may be
-put: their steps call `noop`, whose input is how many seconds it sleeps.
+put: their steps call `noop`, whose input is how many seconds it sleeps. Those of scientific workflows are run twice:
+with steps that do nothing, which is scheduling alone, and with their run times scaled down, where workers that are
+taken are waited for as well.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -28,60 +31,70 @@ NOOP = "import time\n\ndef main(seconds):\n    if seconds:\n        time.sleep(s
 
 async def measure(bench: Bench) -> None:
     """Rows: for each graph, each way; a note on each graph says what they come to, and one on the mean of all."""
-    reductions = []
+    reductions: dict[bool, list[float]] = {False: [], True: []}
     async with bench.agent(linger_s=600.0, prewarm={"python": 4}) as running:
         await running.function("noop", NOOP)
         for path in sorted(GRAPHS.glob("*.json")):
-            manifest = declared(path)
-            graph = _graph(manifest)
-            await _add(running, path.stem, manifest)
-            took = await _rounds(running, path.stem, graph, bench.count(150))
-            for way in WAYS:
-                bench.add(f"{path.stem}, {len(graph.nodes)} steps, by the {way}", took[way], "ms")
-            by_worker, by_master = (statistics.median(took[way]) for way in WAYS)
-            reductions.append(1 - by_worker / by_master)
-            bench.notes.append(f"{path.stem}: {reductions[-1]:.1%} less by the worker (medians)")
-    bench.notes.append(f"mean of {len(reductions)} graphs: {statistics.mean(reductions):.1%} less")
+            for critical_s in (0.0, CRITICAL_S) if "-" in path.stem else (CRITICAL_S,):
+                manifest = declared(path, critical_s)
+                name, graph = manifest["name"], graph_of_manifest(manifest)
+                sleeps = critical_ns(graph) > 0
+                await add(running, manifest)
+                took = await rounds(running, name, graph, bench.count(30 if sleeps else 90), WAYS)
+                what = f"{path.stem}, {len(graph.nodes)} steps that {'sleep' if sleeps else 'do nothing'}"
+                for way in WAYS:
+                    bench.add(f"{what}, by the {way}", took[way], "ms")
+                by_worker, by_master = (statistics.median(took[way]) for way in WAYS)
+                reductions[sleeps].append(1 - by_worker / by_master)
+                bench.notes.append(f"{what}: {reductions[sleeps][-1]:.1%} less by the worker (medians)")
+    for sleeps, found in reductions.items():
+        bench.notes.append(
+            f"mean of {len(found)} graphs whose steps {'sleep' if sleeps else 'do nothing'}: "
+            f"{statistics.mean(found):.1%} less"
+        )
 
 
-def declared(path: Path) -> dict[str, Any]:
-    """A graph's manifest; of a scientific one, see `graphs/generate.py`, with its times scaled down."""
+def declared(path: Path, critical_s: float = CRITICAL_S) -> dict[str, Any]:
+    """A graph's manifest; of a scientific one, see `graphs/generate.py`, with its longest way scaled to so long."""
     found = json.loads(path.read_text())
     if isinstance(found, list):
         longest: dict[str, float] = {}
         for task in found:
             longest[task["id"]] = task["runtime_s"] + max((longest[one] for one in task["after"]), default=0.0)
-        scale = CRITICAL_S / max(longest.values())
+        scale = critical_s / max(longest.values())
         tasks = {
             task["id"]: {"input": round(task["runtime_s"] * scale, 6), "after": list(task["after"])} for task in found
         }
         found = {"steps": {name: {"function": "noop", **task} for name, task in tasks.items()}}
-    return {"name": path.stem, **found, "maxParallelism": 4}
+    return {"name": path.stem if critical_s else f"{path.stem}-idle", **found, "maxParallelism": 4}
 
 
-def _graph(manifest: dict[str, Any]) -> Graph:
+def graph_of_manifest(manifest: dict[str, Any]) -> Graph:
     declaration = parse(json.dumps(manifest)).declaration
     assert declaration is not None
     return graph_of(declaration)
 
 
-async def _add(running: Running, name: str, manifest: dict[str, Any]) -> None:
-    folder = running.folder / name
+async def add(running: Running, manifest: dict[str, Any]) -> None:
+    """Adds a declared workflow."""
+    folder = running.folder / manifest["name"]
     folder.mkdir()
     (folder / "activity.json").write_text(json.dumps(manifest))
     await running.client.add(folder)
 
 
-async def _rounds(running: Running, name: str, graph: Graph, count: int) -> dict[str, list[int]]:
-    """Nanoseconds of overhead, each way; both have been warmed up, and the groups have been found."""
+async def rounds(
+    running: Running, name: str, graph: Graph, count: int, ways: Sequence[str], arg: bytes = b"0"
+) -> dict[str, list[int]]:
+    """Nanoseconds of overhead, each way; all have been warmed up, and the groups have been found."""
     for _ in range(13):
-        for way in WAYS:
-            await _once(running, name, graph, way)
+        for way in ways:
+            await _once(running, name, graph, way, arg)
     await until(partial(_grouped, running, name), "its groups", PATIENCE_S)
-    took: dict[str, list[int]] = {way: [] for way in WAYS}
+    took: dict[str, list[int]] = {way: [] for way in ways}
     for _ in range(count):
-        for way in WAYS:
-            took[way].append(await _once(running, name, graph, way))
+        for way in ways:
+            took[way].append(await _once(running, name, graph, way, arg))
     return took
 
 
@@ -89,8 +102,8 @@ async def _grouped(running: Running, name: str) -> bool:
     return '"grouping":{' in (await running.client.describe(name)).known
 
 
-async def _once(running: Running, name: str, graph: Graph, way: str) -> int:
-    outcome = await running.client.invoke_raw(name, b"0", JSON, schedule=way)
+async def _once(running: Running, name: str, graph: Graph, way: str, arg: bytes) -> int:
+    outcome = await running.client.invoke_raw(name, arg, JSON, schedule=way)
     whole = (await running.client.trace(outcome.id)).invocation
     return whole.ended_ns - whole.accepted_ns - critical_ns(graph)
 
@@ -99,5 +112,7 @@ def critical_ns(graph: Graph) -> int:
     """How long the functions along the longest way sleep."""
     ends: dict[str, float] = {}
     for name, node in graph.nodes.items():
-        ends[name] = max((ends[one] for one in node.before), default=0.0) + node.step.input
+        ends[name] = max((ends[one] for one in node.before), default=0.0) + (
+            node.step.input if isinstance(node.step.input, int | float) else 0.0
+        )
     return int(max(ends.values()) * 1e9)
