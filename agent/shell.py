@@ -377,7 +377,8 @@ class Shell:
             return
         fault = command.fault
         if fault.code == "timed_out":
-            message = f"{job.name!r} took longer than its limit of {job.timeout_s:g} s and was stopped"
+            what = f"step {job.step!r} ({job.name})" if job.step else f"{job.name!r}"
+            message = f"{what} took longer than its limit of {job.timeout_s:g} s and was stopped"
             fault = Fault(fault.code, message, function=job.name)
         elif not fault.function:
             fault = Fault(fault.code, fault.message, job.name, fault.error_type, fault.traceback)
@@ -392,8 +393,9 @@ class Shell:
         tell, arg_bytes = job.answer, len(job.arg)
         job.end(answer, time.monotonic_ns())
         if job.step and (caller := self.jobs.get(job.caller)) is not None:
-            self.measured.step(caller.plan, step_of(job), away=True)
-        elif job.plan.root.manifest.steps and not job.part and answer.fault is None:
+            if caller.teaches:
+                self.measured.step(caller.plan, step_of(job), away=True)
+        elif job.plan.root.manifest.steps and job.teaches and not job.part and answer.fault is None:
             self.measured.ended(job.plan, arg_bytes)
         tell(answer)
         self._observer.invocation_ended(job)

@@ -82,7 +82,7 @@ class Calls:
             step.stored, step.room = call.stored, call.room
             if asked_ns != now_ns:
                 step.spans.append(("queued", asked_ns, now_ns))
-            step.deadline_ns = now_ns + int(function.timeout_s * 1e9)
+            step.limit(function.timeout_s, now_ns)
             self.begin(step, now_ns)
 
     def answered(self, result: Result, now_ns: int) -> None:
@@ -132,7 +132,7 @@ class Calls:
         self._open[hop.id] = (caller, Call(hop.id, caller.id, function.name, b"", ""), started_ns)
         step = self.steps[hop.id] = LocalStep(hop.id, caller.id, function, b"", "", [*caller.chain, function.name])
         step.lane, step.start = lane, "warm"
-        step.deadline_ns = started_ns + int(function.timeout_s * 1e9)
+        step.limit(function.timeout_s, started_ns)
         self._occupy(step, callee, started_ns, now_ns)
 
     def set_aside(self, step: LocalStep, now_ns: int) -> None:
@@ -322,9 +322,7 @@ class Calls:
                 continue
             if step.runtime is not None:
                 self._crew.end(self._runtimes[step.runtime])
-            name = step.function.name
-            message = f"{name!r} took longer than its {step.function.timeout_s:g} s"
-            self.fail(step, Fault("timed_out", message, function=name), now_ns)
+            self.fail(step, step.overdue, now_ns)
 
     def check(self) -> None:
         """Asserts what must always hold; for tests."""

@@ -199,7 +199,7 @@ class Flow:
         step.ended = self._ended
         if asked_ns != now_ns:
             step.spans.append(("queued", asked_ns, now_ns))
-        step.deadline_ns = now_ns + int(min(command.timeout_s or function.timeout_s, function.timeout_s) * 1e9)
+        step.limit(min(command.timeout_s or function.timeout_s, function.timeout_s), now_ns)
         self._calls.begin(step, now_ns)
 
     def _ended(self, step: LocalStep, report: Report, now_ns: int) -> None:

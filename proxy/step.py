@@ -33,6 +33,7 @@ class LocalStep:
         "held",
         "id",
         "lane",
+        "limit_s",
         "name",
         "open",
         "over",
@@ -82,6 +83,7 @@ class LocalStep:
         self.passed = 0
         """The count of its last direct call that is known to have ended."""
         self.deadline_ns = 0
+        self.limit_s = 0.0
         self.name = ""
         """Of a declared workflow's step."""
         self.ended: Callable[[LocalStep, Report, int], None] | None = None
@@ -91,6 +93,18 @@ class LocalStep:
         self.error = ""
         self.result_bytes = 0
         self.spans: list[tuple[str, int, int]] = []
+
+    def limit(self, seconds: float, since_ns: int) -> None:
+        """Says how long it may take, and from when on."""
+        self.limit_s = seconds
+        self.deadline_ns = since_ns + int(seconds * 1e9)
+
+    @property
+    def overdue(self) -> Fault:
+        """What it ends with when that is over."""
+        name = self.function.name
+        what = f"step {self.name!r} ({name})" if self.name else f"{name!r}"
+        return Fault("timed_out", f"{what} took longer than its {self.limit_s:g} s", function=name)
 
     def enter(self, kind: str, now_ns: int) -> None:
         """Ends the span that goes on, and begins another."""

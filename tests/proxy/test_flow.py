@@ -171,7 +171,10 @@ def test_a_step_that_takes_too_long_is_ended_and_tried_again_after_its_wait() ->
     play.after(1)
     play.runs("i.2", "done")
     assert play.to_agent()[-1] == Report("i", b"done", TEXT)
-    assert [one.state for one in play.records().values()] == ["timed out", "succeeded"]
+    assert [(one.state, one.error) for one in play.records().values()] == [
+        ("timed out", "step 'x' (a) took longer than its 1 s"),
+        ("succeeded", ""),
+    ]
 
 
 def test_a_limit_of_a_step_that_leaves_goes_with_it() -> None:
