@@ -46,6 +46,10 @@ class Scene:
     node: Node
     calls: bool
     """It called others."""
+    declared: bool = False
+    """It has steps and no code."""
+    again: tuple[str, ...] = ()
+    """Those of its steps that ran again after a failure."""
 
     @property
     def stayed(self) -> bool:
@@ -94,8 +98,14 @@ def _queued(scene: Scene) -> Told:
             f'"maxParallelism": {2 * scene.parallelism or "more"} in the activity.json of {caller}',
         )
     if scene.stayed and scene.caller is not None:
+        here = f"in worker {step.worker}, where {scene.caller.function}'s"
+        if step.name:
+            return (
+                f"another step ran {here} steps that share it run one after the other",
+                f"mee6 flow explain {scene.caller.function}",
+            )
         return (
-            f"another call ran in worker {step.worker}, where {scene.caller.function}'s calls run one after the other",
+            f"another call ran {here} calls run one after the other",
             f'"outflow": "always" for {step.function} in the activity.json of {scene.caller.function}',
         )
     if found.lost:
@@ -182,6 +192,14 @@ def _load(scene: Scene) -> Told:
 
 def _run(scene: Scene) -> Told:
     step = scene.step
+    if scene.again:
+        names = ", ".join(scene.again)
+        return (
+            f"it went by between its steps, the waits before {names} ran again included",
+            f'"backoffS" of {names} in the activity.json of {step.function}',
+        )
+    if scene.declared:
+        return "it went by between its steps, with what it takes to begin and end them", ""
     own = f"{step.function}'s own code" + (", without the steps it called" if scene.calls else "")
     return f"it was {own}; what it wrote then: mee6 act logs --id {step.id}", ""
 

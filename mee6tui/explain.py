@@ -7,7 +7,7 @@ of them. Causes stand in `causes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +35,10 @@ class Facts:
     packages: tuple[str, ...] = ()
     """Those it asks for."""
     max_parallelism: int = DEFAULT_PARALLELISM
+    declared: bool = False
+    """It has steps and no code."""
+    retries: tuple[str, ...] = ()
+    """Its steps that run again where they fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,8 @@ def explain(trace: Trace, functions: Mapping[str, Facts], node: Node) -> Explana
                 else 0,
                 node=node,
                 calls=any(one.parent == step.id for one in trace.steps),
+                declared=step.function in functions and functions[step.function].declared,
+                again=_again(step, trace.steps, functions[step.function].retries if step.function in functions else ()),
             )
             cause, remedy = causes.of(part, scene)
             finding = _with(finding, cause, remedy)
@@ -181,6 +187,12 @@ def _path(step: Step, start: int, until: int, now: int, below: Mapping[str, list
                 cursor = first
         if begin < cursor:
             yield Piece(step, span.kind, begin, cursor)
+
+
+def _again(caller: Step, steps: Iterable[Step], retries: Iterable[str]) -> tuple[str, ...]:
+    """The steps of a declared workflow that ran again after they had failed."""
+    failed = {one.name for one in steps if one.parent == caller.id and one.state != "succeeded"}
+    return tuple(name for name in retries if name in failed)
 
 
 def _end(step: Step, now: int) -> int:

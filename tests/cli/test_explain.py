@@ -62,6 +62,7 @@ FACTS = {
     "g": Facts("python", max_parallelism=2),
     "js": Facts("nodejs"),
     "np": Facts("python", ("numpy", "pandas", "scipy", "pillow")),
+    "flow": Facts("python", declared=True, retries=("b", "c")),
 }
 QUICK = usual("f", run=1)
 
@@ -113,6 +114,19 @@ STAYED_COLD = trace(
     CALLER, step("i7.1", "f", ("start", 10, 80), ("load", 80, 81), ("run", 81, 90), via="proxy", start="cold"),
     usual=(*usual("g", run=20), *usual("f", run=10)),
 )  # fmt: skip
+BETWEEN = trace(
+    step("i7", "flow", ("run", 0, 100)), step("i7.1", "f", ("run", 0, 10), name="a", via="proxy"),
+    usual=(*usual("flow", run=20), *usual("f", run=10)),
+)  # fmt: skip
+AGAIN = replace(BETWEEN, steps=(
+    *BETWEEN.steps, step("i7.2", "f", ("run", 10, 20), name="b", via="proxy", state="failed"),
+    step("i7.3", "f", ("run", 90, 100), name="b", via="proxy"),
+    step("i7.4", "f", ("run", 9, 10), name="c", via="proxy"),
+))  # fmt: skip
+SHARED = trace(
+    step("i7", "flow", ("run", 0, 100)), step("i7.1", "f", ("queued", 10, 80), ("run", 80, 90), name="a", via="proxy"),
+    usual=(*usual("flow", run=20), *usual("f", run=10)),
+)  # fmt: skip
 RESUMED = trace(step("i7", "f", ("resume", 0, 9), ("run", 9, 10)), usual=QUICK)
 SLOW = trace(step("i7", "f", ("run", 0, 10)), usual=QUICK)
 FEW = trace(step("i7", "f", ("run", 0, 10)), usual=usual("f", 3, run=1))
@@ -124,6 +138,13 @@ CASES = [
          "of the 2 kept ready none was left, and 3 were being made", "mee6 agent set prewarm=python=7"),
     Case("cold, the refill was behind", cold(floor=1), "start", "f", "longer",
          "of the 1 kept ready none was left, and none was being made yet", "mee6 agent set prewarm=python=3"),
+    Case("a workflow without code", BETWEEN, "run", "flow", "longer", "it went by between its steps, with what", ""),
+    Case("a step that ran again", AGAIN, "run", "flow", "longer",
+         "it went by between its steps, the waits before b ran again included",
+         '"backoffS" of b in the activity.json of flow'),
+    Case("a step behind another in its worker", SHARED, "queued", "f", "longer",
+         "another step ran in worker w1, where flow's steps that share it run one after the other",
+         "mee6 flow explain flow"),
     Case("resumed", RESUMED, "resume", "f", "longer", "worker w1 was paused", "mee6 agent set linger=5m"),
     Case("queued, memory", queued(hindered="memory"), "queued", "f", "longer",
          "the memory budget of 4096 MiB was used up", "mee6 agent set memory-budget=8192M"),

@@ -198,7 +198,8 @@ class Words(Menu):
 
     def body(self) -> Widget:
         """All of it."""
-        return VerticalScroll(Static(self.context.app.palette.plain(self.text), markup=False), id="scroll")
+        lines = map(self.context.app.palette.plain, self.text.split("\n"))
+        return VerticalScroll(Static("\n".join(lines), markup=False), id="scroll")
 
     def action_copy(self) -> None:
         """Copies all of it."""
