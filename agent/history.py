@@ -175,8 +175,8 @@ class History:
         record = self._records.get(root_of(above))
         if record is None:
             return []
-        live = [step for step in record.steps.values() if step.state in _GOING_ON and step.worker == worker]
-        return [step for step in live if step.id.startswith(f"{above}.")]
+        inside = [step for step in record.steps.values() if step.worker == worker]  # few of many, and cheap to tell
+        return [step for step in inside if step.state in _GOING_ON and step.id.startswith(f"{above}.")]
 
     def found(self, step: str, circumstances: Circumstances) -> None:
         """Notes what a step found when it was accepted."""
