@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fnmatch
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -24,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from mee6 import manifest
 from mee6.errors import Exhausted, InvalidBundle, InvalidManifest, TooLarge
-from mee6.manifest import FILE_NAME, Manifest
+from mee6.manifest import FILE_NAME, YAML_NAMES, Manifest, Written
 from mee6.sizes import size_text
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class _Member:
     size: int
     is_folder: bool
     is_executable: bool
+    content: bytes | None = None
+    """Where it is not what the file holds."""
 
 
 @contextlib.contextmanager
@@ -118,8 +121,11 @@ def pack(folder: Path, limit_bytes: int = LIMIT_BYTES) -> Bundle:
         InvalidBundle: the folder does not exist or holds what a bundle may not; names it.
         TooLarge: it is over the limit; nothing has been read yet.
     """
-    checked = _manifest(folder)
+    written, checked = _manifest(folder)
     members = list(_walk(folder))
+    if written.file != FILE_NAME:
+        others = [one for one in members if one.name not in YAML_NAMES]
+        members = [_Member(FILE_NAME, folder, len(written.json), False, False, written.json), *others]
     size = _packed_size(members)
     if size > limit_bytes:
         raise TooLarge(
@@ -169,7 +175,7 @@ def unpack(path: Path, into: Path, limit_bytes: int = LIMIT_BYTES) -> Manifest:
         raise
 
 
-def _manifest(folder: Path) -> Manifest:
+def _manifest(folder: Path) -> tuple[Written, Manifest]:
     if not folder.exists():
         raise InvalidBundle(f"{folder} does not exist; give the folder that holds {FILE_NAME}")
     if not folder.is_dir():
@@ -180,9 +186,10 @@ def _manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise InvalidBundle(f"cannot read {folder}: {error.strerror}") from error
     try:
-        return manifest.read(folder)
+        written = manifest.written_in(folder)
+        return written, manifest.parsed(written)
     except InvalidManifest as error:
-        if not error.message.startswith(FILE_NAME):
+        if not error.message.startswith((FILE_NAME, *YAML_NAMES)):
             raise
         raise InvalidManifest(f"{folder.resolve().name}/{error.message}") from error
 
@@ -270,6 +277,8 @@ def _write(file: IO[bytes], members: list[_Member]) -> None:
 
 
 def _open(member: _Member) -> IO[bytes]:
+    if member.content is not None:
+        return io.BytesIO(member.content)
     try:
         # O_NOFOLLOW: it may have become a link since it was looked at.
         return os.fdopen(os.open(member.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")

@@ -1,4 +1,4 @@
-"""`activity.json`: what a function says about itself.
+"""`activity.json` (or `activity.yaml`): what a function says about itself.
 
 The file's name, `name`, `runtime`, `dependencies`, `outflow` and `maxParallelism` are those of the first
 Mee6aaS (its `pkg/activity`), so that its functions still work; unknown keys are refused, since most are
@@ -11,6 +11,7 @@ import codecs
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -20,6 +21,8 @@ from mee6.declared.graph import Declaration, Step
 from mee6.errors import InvalidManifest
 
 FILE_NAME: Final = "activity.json"
+YAML_NAMES: Final = ("activity.yaml", "activity.yml")
+"""What it may be called where it is written in YAML; a bundle holds it as JSON."""
 MAX_TIMEOUT_S: Final = 7 * 86400
 """A week: longer is a mistake."""
 MAX_BYTES: Final = 1 << 20
@@ -145,33 +148,73 @@ def is_variable(text: str) -> bool:
     return _ENV.fullmatch(text) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A manifest as it stands in its file."""
+
+    file: str
+    """The file's name."""
+    raw: bytes
+    json: bytes
+    """The same in JSON, where it is not."""
+
+
 def parse(text: str | bytes) -> Manifest:
-    """The manifest that `text` holds.
+    """The manifest that `text`, JSON, holds.
 
     Raises:
         InvalidManifest: one line that names the file, its line and key, what stands there and what may.
     """
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text.removeprefix(codecs.BOM_UTF8)
-    if len(raw) > MAX_BYTES:
-        raise InvalidManifest(f"{FILE_NAME} has {len(raw)} bytes, over the limit of {MAX_BYTES}; it holds no data")
+    return parsed(Written(FILE_NAME, raw, raw))
+
+
+def parsed(written: Written) -> Manifest:
+    """`parse`, of what was read from a file."""
+    size = len(written.raw)
+    if size > MAX_BYTES:
+        raise InvalidManifest(f"{written.file} has {size} bytes, over the limit of {MAX_BYTES}; it holds no data")
     try:
-        manifest = msgspec.json.decode(raw, type=Manifest)
+        manifest = msgspec.json.decode(written.json, type=Manifest)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:  # also where it is JSON, but no manifest
-        raise InvalidManifest(_explained(raw, str(error))) from error
-    return _checked(manifest, raw)
+        raise InvalidManifest(_explained(written, str(error))) from error
+    return _checked(manifest, written)
+
+
+def path_in(folder: Path) -> Path | None:
+    """The file in `folder` that its manifest stands in.
+
+    Raises:
+        InvalidManifest: there are several.
+    """
+    found = [folder / name for name in (FILE_NAME, *YAML_NAMES) if (folder / name).is_file()]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise InvalidManifest(f"{folder} has {names}; keep one of them")
+    return found[0] if found else None
 
 
 def read(folder: Path) -> Manifest:
     """The manifest of the function in `folder`.
 
     Raises:
-        InvalidManifest: as `parse`; or there is no such file.
+        InvalidManifest: as `parse`; or there is no such file, or are several.
     """
-    path = folder / FILE_NAME
+    return parsed(written_in(folder))
+
+
+def written_in(folder: Path) -> Written:
+    """The manifest of the function in `folder`, as it stands there.
+
+    Raises:
+        InvalidManifest: there is none, there are several, it cannot be read or is not YAML.
+    """
+    path = path_in(folder) or folder / FILE_NAME
     try:
-        return parse(path.read_bytes())
+        raw = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        return Written(path.name, raw, raw if path.name == FILE_NAME else _as_json(path.name, raw))
     except FileNotFoundError as error:
-        below = sorted(path.parent.name for path in folder.glob(f"*/{FILE_NAME}"))
+        below = sorted({path.parent.name for name in (FILE_NAME, *YAML_NAMES) for path in folder.glob(f"*/{name}")})
         if below:
             shown = ", ".join(below[:4]) + (", ..." if len(below) > 4 else "")
             raise InvalidManifest(f"no {FILE_NAME} in {folder}, but in its folders {shown}; give these") from error
@@ -180,10 +223,21 @@ def read(folder: Path) -> Manifest:
         raise InvalidManifest(f"cannot read {path}: {error.strerror}") from error
 
 
-def _checked(manifest: Manifest, raw: bytes) -> Manifest:
+def _as_json(file: str, raw: bytes) -> bytes:
+    from mee6 import manifest_yaml
+
+    try:
+        return manifest_yaml.as_json(raw.decode()).encode("utf-8", "surrogatepass")
+    except manifest_yaml.NotYaml as error:
+        raise InvalidManifest(f"{file}{error}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidManifest(_not_text(file, raw, error)) from error
+
+
+def _checked(manifest: Manifest, written: Written) -> Manifest:
     def demand(holds: bool, complaint: str, *path: str) -> None:
         if not holds:
-            raise InvalidManifest(_located(raw.decode(), path, complaint))
+            raise InvalidManifest(_located(written, path, complaint))
 
     demand(is_name(manifest.name), f"name {manifest.name!r} is not allowed: {NAME_RULE}", "name")
     manifest = _derived(manifest, demand)
@@ -241,29 +295,33 @@ def _derived(manifest: Manifest, demand: Callable[..., None]) -> Manifest:
     return msgspec.structs.replace(manifest, dependencies=derived, runtime=runtime)
 
 
-def _explained(raw: bytes, said: str) -> str:
+def _not_text(file: str, raw: bytes, error: UnicodeDecodeError) -> str:
+    line = raw.count(b"\n", 0, error.start) + 1
+    return f"{file}, line {line}: not UTF-8 text; save it as UTF-8"
+
+
+def _explained(written: Written, said: str) -> str:
     """What to say of a manifest that was refused with the words `said`."""
     from mee6 import manifest_faults
 
     try:
-        text = raw.decode()
+        text = written.json.decode()
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        return f"{FILE_NAME}, line {line}: not UTF-8 text; save it as UTF-8"
+        return _not_text(written.file, written.raw, error)
     if where := manifest_faults.syntax(text):
-        return f"{FILE_NAME}{where}"
+        return f"{written.file}{where}"
     try:
         found = list(manifest_faults.faults(json.loads(text), Manifest))
     except RecursionError:
         found = []
     if not found:
-        return f"{FILE_NAME}: {said}"
+        return f"{written.file}: {said}"
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return _located(text, found[0].path, found[0].said + more)
+    return _located(written, found[0].path, found[0].said + more)
 
 
-def _located(text: str, path: tuple[str, ...], complaint: str) -> str:
+def _located(written: Written, path: tuple[str, ...], complaint: str) -> str:
     from mee6.manifest_faults import line_of
 
-    line = line_of(text, path)
-    return f"{FILE_NAME}{f', line {line}' if line else ''}: {complaint}"
+    line = line_of(written.raw.decode(), path)
+    return f"{written.file}{f', line {line}' if line else ''}: {complaint}"

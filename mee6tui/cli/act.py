@@ -40,7 +40,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The function's name."
 @connected
 def add(
     here: Session,
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders, each with an activity.json.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Folders, each with an activity.json or activity.yaml.")
+    ],
     name: Annotated[str, typer.Option("--name", help="Refuse a folder whose manifest has another name.")] = "",
     env: Annotated[
         list[str] | None,

@@ -46,10 +46,9 @@ def show(
     """
     from mee6.declared import drawing
     from mee6.declared.graph import graph_of
+    from mee6.manifest import path_in, read
 
-    if "/" in what or Path(what, "activity.json").is_file():
-        from mee6.manifest import read
-
+    if "/" in what or path_in(Path(what)) is not None:
         manifest = read(Path(what))
     else:
         manifest = _manifest(here.run(lambda client: client.describe(what)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mee6.errors import Mee6Error
-from mee6.manifest import FILE_NAME, Manifest, read
+from mee6.manifest import FILE_NAME, YAML_NAMES, Manifest, read
 from mee6tui.console.payload import Fault, fault_in
 
 OFFERED = 40
@@ -34,7 +34,7 @@ def check(text: str) -> Checked:
     folder = Path(text).expanduser()
     if not text.strip():
         return Checked(folder, error="")
-    if folder.name == FILE_NAME and folder.is_file():
+    if folder.name in (FILE_NAME, *YAML_NAMES) and folder.is_file():
         folder = folder.parent
     if not folder.is_dir():
         return Checked(

@@ -18,7 +18,7 @@ from textual.widgets._directory_tree import DirEntry
 from textual.widgets._tree import TreeNode
 
 from mee6.errors import Mee6Error
-from mee6.manifest import FILE_NAME
+from mee6.manifest import FILE_NAME, YAML_NAMES
 from mee6.records import Added
 from mee6.sizes import size_text
 from mee6tui.cli import environment
@@ -270,11 +270,13 @@ class AddScreen(Dialog):
     def action_edit(self) -> None:
         """The manifest, in the user's editor."""
         checked = self.checked
-        if checked is not None and (checked.folder / FILE_NAME).is_file():
-            self.context.app.do("Edit the manifest", self._edit(str(checked.folder)))
+        for name in (FILE_NAME, *YAML_NAMES):
+            if checked is not None and (checked.folder / name).is_file():
+                self.context.app.do("Edit the manifest", self._edit(str(checked.folder), name))
+                return
 
-    async def _edit(self, path: str) -> None:
-        await edit(self.context.app, path, FILE_NAME)
+    async def _edit(self, path: str, name: str) -> None:
+        await edit(self.context.app, path, name)
         self._look()
 
     def action_add(self) -> None:

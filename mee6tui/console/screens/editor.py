@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from textual.app import SuspendNotSupported
 
 from mee6.errors import InvalidInput, NotFound
-from mee6.manifest import FILE_NAME
+from mee6.manifest import FILE_NAME, YAML_NAMES
 
 if TYPE_CHECKING:
     from mee6tui.console.app import ConsoleApp
@@ -29,7 +29,7 @@ def main_file(folder: Path) -> Path:
     Raises:
         NotFound: the folder holds neither.
     """
-    found = next((folder / name for name in (*MAIN_FILES, FILE_NAME) if (folder / name).is_file()), None)
+    found = next((folder / name for name in (*MAIN_FILES, FILE_NAME, *YAML_NAMES) if (folder / name).is_file()), None)
     if found is None:
         raise NotFound(f"{folder} holds no function any more; n adds one from another folder")
     return found
