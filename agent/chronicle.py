@@ -14,8 +14,17 @@ from agent.feed import Feed, InvocationView, LogLine, WorkerView
 from agent.history import History
 from agent.seats import Job, Seat
 from agent.stats import Stats
-from agent.views import Remembered, circumstances_of, handover_view, invocation_view, state_of, step_of, worker_view
-from mee6.lane.messages import Guess, Log, Step, Steps
+from agent.views import (
+    Remembered,
+    circumstances_of,
+    cut_short,
+    handover_view,
+    invocation_view,
+    state_of,
+    step_of,
+    worker_view,
+)
+from mee6.lane.messages import Fault, Guess, Log, Step, Steps
 from mee6.visible import visible
 
 _log: Final = logging.getLogger("mee6.agent")
@@ -79,12 +88,14 @@ class Chronicle:
         if self._feed.watched:
             self._feed.drop((Step, job.id), (InvocationView, job.id))
             self._feed.publish(job.ended_ns, step_of(job))
-        if job.parent:
-            self._history.step(step_of(job))
-            return
         answer = job.ended
         assert answer is not None
         fault = answer.fault
+        if fault is not None and job.plan.root.manifest.is_workflow:
+            self._end_inside(job, fault)
+        if job.parent:
+            self._history.step(step_of(job))
+            return
         if fault is None:
             self._history.closed(job.id, len(answer.result))
         else:
@@ -101,6 +112,15 @@ class Chronicle:
             self._unwritten.append(job)
             if len(self._unwritten) >= LINES:
                 self.write()
+
+    def _end_inside(self, job: Job, fault: Fault) -> None:
+        """Ends what still ran in the worker of a job that was ended: nobody is left there who would tell of it."""
+        worker = job.record.worker if job.record is not None else ""
+        for step in self._history.going_on(job.id, worker):
+            ended = cut_short(step, fault, job.ended_ns)
+            if self._history.step(ended) and step.function in job.plan.functions:
+                self._stats.add_step(job.user, ended)
+            self._feed.publish(job.ended_ns, ended)
 
     def handover_changed(self, worker: Worker, seat: Seat, reason: str) -> None:
         """Counts and publishes it."""

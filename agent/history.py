@@ -170,6 +170,14 @@ class History:
         record.steps[step.id] = step
         return ends and (before is None or before.state in _GOING_ON)
 
+    def going_on(self, above: str, worker: str) -> list[Step]:
+        """The steps below one that have not ended as far as is known, of those that run in a worker."""
+        record = self._records.get(root_of(above))
+        if record is None:
+            return []
+        inside = [step for step in record.steps.values() if step.worker == worker]  # few of many, and cheap to tell
+        return [step for step in inside if step.state in _GOING_ON and step.id.startswith(f"{above}.")]
+
     def found(self, step: str, circumstances: Circumstances) -> None:
         """Notes what a step found when it was accepted."""
         record = self._records.get(root_of(step))

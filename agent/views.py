@@ -14,7 +14,7 @@ from agent.history import Outcome
 from agent.seats import Job, Seat
 from mee6.errors import Mee6Error
 from mee6.faults import error_of
-from mee6.lane.messages import Span, Step
+from mee6.lane.messages import Fault, Span, Step
 
 _ENDED_AS = {
     "cancelled": InvocationState.CANCELLED,
@@ -130,6 +130,17 @@ def step_of(job: Job) -> Step:
         spans=held + [Span(*span) for span in record.spans] if record else [Span("queued", job.accepted_ns)],
         name=job.step,
         result_bytes=len(job.ended.result) if job.ended is not None else 0,
+    )
+
+
+def cut_short(step: Step, fault: Fault, now: int) -> Step:
+    """A step inside a worker that ended with what it ran in: lost with the worker, or called off with its caller."""
+    is_lost = fault.code == "worker_lost"
+    return msgspec.structs.replace(
+        step,
+        state=str(InvocationState.LOST if is_lost else InvocationState.CANCELLED),
+        error=fault.message if is_lost else "its caller has ended",
+        spans=[span if span.end_ns else Span(span.kind, span.start_ns, now) for span in step.spans],
     )
 
 

@@ -172,10 +172,10 @@ def _load(scene: Scene) -> Told:
     found, step = scene.found, scene.step
     if step.start == "ahead":
         return f"{step.function} was being loaded ahead when {_caller(scene)} called it: this is what was left", ""
-    code = "its code"
+    code = "its steps" if scene.declared else "its code"
     if scene.packages:
         code += f" with {', '.join(scene.packages[:3])}{' and others' if len(scene.packages) > 3 else ''}"
-    if scene.runtime == "nodejs":
+    if scene.runtime == "nodejs" and not scene.declared:
         code += " and what it requires, which Node.js compiles anew in each process"
     if not scene.told:
         where = f"the process that worker {step.worker} gave it" if scene.stayed else f"worker {step.worker}"

@@ -251,6 +251,11 @@ def _notes(trace: Trace, functions: Mapping[str, Facts], pieces: list[Piece], wh
             yield Note(f"it failed {where}: {error}; what it wrote: mee6 act logs --id {call.id}")
         case "timed out":
             remedy = f'a larger "timeoutS" in the activity.json of {call.function}, or a longer --timeout'
+            late = next((one for one in trace.steps if one.name and one.error == call.error), None)
+            if late is not None:  # a declared step did, whose limit is the lower one of its own and its function's
+                owner = next((one.function for one in trace.steps if one.id == late.parent), call.function)
+                remedy = f'a larger "timeoutS" of step {late.name} in the activity.json of {owner}'
+                remedy += f", and no smaller one in that of {late.function}"
             yield Note(f"it ran out of time {where}: {error}", remedy)
         case "cancelled":
             yield Note(f"it was ended {where}: {error}")

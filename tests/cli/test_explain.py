@@ -127,6 +127,10 @@ SHARED = trace(
     step("i7", "flow", ("run", 0, 100)), step("i7.1", "f", ("queued", 10, 80), ("run", 80, 90), name="a", via="proxy"),
     usual=(*usual("flow", run=20), *usual("f", run=10)),
 )  # fmt: skip
+READ = trace(
+    step("i7", "flow", ("load", 0, 9), ("run", 9, 10), start="prewarmed"), usual=usual("flow", run=1),
+    circumstances=(Circumstances("i7", floor=2),),
+)  # fmt: skip
 RESUMED = trace(step("i7", "f", ("resume", 0, 9), ("run", 9, 10)), usual=QUICK)
 SLOW = trace(step("i7", "f", ("run", 0, 10)), usual=QUICK)
 FEW = trace(step("i7", "f", ("run", 0, 10)), usual=usual("f", 3, run=1))
@@ -165,6 +169,7 @@ CASES = [
          "mee6 agent serve --parallel-calls"),
     Case("queued in its caller's worker", STAYED, "queued", "f", "longer", "another call ran in worker w1",
          '"outflow": "always" for f in the activity.json of g'),
+    Case("declared, its steps read", READ, "load", "flow", "longer", "so one loaded its steps", "mee6 act invoke flow"),
     Case("cold in its caller's worker", STAYED_COLD, "start", "f", "longer", "no spare python process",
          "mee6 agent set keep-alive=20m"),
     Case("loaded for the first time", loaded(), "load", "f", "longer", "no worker had held f v1 yet",
@@ -226,6 +231,17 @@ def test_how_it_ended_is_said_and_where(state: str, error: str, told: str) -> No
     assert found.notes[0].text.startswith(told)
     assert ("timeoutS" in found.notes[0].remedy) == (state == "timed out")
     assert found.took_ns == (500 * MS if state == "running" else 11 * MS)
+
+
+def test_a_step_that_ran_out_of_its_own_time_is_told_where_that_is_set() -> None:
+    late = "step 'x' (f) took longer than its 1 s"
+    slow = step("i7.1", "f", ("run", 1, 9), name="x", state="timed out", error=late)
+    found = explain(
+        trace(step("i7", "flow", ("run", 0, 10)), slow, state="timed out", error=late, usual=usual("flow", run=1)),
+        FACTS, node(),
+    )  # fmt: skip
+    wanted = 'a larger "timeoutS" of step x in the activity.json of flow, and no smaller one in that of f'
+    assert found.notes[0].remedy == wanted
 
 
 def test_one_that_waits_still_says_so() -> None:

@@ -15,14 +15,22 @@ import pytest
 from mee6.client import Client
 from mee6.content import pack
 from mee6.declared.graph import graph_of
-from mee6.errors import FunctionRaised, InvalidInput, InvalidManifest, Mee6Error, TimedOut
+from mee6.errors import (
+    FunctionRaised,
+    InvalidInput,
+    InvalidManifest,
+    InvocationNotFound,
+    Mee6Error,
+    TimedOut,
+    WorkerLost,
+)
 from mee6.manifest import parse
 from mee6.records import Step, Trace
 from mee6tui.cli import plan as planning
 from mee6tui.planning.profile import FEWEST
 from tests.e2e.test_samples import SAMPLES, add_language
 from tests.e2e.test_workflows import NOTE, READ, run_of
-from tests.support.agents import Agent, until, write_function
+from tests.support.agents import Agent, kill, until, write_function
 
 pytestmark = pytest.mark.slow
 
@@ -145,29 +153,53 @@ async def test_a_limit_of_a_step_holds_here_and_elsewhere(any_client: Client, tm
 async def test_a_workflow_is_called_off_and_times_out_with_all_its_steps(any_client: Client, tmp_path: Path) -> None:
     await add(any_client, tmp_path, sleep=SLEEP)
     both = {name: {"function": "sleep", "input": 30} for name in ("a", "b")}
-    await any_client.add(declared(tmp_path, "long", both, timeoutS=0.5))
+    await any_client.add(declared(tmp_path, "long", both, timeoutS=1))
     with pytest.raises(TimedOut):
         await any_client.invoke("long")
+    await until(lambda: _ended(any_client, "timed out"), "both have ended")
     await any_client.add(declared(tmp_path, "longer", both))
     call = asyncio.create_task(any_client.invoke("longer"))
     await until(lambda: _runs(any_client, "longer"), "both run")
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    await until(lambda: _ended(any_client), "both have ended")
+    await until(lambda: _ended(any_client, "cancelled"), "both have ended")
 
 
 async def _runs(client: Client, function: str) -> bool:
-    trace = await client.trace()
+    try:
+        trace = await client.trace()
+    except InvocationNotFound:  # it has not been accepted yet
+        return False
     states = [step.state for step in trace.steps[1:]]
     return trace.invocation.function == function and states == ["running", "running"]
 
 
-async def _ended(client: Client) -> bool:
+async def _ended(client: Client, how: str) -> bool:
+    """Whether the workflow has ended so; then its steps have, the one in its own worker like the one elsewhere."""
     trace = await client.trace()
+    if trace.invocation.state != how:
+        return False
     here, elsewhere = (next(one for one in trace.steps if one.name == name) for name in ("a", "b"))
-    assert here.worker == trace.steps[0].worker
-    return (trace.invocation.state, elsewhere.state) == ("cancelled", "cancelled")
+    assert here.worker == trace.steps[0].worker != elsewhere.worker
+    assert (here.state, here.error) == ("cancelled", "its caller has ended")
+    assert here.spans[-1].end_ns == trace.invocation.ended_ns
+    return elsewhere.state in {"cancelled", how}
+
+
+async def test_steps_are_lost_with_the_worker_that_runs_them(agent: Agent, client: Client, tmp_path: Path) -> None:
+    await add(client, tmp_path, sleep=SLEEP)
+    both = {name: {"function": "sleep", "input": 30} for name in ("a", "b")}
+    await client.add(declared(tmp_path, "long", both))
+    call = asyncio.create_task(client.invoke("long"))
+    await until(lambda: _runs(client, "long"), "both run")
+    here = steps(await client.trace())["a"]
+    kill(agent.inside(here.worker).proxy)
+    with pytest.raises(WorkerLost) as lost:
+        await call
+    trace = await client.trace()
+    assert (steps(trace)["a"].state, steps(trace)["a"].error) == ("lost", lost.value.message)
+    assert not [span for step in trace.steps for span in step.spans if not span.end_ns], "nothing goes on"
 
 
 async def test_each_item_is_a_call_with_no_more_at_once_than_may(any_client: Client, tmp_path: Path) -> None:
@@ -253,6 +285,8 @@ async def test_whoever_runs_it_the_outcome_is_the_same(any_client: Client, tmp_p
     await any_client.add(declared(tmp_path, "both", {"a": retried, "b": slow}))
     found = await run("both", "x")
     assert found["a"] == "x"
+    attempts = [(step.name, step.state) for step in (await any_client.trace()).steps[1:]]
+    assert sorted(attempts) == [("a", "failed"), ("a", "succeeded"), ("b", "timed out")], "those that failed are there"
     assert re.match(r"step 'b' \(sleep\) took longer than its (limit of )?0\.2 s", found["b"]), "its own limit"
     await any_client.add(
         declared(tmp_path, "bad", {"a": {"function": "fails"}, "b": {"function": "sleep", "input": 20}})
