@@ -241,7 +241,12 @@ def _checked(manifest: Manifest, written: Written) -> Manifest:
 
     demand(is_name(manifest.name), f"name {manifest.name!r} is not allowed: {NAME_RULE}", "name")
     manifest = _derived(manifest, demand)
-    demand(bool(manifest.runtime), '\'runtime\' is missing; add "runtime": "python"')
+    if not manifest.runtime and "steps" in json.loads(written.json):
+        demand(False, 'steps is empty; name one, as in "clean": {"function": "echo"}', "steps")
+    demand(
+        bool(manifest.runtime),
+        '\'runtime\' is missing; add "runtime": "python", or, of a workflow without code, "steps": {...}',
+    )
     runtime = _RUNTIME.fullmatch(manifest.runtime)
     demand(
         runtime is not None,

@@ -178,9 +178,12 @@ def _added(added: Added) -> dict[str, Any]:
 
 
 def _story(added: Added) -> str:
+    import json
+
     function = added.function
     what = "unchanged" if added.unchanged else "added" if function.version == 1 else "updated"
-    return f"{what} {function.name} ({function.runtime}, version {function.version})"
+    kind = "workflow" if "steps" in json.loads(function.manifest or "{}") else function.runtime
+    return f"{what} {function.name} ({kind}, version {function.version})"
 
 
 def _ago(row: output.Row) -> str:
@@ -202,7 +205,7 @@ _FORESEEN = [
     Column("CHANCE", lambda row: f"{row['chance']:.0%}", right=True),
     Column("AFTER", lambda row: units.duration(row["after_ns"]) if row["after_ns"] else "", right=True),
     Column("TO LOAD", lambda row: units.duration(row["lead_ns"]), right=True),
-    Column("FROM", lambda row: f"{row['runs']:.0f} runs" if row["runs"] >= 0.5 else "its manifest"),
+    Column("FROM", lambda row: units.count(round(row["runs"]), "run") if row["runs"] >= 0.5 else "its manifest"),
     Column("GUESSED", lambda row: f"{row['hits']:.0f} right, {row['misses']:.0f} wrong"),
     Column("LOADED AHEAD", lambda row: "yes" if row["is_loaded_ahead"] else "no"),
 ]
@@ -226,9 +229,9 @@ def _packages(found: Description) -> str:
 
 
 def _demand(demand: Demand) -> str:
-    """`20 a second x 10 ms = 0.2 at once on average, 1 now`."""
-    rate, time_ms = f"{demand.rate:.3g} a second", f"{demand.time_s * 1e3:.3g} ms"
-    return f"{rate} x {time_ms} = {demand.tau:.3g} at once on average, {demand.executing} now"
+    """`20 a second x 10.0ms = 0.2 at once on average, 1 now`."""
+    rate, took = f"{demand.rate:.3g} a second", units.duration(round(demand.time_s * 1e9))
+    return f"{rate} x {took} = {demand.tau:.3g} at once on average, {demand.executing} now"
 
 
 def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
@@ -263,7 +266,12 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
                 else "",
             ),
             ("demand", _demand(found.demand) if found.demand and found.demand.samples else ""),
-            ("latency", f"p50 {stats.p50_ms:.3g} ms, p99 {stats.p99_ms:.3g} ms" if stats.invocations else ""),
+            (
+                "latency",
+                f"p50 {units.milliseconds(stats.p50_ms)}, p99 {units.milliseconds(stats.p99_ms)}"
+                if stats.invocations
+                else "",
+            ),
             ("store", units.stored(stats.stored_blocks, stats.stored_bytes, stats.stored_over)),
         ]
     )
