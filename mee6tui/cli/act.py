@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,7 +41,10 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The function's name."
 def add(
     here: Session,
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Folders, each with an activity.json or activity.yaml.")
+        list[Path],
+        typer.Argument(
+            metavar="DIR...", help="Folders, each with an activity.json or activity.yaml; DIR/... = all of those below."
+        ),
     ],
     name: Annotated[str, typer.Option("--name", help="Refuse a folder whose manifest has another name.")] = "",
     env: Annotated[
@@ -67,6 +70,7 @@ def add(
     where they differ. With -o json each has its folder and an error, or null.
     """
     given = environment.given(env or [], env_file)
+    folders = list(_expanded(folders))
     if name and len(folders) > 1:
         raise InvalidInput("--name is for one folder; leave it out, or add them one by one")
     several = Several(here, key="folder", verbose=verbose)
@@ -175,6 +179,20 @@ def _row(function: Function) -> dict[str, Any]:
 
 def _added(added: Added) -> dict[str, Any]:
     return {**_row(added.function), "unchanged": added.unchanged, "missing": list(added.missing)}
+
+
+def _expanded(folders: Iterable[Path]) -> Iterator[Path]:
+    """The folders, with those below in place of one that ends in `/...`."""
+    from mee6.manifest import FILE_NAME, YAML_NAMES, folders_below
+
+    for folder in folders:
+        if folder.name != "...":
+            yield folder
+            continue
+        below = folders_below(folder.parent)
+        if not below:
+            raise InvalidInput(f"no folder below {folder.parent} has an {FILE_NAME} or {YAML_NAMES[0]}")
+        yield from below
 
 
 def _story(added: Added) -> str:

@@ -148,6 +148,20 @@ def test_debug_shows_the_python_traceback(on: Run) -> None:
     assert result.stderr.endswith("mee6: no function 'nope'; see: mee6 act ls\n")
 
 
+def test_all_folders_below_one_are_added_in_their_order(on: Run, tmp_path: Path) -> None:
+    for place in ("b", "a/c", "a", "a/.git/d", "a/node_modules/e"):
+        folder = tmp_path / place
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "activity.yaml").write_text(f"name: f-{folder.name}\nruntime: python\n")
+        (folder / "main.py").write_text("def main(arg): return arg\n")
+    added = on("act", "add", f"{tmp_path}/...")
+    assert [line.split()[1] for line in added.stdout.splitlines()] == ["f-a", "f-c", "f-b"]
+    (tmp_path / "empty").mkdir()
+    none = on("act", "add", f"{tmp_path}/empty/...")
+    assert (none.exit_code, none.stdout) == (2, "")
+    assert none.stderr == f"mee6: no folder below {tmp_path}/empty has an activity.json or activity.yaml\n"
+
+
 def test_folders_are_added_listed_described_and_removed(on: Run, hello: Path) -> None:
     added = on("act", "add", str(hello))
     assert added.stdout == "added hello (python, version 1)\n"
