@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mee6.errors import InvalidCode, InvalidInput
+from mee6.errors import InvalidCode, InvalidInput, InvalidManifest
 from mee6.records import asdict
 from mee6.visible import visible
 from mee6tui.cli import completion, environment, invoke, output, units
@@ -183,7 +183,7 @@ def _added(added: Added) -> dict[str, Any]:
 
 def _expanded(folders: Iterable[Path]) -> Iterator[Path]:
     """The folders, with those below in place of one that ends in `/...`."""
-    from mee6.manifest import FILE_NAME, YAML_NAMES, folders_below
+    from mee6.manifest import FILE_NAME, YAML_NAMES, folders_below, read
 
     for folder in folders:
         if folder.name != "...":
@@ -192,6 +192,13 @@ def _expanded(folders: Iterable[Path]) -> Iterator[Path]:
         below = folders_below(folder.parent)
         if not below:
             raise InvalidInput(f"no folder below {folder.parent} has an {FILE_NAME} or {YAML_NAMES[0]}")
+        named: dict[str, Path] = {}
+        for one in below:
+            with contextlib.suppress(InvalidManifest):  # said when it is added
+                name = read(one).name
+                if name in named:
+                    raise InvalidInput(f"{name!r} stands in {named[name]} and in {one}; add one of them")
+                named[name] = one
         yield from below
 
 
@@ -200,7 +207,8 @@ def _story(added: Added) -> str:
 
     function = added.function
     what = "unchanged" if added.unchanged else "added" if function.version == 1 else "updated"
-    kind = "workflow" if "steps" in json.loads(function.manifest or "{}") else function.runtime
+    declared = json.loads(function.manifest or "{}").get("steps")
+    kind = "workflow" if declared else function.runtime
     return f"{what} {function.name} ({kind}, version {function.version})"
 
 
