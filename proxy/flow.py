@@ -204,7 +204,8 @@ class Flow:
 
     def _ended(self, step: LocalStep, report: Report, now_ns: int) -> None:
         if step.runtime is not None:
-            kind, start_ns, end_ns = step.spans[-1]
+            # Of one that was lost in the moment that it was given a runtime there is no span.
+            kind, start_ns, end_ns = step.spans[-1] if step.spans else ("", 0, 0)
             if kind == "run" and end_ns - start_ns > LONG_NS:
                 self._affinity.spread(now_ns)
             else:
