@@ -441,6 +441,7 @@ async def test_a_function_is_added_with_an_environment_as_the_command_line_gives
         await at.until(lambda: any("zebra" in title for title in titles(at)), "that it was added")
         (header,) = at.asked(invoker_pb2.UploadHeader)
         assert dict(header.env) == {"STAGE": "the lab", "TOKEN": "a secret"}
+        assert at.stage.app.command_log[-1].line.endswith(f"{made} -e STAGE -e TOKEN --context desk"), "without values"
 
 
 async def test_how_far_an_upload_is_can_be_seen_and_also_when_its_form_is_closed(play: Play, tmp_path: Path) -> None:

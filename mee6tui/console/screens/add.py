@@ -171,11 +171,12 @@ class AddScreen(Dialog):
 
     def lines(self) -> Sequence[str]:
         """What does the same, once there is a folder."""
-        if not self.path.value.strip():
-            return ()
+        return [self._line(shell.words(self.env.value))] if self.path.value.strip() else ()
+
+    def _line(self, variables: Iterable[str]) -> str:
         path = str(self.checked.folder) if self.checked else self.path.value
-        given = [word for variable in shell.words(self.env.value) for word in ("-e", variable)]
-        return [shell.line(["act", "add", path, *given], self.context.app.flags.get(self.source, ""))]
+        given = [word for variable in variables for word in ("-e", variable)]
+        return shell.line(["act", "add", path, *given], self.context.app.flags.get(self.source, ""))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """It is looked at, beside."""
@@ -307,7 +308,7 @@ class AddScreen(Dialog):
                 self._fail(error.message)
                 self.env.focus()
                 return
-            line = self.lines()[0]
+            line = self._line(env)  # which is kept and shown: the names, without what may be a secret
             self._adding, self._progress = checked.manifest.name, "packing"
             client = app.clients[source]
             path = await asyncio.to_thread(checked.folder.resolve)
