@@ -263,33 +263,27 @@ class Calls:
     def fail(self, step: LocalStep, fault: Fault, now_ns: int) -> None:
         """Ends a step that has no runtime any more: its calls are forgotten, those running here ended."""
         for number in step.open:
-            self._forget(number)
+            self.drop(number, now_ns)
         step.open.clear()
         self._crew.stop_waiting(step)
         held = step.held if step.over else None
         self._conclude(step, held or Report(step.id, fault=fault), now_ns)
 
     def drop(self, number: str, now_ns: int) -> None:
-        """Ends a step that nobody waits for any more, with all that it had running here."""
-        step = self.steps.get(number)
-        self._forget(number)
-        if step is not None:
-            step.end_span(now_ns)
-            self._trace.note(step, now_ns)
-
-    def _forget(self, number: str) -> None:
-        """Drops a call whose caller is gone, and all that it had running here."""
+        """Ends a call that nobody waits for any more, with all that it had running here; the trace is told of each."""
         self._open.pop(number, None)
         step = self.steps.pop(number, None)
         if step is None:
             return
         for inner in step.open:
-            self._forget(inner)
+            self.drop(inner, now_ns)
         step.open.clear()
+        step.end_span(now_ns)
         step.state, step.error = "failed", "its caller ended"
         self._crew.stop_waiting(step)
         if step.runtime is not None and step.runtime in self._runtimes:
             self._crew.end(self._runtimes[step.runtime])
+        self._trace.note(step, now_ns)
 
     def _conclude(self, step: LocalStep, report: Report, now_ns: int) -> None:
         del self.steps[step.id]

@@ -200,12 +200,48 @@ def test_a_failure_ends_what_runs_beside_it_and_the_worker_serves_on() -> None:
     assert isinstance(play.to_agent()[-1], Report)
 
 
+def test_a_step_that_waits_for_a_place_does_not_begin_when_a_failure_makes_it() -> None:
+    play = Flow({"e": {"function": "a", "foreach": "$args"}}, A, maxParallelism=1)
+    play.begin([1, 2, 3])
+    runtime = play.holder("i.1")
+    play.runs("i.1", fault=Fault("function_raised", "no", function="a"))
+    assert [one.id for one in play.sent(Invoke)] == ["i.1"]
+    assert not play.killed(), "its process is warm for the next one"
+    assert play.state(runtime) is RuntimeState.IDLE
+
+
+def test_what_a_step_that_is_ended_had_called_here_ends_in_the_trace_too() -> None:
+    play = Flow({"x": {"function": "b"}, "y": {"function": "a"}}, A, function("b", g="no"), function("g"))
+    play.begin()
+    (call,) = play.away()
+    caller = play.holder("i.1")
+    play.runtime(caller, Report("i.1"))
+    play.call(caller, "i.1.1", "g", "i.1")
+    play.connect_all()
+    play.runtime(play.holder("i.1.1"), Report("i.1.1"))
+    play.after(10)
+    assert play.records()["i.1.1"].state == "running"
+    play.agent(Result(call.id, fault=Fault("function_raised", "no", function="a")))
+    record = play.records()["i.1.1"]
+    assert (record.state, record.error) == ("failed", "its caller ended")
+    assert all(span.end_ns for span in record.spans)
+
+
 def test_a_runtime_that_is_lost_fails_its_step_which_may_run_again() -> None:
     play = Flow({"x": {"function": "a", "retry": {"attempts": 2, "backoffS": 0}}}, A)
     play.begin()
     runtime = play.holder("i.1")
     play.runtime(runtime, Report("i.1"))
     play.dies(runtime)
+    play.connect_all()
+    play.runs("i.2", "again")
+    assert play.to_agent()[-1] == Report("i", b"again", TEXT)
+
+
+def test_a_step_whose_runtime_is_lost_in_the_moment_that_it_gets_it_fails_and_may_run_again() -> None:
+    play = Flow({"x": {"function": "a", "retry": {"attempts": 2, "backoffS": 0}}}, A)
+    play.begin()
+    play.dies(play.holder("i.1"))
     play.connect_all()
     play.runs("i.2", "again")
     assert play.to_agent()[-1] == Report("i", b"again", TEXT)
