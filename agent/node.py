@@ -51,7 +51,7 @@ from agent.substrate.local import LocalSubstrate
 from agent.syntax import Syntax
 from agent.views import handover_view, worker_view
 from mee6.api.faults import API_LEVEL
-from mee6.errors import Conflict, TooLarge
+from mee6.errors import Conflict, InvalidInput, TooLarge
 from mee6.faults import error_of
 from mee6.lane.messages import AnyMessage, Hello, Limits, Request, Welcome
 from mee6.version import VERSION
@@ -266,6 +266,8 @@ class Node:
             schedule = schedule or self.config.schedule
             job.master, job.teaches = schedule == "master", schedule == "worker"
             job.groups = spread_out(plan) if schedule == "spread" else self._shell.measured.groups(plan)
+        elif schedule:
+            raise InvalidInput(f"{name!r} has code and no declared steps to schedule; leave --schedule out")
         self._chronicle.accepted(job)
         self._shell.submit(job)
         if job.seat is None:  # it waits; of one that has a worker it has been noted

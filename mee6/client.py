@@ -108,7 +108,7 @@ class Client:
         """As `invoke`, with bytes both ways.
 
         Args:
-            schedule: who runs a declared workflow: `worker`, `master`, or as the agent is set.
+            schedule: who runs a declared workflow: `worker`, `spread`, `master`, or as the agent is set.
         """
         request = self._invocation(name, data, content_type, user, timeout)
         request.schedule = schedule

@@ -194,6 +194,17 @@ def path_in(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
+def folders_below(folder: Path) -> list[Path]:
+    """The folders in `folder`, and in those below, that hold a manifest; in their order, hidden ones left out."""
+    found = {path.parent for name in (FILE_NAME, *YAML_NAMES) for path in folder.rglob(name)}
+    hidden = ("node_modules", "__pycache__")
+    return sorted(
+        one
+        for one in found
+        if not any(part.startswith(".") or part in hidden for part in one.relative_to(folder).parts)
+    )
+
+
 def read(folder: Path) -> Manifest:
     """The manifest of the function in `folder`.
 
@@ -241,7 +252,12 @@ def _checked(manifest: Manifest, written: Written) -> Manifest:
 
     demand(is_name(manifest.name), f"name {manifest.name!r} is not allowed: {NAME_RULE}", "name")
     manifest = _derived(manifest, demand)
-    demand(bool(manifest.runtime), '\'runtime\' is missing; add "runtime": "python"')
+    if not manifest.runtime and "steps" in json.loads(written.json):
+        demand(False, 'steps is empty; name one, as in "clean": {"function": "echo"}', "steps")
+    demand(
+        bool(manifest.runtime),
+        '\'runtime\' is missing; add "runtime": "python", or, of a workflow without code, "steps": {...}',
+    )
     runtime = _RUNTIME.fullmatch(manifest.runtime)
     demand(
         runtime is not None,

@@ -55,7 +55,7 @@ async def _facts(client: Client, trace: Trace) -> dict[str, Facts]:
             runtime=ran.runtime,
             packages=tuple(package.name for package in found.requirements if package.asked),
             max_parallelism=manifest.get("maxParallelism") or DEFAULT_PARALLELISM,
-            declared="steps" in manifest,
+            declared=bool(manifest.get("steps")),
             retries=tuple(step for step, told in manifest.get("steps", {}).items() if "retry" in told),
         )
     return known

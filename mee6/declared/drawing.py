@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Final
 from xml.sax.saxutils import escape
 
-from mee6.declared.graph import Graph
+import msgspec
+
+from mee6.declared.graph import Graph, Step
 from mee6.declared.layers import Layers, Line, conditions, direct, layers_of, said_of
 
 _UP, _DOWN, _LEFT, _RIGHT = 1, 2, 4, 8
@@ -236,5 +238,17 @@ def facts_of(graph: Graph) -> list[dict[str, object]]:
     levels = graph.levels
     return [
         {"name": name, "function": node.step.function, "level": levels[name], "after": sorted(node.before)}
+        | _said(node.step)
         for name, node in graph.nodes.items()
     ]
+
+
+def _said(step: Step) -> dict[str, object]:
+    """What else a manifest says of a step."""
+    unsaid = msgspec.to_builtins(Step()) | {"function": step.function, "after": step.after}
+    said = {key: value for key, value in msgspec.to_builtins(step).items() if key not in unsaid or value != unsaid[key]}
+    if step.switch:
+        said["switch"] = [
+            {key: of for key, of in case.items() if of is not None or key == "is"} for case in said["switch"]
+        ]
+    return said

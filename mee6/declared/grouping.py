@@ -299,4 +299,5 @@ _SAME_S: Final = 1e-12
 
 
 def _longer(seconds: float) -> str:
-    return f"it would take {seconds * 1e3:.2f} ms longer: they could not run side by side"
+    longer_ms = seconds * 1e3
+    return f"it would take {longer_ms:.{2 if longer_ms < 9.995 else 1}f}ms longer: they could not run side by side"

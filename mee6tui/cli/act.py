@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mee6.errors import InvalidCode, InvalidInput
+from mee6.errors import InvalidCode, InvalidInput, InvalidManifest
 from mee6.records import asdict
 from mee6.visible import visible
 from mee6tui.cli import completion, environment, invoke, output, units
@@ -41,7 +41,10 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The function's name."
 def add(
     here: Session,
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Folders, each with an activity.json or activity.yaml.")
+        list[Path],
+        typer.Argument(
+            metavar="DIR...", help="Folders, each with an activity.json or activity.yaml; DIR/... = all of those below."
+        ),
     ],
     name: Annotated[str, typer.Option("--name", help="Refuse a folder whose manifest has another name.")] = "",
     env: Annotated[
@@ -67,6 +70,7 @@ def add(
     where they differ. With -o json each has its folder and an error, or null.
     """
     given = environment.given(env or [], env_file)
+    folders = list(_expanded(folders))
     if name and len(folders) > 1:
         raise InvalidInput("--name is for one folder; leave it out, or add them one by one")
     several = Several(here, key="folder", verbose=verbose)
@@ -177,10 +181,35 @@ def _added(added: Added) -> dict[str, Any]:
     return {**_row(added.function), "unchanged": added.unchanged, "missing": list(added.missing)}
 
 
+def _expanded(folders: Iterable[Path]) -> Iterator[Path]:
+    """The folders, with those below in place of one that ends in `/...`."""
+    from mee6.manifest import FILE_NAME, YAML_NAMES, folders_below, read
+
+    for folder in folders:
+        if folder.name != "...":
+            yield folder
+            continue
+        below = folders_below(folder.parent)
+        if not below:
+            raise InvalidInput(f"no folder below {folder.parent} has an {FILE_NAME} or {YAML_NAMES[0]}")
+        named: dict[str, Path] = {}
+        for one in below:
+            with contextlib.suppress(InvalidManifest):  # said when it is added
+                name = read(one).name
+                if name in named:
+                    raise InvalidInput(f"{name!r} stands in {named[name]} and in {one}; add one of them")
+                named[name] = one
+        yield from below
+
+
 def _story(added: Added) -> str:
+    import json
+
     function = added.function
     what = "unchanged" if added.unchanged else "added" if function.version == 1 else "updated"
-    return f"{what} {function.name} ({function.runtime}, version {function.version})"
+    declared = json.loads(function.manifest or "{}").get("steps")
+    kind = "workflow" if declared else function.runtime
+    return f"{what} {function.name} ({kind}, version {function.version})"
 
 
 def _ago(row: output.Row) -> str:
@@ -202,7 +231,7 @@ _FORESEEN = [
     Column("CHANCE", lambda row: f"{row['chance']:.0%}", right=True),
     Column("AFTER", lambda row: units.duration(row["after_ns"]) if row["after_ns"] else "", right=True),
     Column("TO LOAD", lambda row: units.duration(row["lead_ns"]), right=True),
-    Column("FROM", lambda row: f"{row['runs']:.0f} runs" if row["runs"] >= 0.5 else "its manifest"),
+    Column("FROM", lambda row: units.count(round(row["runs"]), "run") if row["runs"] >= 0.5 else "its manifest"),
     Column("GUESSED", lambda row: f"{row['hits']:.0f} right, {row['misses']:.0f} wrong"),
     Column("LOADED AHEAD", lambda row: "yes" if row["is_loaded_ahead"] else "no"),
 ]
@@ -226,9 +255,9 @@ def _packages(found: Description) -> str:
 
 
 def _demand(demand: Demand) -> str:
-    """`20 a second x 10 ms = 0.2 at once on average, 1 now`."""
-    rate, time_ms = f"{demand.rate:.3g} a second", f"{demand.time_s * 1e3:.3g} ms"
-    return f"{rate} x {time_ms} = {demand.tau:.3g} at once on average, {demand.executing} now"
+    """`20 a second x 10.0ms = 0.2 at once on average, 1 now`."""
+    rate, took = f"{demand.rate:.3g} a second", units.duration(round(demand.time_s * 1e9))
+    return f"{rate} x {took} = {demand.tau:.3g} at once on average, {demand.executing} now"
 
 
 def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
@@ -263,7 +292,12 @@ def _portrait(found: Description, *, show_env: bool) -> Iterator[str]:
                 else "",
             ),
             ("demand", _demand(found.demand) if found.demand and found.demand.samples else ""),
-            ("latency", f"p50 {stats.p50_ms:.3g} ms, p99 {stats.p99_ms:.3g} ms" if stats.invocations else ""),
+            (
+                "latency",
+                f"p50 {units.milliseconds(stats.p50_ms)}, p99 {units.milliseconds(stats.p99_ms)}"
+                if stats.invocations
+                else "",
+            ),
             ("store", units.stored(stats.stored_blocks, stats.stored_bytes, stats.stored_over)),
         ]
     )

@@ -412,6 +412,8 @@ def _detach(here: Session, state: Path, options: list[str]) -> None:
     row = {"address": found.listen, "pid": found.pid, "log": str(log), "state_dir": str(state)}
     text = f"mee6 agent listens on {found.listen} (pid {found.pid}, log {log})"
     output.show_one(here.form, row, lambda: [text], name="address")
+    if here.for_people and found.listen != here.settings.address.value:
+        here.note(f"to have commands use it: export MEE6_ADDRESS={found.listen}")
 
 
 _OF_THE_COMMAND: Final = {"detach", "state_dir", "output", "json", "no_color", "quiet", "debug"}

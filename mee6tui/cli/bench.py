@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 app = group()
 
+RATE: Final = 50.0
 MOST_RATE: Final = 1e6
 MOST_CALLERS: Final = 10_000
 _ARRIVALS: Final = ("poisson", "uniform", "azure")
@@ -41,7 +42,9 @@ def bench(
     targets: Annotated[
         list[str], typer.Argument(metavar="TARGET...", help="Functions or URLs, each with =WEIGHT for its share.")
     ],
-    rate: Annotated[float, typer.Option("--rate", metavar="N", help="Calls a second.")] = 50.0,
+    rate: Annotated[
+        float | None, typer.Option("--rate", metavar="N", help="Calls a second.", show_default=f"{RATE:g}")
+    ] = None,
     duration: Annotated[str, typer.Option("--duration", "-d", metavar="10s", help="How long.")] = "10s",
     warmup: Annotated[
         str, typer.Option("--warmup", metavar="1s", help="Before that, with calls that are not counted.")
@@ -82,6 +85,9 @@ def bench(
 
     wanted = [target(text) for text in targets]
     duration_s, warmup_s, timeout_s = (units.seconds(text) for text in (duration, warmup, timeout))
+    if closed and rate is not None:
+        raise InvalidInput("--closed and --rate contradict each other: who calls again once answered has no rate")
+    rate = RATE if rate is None else rate
     _check(arrivals, rate, closed, duration_s, timeout_s, svg)
     given = arg is not None or file is not None
     data, kind = argument(arg, file, as_json=as_json)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from mee6.errors import Mee6Error, NotFound
+from mee6.manifest import folders_below
 from mee6tui.cli import daemon, output, waterfall
 from mee6tui.cli.groups import examples, group
 from mee6tui.cli.session import waiting
@@ -188,7 +189,7 @@ async def _tour(address: str, samples: Path) -> None:
 
 async def _add(client: Client, samples: Path, language: str) -> None:
     output.write(f"\n$ mee6 act add samples/{language}/...")
-    added = [await client.add(path.parent) for path in sorted((samples / language).rglob("activity.json"))]
+    added = [await client.add(folder) for folder in folders_below(samples / language)]
     output.write(", ".join(f"{one.function.name} v{one.function.version}" for one in added))
 
 

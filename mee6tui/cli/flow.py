@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import UNSET
 
 from mee6.errors import InvalidInput
 from mee6tui.cli import completion, output, units
@@ -53,6 +54,8 @@ def show(
     else:
         manifest = _manifest(here.run(lambda client: client.describe(what)))
     graph = graph_of(_declaration(manifest))
+    if svg and mermaid:
+        raise InvalidInput("--svg and --mermaid are two drawings; ask for one of them")
     if svg:
         output.write(drawing.svg_of(graph))
     elif mermaid:
@@ -60,7 +63,10 @@ def show(
     elif here.for_people:
         output.write(drawing.text_of(graph))
     else:
-        output.show_one(here.form, {"name": manifest.name, "steps": drawing.facts_of(graph)}, list)
+        row = {"name": manifest.name, "steps": drawing.facts_of(graph)}
+        if manifest.output is not UNSET:
+            row["output"] = manifest.output
+        output.show_one(here.form, row, list)
 
 
 @app.command(epilog=examples("mee6 flow explain till", "mee6 flow explain till -o json"))
@@ -79,6 +85,8 @@ def explain(
     from mee6.declared.graph import graph_of
     from mee6.declared.grouping import Known
 
+    if "/" in name:
+        raise InvalidInput(f"{name} is a folder; what shares a worker follows from runs, so first: mee6 act add {name}")
     found = here.run(lambda client: client.describe(name))
     graph = graph_of(_declaration(_manifest(found)))
     known = msgspec.json.decode(found.known, type=Known) if found.known else Known(0, {})

@@ -86,10 +86,15 @@ def mebibytes(count: int) -> str:
     return f"{amount:.{1 if amount < 100 else 0}f} {unit}"
 
 
+def count(number: int, what: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def stored(blocks: int, size: int, over: int) -> str:
     """What passed by the stores of workflows; empty for nothing."""
     if not blocks and not over:
         return ""
     from mee6.sizes import size_text
 
-    return f"{blocks} values, {size_text(size)}" + (f"; {over} more had no room there" if over else "")
+    return f"{count(blocks, 'value')}, {size_text(size)}" + (f"; {over} more had no room there" if over else "")

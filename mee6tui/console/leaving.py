@@ -25,7 +25,7 @@ def end_with_signals(app: ConsoleApp) -> None:
             loop.call_soon_threadsafe(app.exit, None, 128 + number)
         end_anyway(128 + number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, leave)
 
 

@@ -8,11 +8,15 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
 from mee6.api.v1 import console_pb2, invoker_pb2
 from mee6.errors import Conflict, DependencyFailed, InvalidCode
+from mee6.manifest import parse
+from mee6.records import Added, Function
+from mee6tui.cli import act
 from tests.cli.conftest import Run
 from tests.support.fake_agent import TRACEBACK, FakeAgent
 
@@ -146,6 +150,40 @@ def test_debug_shows_the_python_traceback(on: Run) -> None:
     result = on("act", "describe", "nope", "--debug")
     assert "Traceback (most recent call last)" in result.stderr
     assert result.stderr.endswith("mee6: no function 'nope'; see: mee6 act ls\n")
+
+
+def test_all_folders_below_one_are_added_in_their_order(on: Run, tmp_path: Path) -> None:
+    for place in ("b", "a/c", "a", "a/.git/d", "a/node_modules/e"):
+        folder = tmp_path / place
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "activity.yaml").write_text(f"name: f-{folder.name}\nruntime: python\n")
+        (folder / "main.py").write_text("def main(arg): return arg\n")
+    added = on("act", "add", f"{tmp_path}/...")
+    assert [line.split()[1] for line in added.stdout.splitlines()] == ["f-a", "f-c", "f-b"]
+    again = tmp_path / "a/f"
+    again.mkdir()
+    (again / "activity.yaml").write_text("name: f-b\nruntime: python\n")
+    twice = on("act", "add", f"{tmp_path}/...")
+    assert (twice.exit_code, twice.stdout) == (2, "")
+    assert twice.stderr == f"mee6: 'f-b' stands in {again} and in {tmp_path}/b; add one of them\n"
+    (tmp_path / "empty").mkdir()
+    none = on("act", "add", f"{tmp_path}/empty/...")
+    assert (none.exit_code, none.stdout) == (2, "")
+    assert none.stderr == f"mee6: no folder below {tmp_path}/empty has an activity.json or activity.yaml\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"name": "f", "runtime": "nodejs", "dependencies": {"g": {}}}', "added f (nodejs, version 1)"),
+        ('{"name": "f", "steps": {"a": {"function": "g"}}}', "added f (workflow, version 1)"),
+    ],
+)
+def test_what_was_added_is_called_by_its_language_or_a_workflow(text: str, said: str) -> None:
+    read = parse(text)
+    known = msgspec.json.encode(read).decode()  # as an agent keeps it, with all of its keys
+    function = Function("ann", "f", read.runtime, 1, "", 0, 0.0, read.is_workflow, known)
+    assert act._story(Added(function, unchanged=False, missing=())) == said
 
 
 def test_folders_are_added_listed_described_and_removed(on: Run, hello: Path) -> None:

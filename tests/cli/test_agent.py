@@ -205,6 +205,15 @@ def test_a_script_is_told_where_a_detached_agent_is(mee6: Run, state: Path) -> N
     assert mee6("agent", "stop", "-q").stderr == ""
 
 
+def test_of_another_port_it_is_said_how_commands_get_there(mee6: Run, state: Path) -> None:
+    few = ("--detach", "--listen", "127.0.0.1:0", "--prewarm", "python=0", "--prewarm", "nodejs=0")
+    started = mee6("agent", "serve", *few)
+    found = daemon.facts(state)
+    assert found is not None
+    assert started.stderr.endswith(f"to have commands use it: export MEE6_ADDRESS={found.listen}\n")
+    mee6("agent", "stop")
+
+
 def test_a_serving_agent_is_told_how_to_keep_its_workers(mee6: Run, serving: Path) -> None:
     at = ("--state-dir", str(serving))
     before = mee6("agent", "status", *at).stdout

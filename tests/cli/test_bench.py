@@ -63,6 +63,7 @@ def test_a_url_needs_no_agent(mee6: Run) -> None:
         (("echo", "--rate", "0"), 2, "--rate is 0"),
         (("echo", "--rate", "nan"), 2, "--rate is nan"),
         (("echo", "--duration", "0"), 2, "--duration is 0"),
+        (("echo", "--closed", "2", "--rate", "5"), 2, "--closed and --rate contradict each other"),
         (("echo", "--closed", "-1"), 2, "--closed is -1"),
         (("echo", "--svg", "/nowhere/a.svg"), 2, "/nowhere is no folder"),
         (("echo", "-H", "nocolon"), 2, "is no header"),

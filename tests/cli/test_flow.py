@@ -28,7 +28,15 @@ def test_a_folder_is_drawn_in_each_form(mee6: Run, order: str) -> None:
     assert mee6("flow", "show", order, "--mermaid").stdout.startswith("flowchart TD\n")
     assert mee6("flow", "show", order, "--svg").stdout.startswith("<svg ")
     steps = json.loads(mee6("flow", "show", order, "-o", "json").stdout)["steps"]
-    assert steps[2] == {"name": "route", "function": "", "level": 1, "after": ["check"]}
+    assert steps[2] == {
+        "name": "route", "function": "", "level": 1, "after": ["check"],
+        "switch": [{"then": "post", "if": "$check.country", "is": "CH"}], "else": "courier",
+    }  # fmt: skip
+    both = mee6("flow", "show", order, "--svg", "--mermaid")
+    assert (both.exit_code, both.stderr) == (2, "mee6: --svg and --mermaid are two drawings; ask for one of them\n")
+    known = mee6("flow", "explain", "./order")
+    assert (known.exit_code, known.stdout) == (2, "")
+    assert "./order is a folder; what shares a worker follows from runs, so first: mee6 act add ./order" in known.stderr
 
 
 def test_a_function_with_code_has_nothing_to_draw(mee6: Run, tmp_path: Path) -> None:

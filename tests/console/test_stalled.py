@@ -142,6 +142,14 @@ async def test_a_console_that_stands_still_is_cut_off_with_little_held_for_it_sa
         await until(lambda: screen.shows(f"mark{published:07}"), "what happens now is shown")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+async def test_a_signal_gives_the_terminal_back(rig: Rig, number: int) -> None:
+    async with opened(rig) as screen:
+        os.kill(screen.terminal.process.pid, number)
+        assert await screen.terminal.process.wait() == 128 + number
+        await until(lambda: b"\x1b[?1049l" in screen.written, "the shell's own screen is back")
+
+
 async def test_a_terminal_that_is_not_read_holds_up_nothing_and_then_gets_the_newest(rig: Rig) -> None:
     feed = rig.node.feed
     async with opened(rig) as screen:

@@ -329,6 +329,17 @@ def test_idle_time_can_be_left_out_and_is_marked() -> None:
     assert rows(found, 9002)[1].count("█") > 10
 
 
+def test_a_declared_step_has_its_own_name_beside_its_function() -> None:
+    found = Sheet()
+    found.show(
+        invocation(), by_id(step("i7", ("run", 0, 9)), step("i7.1", ("run", 1, 2), function="enrich", name="order"))
+    )
+    found.arrange(9 * MS)
+    first, second = rows(found, 9)
+    assert "work " in first
+    assert "order: enrich " in second
+
+
 def test_many_steps_are_arranged_now_and_then_only_but_drawn_as_they_are() -> None:
     found = Sheet()
     steps = {f"i{n}": step(f"i{n}", ("run", n, n + 1)) for n in range(1000)}

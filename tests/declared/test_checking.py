@@ -52,7 +52,7 @@ W = '{"name": "w", "steps": {\n'
         # Kinds of values.
         ('"a": {"function": 1}}}', '2: steps.a.function is the number 1, but must be text: "...", as in "function": "echo"'),
         ('"a": {"functions": "f"}}}', "2: no key 'functions' in steps.a; did you mean 'function'?"),
-        ('"a": []}}', '2: steps.a is the list [], but must be an object: {...}, as in "first": {'),
+        ('"a": []}}', '2: steps.a is the list [], but must be an object: {...}, as in "clean": {'),
         ('"a": {"switch": [\n{"if": 1}]}}}', "3: 'then' is missing in steps.a.switch.0; add \"then\": \"big\""),
         ('"a": {"function": "f",\n"retry": {"attempts": 1}}}}', "3: steps.a.retry.attempts is the number 1, but must be a whole number from 2"),
         ('"a": {"function": "f",\n"catch": 3}}}', "3: steps.a.catch is the number 3, but must be an object"),

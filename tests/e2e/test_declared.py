@@ -142,6 +142,12 @@ async def test_a_step_that_fails_runs_again_and_a_fault_that_stays_is_told_or_ca
         await any_client.invoke("dangling", {"y": 1})
 
 
+async def test_a_function_with_code_has_no_schedule(client: Client, tmp_path: Path) -> None:
+    await add(client, tmp_path, echo=ECHO)
+    with pytest.raises(InvalidInput, match="'echo' has code and no declared steps to schedule; leave --schedule out"):
+        await client.invoke_raw("echo", *pack("x"), schedule="master")
+
+
 async def test_a_limit_of_a_step_holds_here_and_elsewhere(any_client: Client, tmp_path: Path) -> None:
     await add(any_client, tmp_path, sleep=SLEEP)
     slow = {"function": "sleep", "input": 20, "timeoutS": 0.3, "catch": {"on": ["timed_out"], "value": "$error.code"}}

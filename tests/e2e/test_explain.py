@@ -79,3 +79,20 @@ async def _three(client: Client, agent: Agent, user: str, folder: Path) -> None:
     assert "split made 4 calls in other workers, and 2 at once, as many as it may" in [
         one["text"] for one in spread["notes"]
     ]
+
+
+async def test_code_and_steps_are_told_apart(tmp_path: Path, user: str) -> None:
+    with starter("isolated")(prewarm={"python": 0, "nodejs": 0}) as agent:
+        async with Client(agent.address, user=user) as client:
+            await client.add(write_function(tmp_path, "part", PART))
+            folder = tmp_path / "steps"
+            folder.mkdir()
+            retried = {"function": "part", "retry": {"attempts": 2, "backoffS": 0.2}, "timeoutS": 0.001}
+            steps = {"a": {"function": "part"}, "b": {**retried, "catch": {"value": 1}}}
+            (folder / "activity.json").write_text(json.dumps({"name": "steps", "steps": steps}))
+            await client.add(folder)
+            await client.invoke("steps", 1)
+            told = mee6(agent, user, "explain")
+    said = {one["function"]: one["cause"] for one in told["findings"] if one["part"] == "run" and one["cause"]}
+    assert said["steps"] == "it went by between its steps, the waits before b ran again included"
+    assert said["part"].startswith("it was part's own code")

@@ -126,7 +126,7 @@ class Sheet:
         self._end_ns = max(self._end_ns, self.invocation.ended_ns)
         edges = [begin, *(edge for found in known.values() for edge in (found.start_ns, found.run_ns, found.end_ns))]
         self._axis = axis_of(edges, begin, squeezed=self.squeezed)
-        self._name_width = max((2 * one.depth + len(one.step.function) for one in self.rows), default=0) + 2
+        self._name_width = max((2 * one.depth + len(one.step.title) for one in self.rows), default=0) + 2
         self._worker_width = max((len(one.step.worker) for one in self.rows), default=0)
         if self.cursor not in self._index:
             self.cursor = self._nearest_shown(self.cursor)
@@ -258,7 +258,7 @@ class Sheet:
         took = duration(found.end_ns - found.start_ns) + ("…" if found.running else "")
         pieces = [
             Piece(f" {self.palette.glyph(sign)} ", sign.tone),
-            Piece(self._plain(fit(f"{'  ' * one.depth}{fold} {step.function}", name)), "text", strong=on_path),
+            Piece(self._plain(fit(f"{'  ' * one.depth}{fold} {step.title}", name)), "text", strong=on_path),
             Piece(f" {fit(step.worker or '-', worker)} ", "quiet"),
             Piece(self._plain("◆") if on_path else " ", "accent"),
             *self._bars(step, found, now, room),
