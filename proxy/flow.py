@@ -213,18 +213,24 @@ class Flow:
         self._take(step.id, Value(report.result, report.content_type), report.fault, now_ns)
 
     def _take(self, number: str, value: Value, fault: Fault | None, now_ns: int) -> None:
-        """Takes the outcome of a call: those that waited for its place go, and those that waited for it."""
+        """Takes the outcome of a call: those that waited for it go, and those that waited for its place.
+
+        These have the place at once, so that nobody overtakes them, but begin after it is known that all goes on.
+        """
         command, _asked_ns = self._asked.pop(number)
         del self._gate.outflows[number]
-        self._admit(self._gate.done(number), now_ns)
+        admitted = self._gate.done(number)
+        self._handle(self._outcome(command, value, fault), now_ns)
+        self._admit([one for one in admitted if one[0] in self._asked], now_ns)
+
+    def _outcome(self, command: Start | StartPart, value: Value, fault: Fault | None) -> Event:
         if isinstance(command, Start):
-            self._handle(CallEnded(command.call, None if fault else value, fault), now_ns)
-            return
+            return CallEnded(command.call, None if fault else value, fault)
         try:
             outcomes = {} if fault else msgspec.msgpack.decode(value.data, type=dict[str, Value | None])
         except msgspec.DecodeError as error:
             outcomes, fault = {}, Fault("worker_lost", f"a part answered what cannot be read: {error}", self._chain[-1])
-        self._handle(PartEnded(command.call, outcomes, fault), now_ns)
+        return PartEnded(command.call, outcomes, fault)
 
     def _stop(self, command: Stop, now_ns: int) -> None:
         """Ends a call that is not wanted any more; one that left, the agent ends with the workflow."""

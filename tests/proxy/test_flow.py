@@ -200,6 +200,16 @@ def test_a_failure_ends_what_runs_beside_it_and_the_worker_serves_on() -> None:
     assert isinstance(play.to_agent()[-1], Report)
 
 
+def test_a_step_that_waits_for_a_place_does_not_begin_when_a_failure_makes_it() -> None:
+    play = Flow({"e": {"function": "a", "foreach": "$args"}}, A, maxParallelism=1)
+    play.begin([1, 2, 3])
+    runtime = play.holder("i.1")
+    play.runs("i.1", fault=Fault("function_raised", "no", function="a"))
+    assert [one.id for one in play.sent(Invoke)] == ["i.1"]
+    assert not play.killed(), "its process is warm for the next one"
+    assert play.state(runtime) is RuntimeState.IDLE
+
+
 def test_what_a_step_that_is_ended_had_called_here_ends_in_the_trace_too() -> None:
     play = Flow({"x": {"function": "b"}, "y": {"function": "a"}}, A, function("b", g="no"), function("g"))
     play.begin()
