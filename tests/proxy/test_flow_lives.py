@@ -6,6 +6,7 @@ workflow is left when it has been given: no step, no call, no wait, and no recor
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import msgspec
@@ -246,4 +247,9 @@ class FlowLives(RuleBasedStateMachine):
 
 
 TestFlowLives = FlowLives.TestCase
-TestFlowLives.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestFlowLives.settings = settings(
+    max_examples=int(os.environ.get("MEE6_EXAMPLES", "100")),
+    derandomize="MEE6_EXAMPLES" not in os.environ,  # the same ones each time, unless asked for more
+    stateful_step_count=60,
+    deadline=None,
+)
