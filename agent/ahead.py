@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -19,6 +19,8 @@ from agent.history import History
 from agent.plan import Plan
 from agent.seats import Job
 from agent.substrate.base import FunctionRecord, PatternStore
+from mee6.declared.branches import chances
+from mee6.declared.graph import graph_of
 from mee6.errors import InvocationNotFound, Mee6Error
 from mee6.lane.messages import Expect, Guess, Next, Step
 
@@ -83,6 +85,8 @@ class LookAhead:
         self._kept_s = 0.0
         self._leaving: dict[str, tuple[float, list[Leaving]]] = {}
         """Plan's digest -> until when this holds (seconds, monotonic), and what it is."""
+        self._chances: dict[str, Mapping[str, float]] = {}
+        """A declared workflow's content -> how likely each of its functions is called."""
 
     async def open(self) -> None:
         """Takes up what earlier lives of the agent have learnt."""
@@ -185,8 +189,20 @@ class LookAhead:
         declared = [
             (name, functions[name].manifest.runtime) for name in record.manifest.dependencies if name in functions
         ]
-        learnt = self.mode is Mode.LEARNT
-        return self.patterns.expected(record.user, record.name, declared, time.time(), learnt=learnt)
+        learnt, likely = self.mode is Mode.LEARNT, self._chances_in(record)
+        return self.patterns.expected(record.user, record.name, declared, time.time(), learnt=learnt, chances=likely)
+
+    def _chances_in(self, record: FunctionRecord) -> Mapping[str, float] | None:
+        """What a declared workflow's graph says of its functions; None for one with code. Each is read once."""
+        declaration = record.manifest.declaration
+        if declaration is None:
+            return None
+        found = self._chances.get(record.sha256)
+        if found is None:
+            if len(self._chances) >= MOST_PLANS:
+                self._chances.clear()
+            found = self._chances[record.sha256] = chances(graph_of(declaration))
+        return found
 
 
 def runs(plan: Plan, steps: Iterable[Step]) -> list[Run]:

@@ -11,7 +11,7 @@ missed is let alone until the misses have lost their weight.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -160,13 +160,21 @@ class Patterns:
             pair.misses += 1
 
     def expected(
-        self, user: str, caller: str, declared: Sequence[tuple[str, str]], now_s: float, *, learnt: bool = True
+        self,
+        user: str,
+        caller: str,
+        declared: Sequence[tuple[str, str]],
+        now_s: float,
+        *,
+        learnt: bool = True,
+        chances: Mapping[str, float] | None = None,
     ) -> list[Foreseen]:
         """What a function will call, in the order that it declares.
 
         Args:
             declared: (callee, its language) of its dependencies; of no others anything is told.
             learnt: whether what was learnt counts; else only what is declared.
+            chances: what is declared of each, where more is than their order: those of a declared workflow's graph.
         """
         one = self.known.get((user, caller)) if learnt else None
         fade = _fading(one.at_s, now_s) if one is not None else 1.0
@@ -177,10 +185,11 @@ class Patterns:
             called, guesses = pair.called * fade, (pair.hits + pair.misses) * fade
             callee = self.known.get((user, name))
             loads_ns = callee.loads_ns if callee is not None else []
+            before = prior(place) if chances is None else chances.get(name, 0.0)
             found.append(
                 Foreseen(
                     function=name,
-                    chance=min(1.0, (prior(place) * PRIOR_RUNS + called) / (PRIOR_RUNS + runs)),
+                    chance=min(1.0, (before * PRIOR_RUNS + called) / (PRIOR_RUNS + runs)),
                     width=pair.calls / pair.called if pair.called else 1.0,
                     after_ns=_at(pair.delays_ns, 0.1) if learnt else 0,
                     lead_ns=_at(loads_ns, 0.9) if loads_ns else FIRST_LEAD_NS.get(language, 0),

@@ -26,6 +26,24 @@ def cases_of(graph: Graph) -> dict[str, Cases]:
     return found
 
 
+def chances(graph: Graph) -> dict[str, float]:
+    """How likely each function is called in a run: 1, unless switches choose; of theirs each way is as likely.
+
+    Functions of a `catch` have none: they are called where something fails.
+    """
+    steps: dict[str, float] = {}
+    for name, node in graph.nodes.items():
+        switches = [(steps[one], graph.nodes[one]) for one in node.switches]
+        ways = [chance * len(_choosing(one, name)) / (len(one.cases) + 1) for chance, one in switches]
+        chosen = min(1.0, sum(ways)) if ways else 1.0
+        steps[name] = min(chosen, max((steps[one] for one in node.data), default=1.0))
+    functions = {node.step.function for node in graph.nodes.values()} - {""}
+    return {
+        function: max(steps[name] for name, node in graph.nodes.items() if node.step.function == function)
+        for function in functions
+    }
+
+
 def exclude(one: Cases, other: Cases) -> bool:
     """Whether two steps that run under these never both do."""
     if len(one) > len(other):

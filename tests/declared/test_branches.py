@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mee6.declared.branches import cases_of, exclude
+from mee6.declared.branches import cases_of, chances, exclude
 from mee6.declared.graph import Graph
 from tests.declared.play import graph, simulate
 from tests.declared.test_run import functions, graphs
@@ -48,3 +48,23 @@ def test_of_two_steps_that_exclude_each_other_never_both_run(of: Graph, args: in
     cases = cases_of(of)
     for one, other in combinations(dict.fromkeys(ran), 2):
         assert not exclude(cases[one], cases[other])
+
+
+def test_a_function_is_as_likely_as_the_ways_of_the_switches_before_it() -> None:
+    named = {name: {**step, "function": name} if "function" in step else step for name, step in ROUTED.items()}
+    found = chances(graph(named))
+    third = pytest.approx(1 / 3)
+    assert (found["a"], found["b"], found["c"], found["after_a"]) == (third, third, third, third)
+    assert found["both"] == pytest.approx(2 / 3)
+    assert found["x"] == found["y"] == pytest.approx(1 / 6)
+    assert (found["join"], found["free"]) == (third, 1.0)
+    assert chances(graph(ROUTED)) == {"f": 1.0}, "one of its steps always runs"
+
+
+@given(graphs())
+def test_every_function_has_a_chance_and_what_no_switch_chooses_is_sure(of: Graph) -> None:
+    found = chances(of)
+    assert set(found) == {node.step.function for node in of.nodes.values()} - {""}
+    assert all(0 < one <= 1 for one in found.values())
+    if not any(node.step.is_switch for node in of.nodes.values()):
+        assert set(found.values()) <= {1.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,12 @@ module.exports = async () => {{ await new Promise((go) => setTimeout(go, 50)); r
 """,
 }
 LAST = {"python": "def main(arg=None):\n    return 'done'\n", "nodejs": "module.exports = () => 'done'\n"}
+WAITS = {
+    "python": "import time\ndef main(arg=None):\n    time.sleep({})\n    return arg\n",
+    "nodejs": """
+module.exports = async (arg) => {{ await new Promise((go) => setTimeout(go, {} * 1000)); return arg }}
+""",
+}
 CHOICE = """
 import mee6
 def main(arg):
@@ -72,6 +79,27 @@ async def test_a_chain_of_ten_that_never_ran_pays_one_start(any_client: Client, 
     assert len({step.worker for step in trace.steps}) == 1
     await any_client.invoke("s0")
     assert "cold" not in starts(await any_client.trace())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_declared_chain_of_ten_that_never_ran_pays_one_start(
+    any_client: Client, tmp_path: Path, language: str
+) -> None:
+    for place in range(10):
+        code = WAITS[language].format(0.3 if place == 0 else 0.05)
+        await any_client.add(write_function(tmp_path, f"d{place}", code, runtime=language))
+    steps = {f"d{n}": {"function": f"d{n}", "after": [f"d{n - 1}"] if n else []} for n in range(10)}
+    folder = tmp_path / "ten"
+    folder.mkdir()
+    (folder / "activity.json").write_text(json.dumps({"name": "ten", "runtime": language, "steps": steps}))
+    await any_client.add(folder)
+    assert all(one.is_loaded_ahead and one.chance == 1 for one in (await foreseen(any_client, "ten")).values())
+    await any_client.invoke("ten")
+    trace = await any_client.trace()
+    begun = [step.start for step in trace.steps if step.name][1:]
+    assert begun[:8] == ["ahead"] * 8
+    assert begun[8] in {"ahead", "prewarmed"}, "in a process that was loaded ahead, or was there for the next function"
+    assert {step.state for step in trace.steps} == {"succeeded"}
 
 
 async def test_off_is_off_and_can_be_changed_while_the_agent_serves(start: Start, tmp_path: Path) -> None:
