@@ -84,11 +84,11 @@ async def _three(client: Client, agent: Agent, user: str, folder: Path) -> None:
 async def test_code_and_steps_are_told_apart(tmp_path: Path, user: str) -> None:
     with starter("isolated")(prewarm={"python": 0, "nodejs": 0}) as agent:
         async with Client(agent.address, user=user) as client:
-            await client.add(write_function(tmp_path, "part", PART))
+            await client.add(write_function(tmp_path, "part", PART.replace("0.02", "0.2")))
             folder = tmp_path / "steps"
             folder.mkdir()
             retried = {"function": "part", "retry": {"attempts": 2, "backoffS": 0.2}, "timeoutS": 0.001}
-            steps = {"a": {"function": "part"}, "b": {**retried, "catch": {"value": 1}}}
+            steps = {"a": {"function": "part"}, "b": {**retried, "after": "a", "catch": {"value": 1}}}
             (folder / "activity.json").write_text(json.dumps({"name": "steps", "steps": steps}))
             await client.add(folder)
             await client.invoke("steps", 1)
