@@ -97,8 +97,7 @@ async def test_a_declared_chain_of_ten_that_never_ran_pays_one_start(
     await any_client.invoke("ten")
     trace = await any_client.trace()
     begun = [step.start for step in trace.steps if step.name][1:]
-    assert begun[:8] == ["ahead"] * 8
-    assert begun[8] in {"ahead", "prewarmed"}, "in a process that was loaded ahead, or was there for the next function"
+    assert begun[:8] == ["ahead"] * 8, "the last one finds as many processes there as may be, in some workers"
     assert {step.state for step in trace.steps} == {"succeeded"}
 
 
